@@ -1,0 +1,79 @@
+"""CLIP through open_clip: image and text embeddings, CLIP score, scores under shuffled prompts.
+
+clip = 100 cos(E_img, E_txt) of the raw prompt, float32, no clamp. Preprocessing is the model's own:
+bicubic resize to its size, its mean and standard deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BATCH = 60
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIP in open_clip's format and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+    size: int
+    mean: Tensor  # (3, 1, 1)
+    std: Tensor  # (3, 1, 1)
+
+
+def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
+    """Load an open_clip model; `weights` is a file beside `NAME.json`, or a tag known to open_clip."""
+    import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
+    import open_clip
+
+    path = Path(weights)
+    if path.suffix:
+        if not path.is_file():
+            raise FileNotFoundError(f"no CLIP weights at {path}")
+        open_clip.add_model_config(path.parent)
+    model = open_clip.create_model(name, pretrained=weights, device=device).eval()
+    setting = open_clip.get_model_preprocess_cfg(model)
+    mean, std = (torch.tensor(setting[key])[:, None, None] for key in ("mean", "std"))
+    size = setting["size"][0] if isinstance(setting["size"], (tuple, list)) else setting["size"]
+    return Clip(model, open_clip.get_tokenizer(name), size, mean, std)
+
+
+@torch.inference_mode()
+def embed_images(clip: Clip, images: np.ndarray) -> np.ndarray:
+    """Image embeddings (V, D) float32, not normalized, of uint8 RGB images (V, H, W, 3)."""
+    from PIL import Image
+
+    device = next(clip.model.parameters()).device
+    resized = images
+    if images.shape[1:3] != (clip.size, clip.size):
+        shape = (clip.size, clip.size)
+        resized = np.stack(
+            [np.asarray(Image.fromarray(i).resize(shape, Image.Resampling.BICUBIC)) for i in images]
+        )
+    parts = []
+    for start in range(0, len(resized), BATCH):
+        pixels = torch.from_numpy(resized[start : start + BATCH]).permute(0, 3, 1, 2).float() / 255
+        parts.append(clip.model.encode_image(((pixels - clip.mean) / clip.std).to(device)).float().cpu())
+    return torch.cat(parts).numpy()
+
+
+@torch.inference_mode()
+def embed_texts(clip: Clip, texts: Sequence[str]) -> np.ndarray:
+    """Unit text embeddings (T, D) float32."""
+    device = next(clip.model.parameters()).device
+    tokens = clip.tokenizer(list(texts)).to(device)
+    return clip.model.encode_text(tokens, normalize=True).float().cpu().numpy()
+
+
+def clip_scores(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """100 cos between every image (V, D) and every text (T, D): (V, T)."""
+    unit = images / np.linalg.norm(images, axis=1, keepdims=True)
+    return 100 * unit @ texts.T

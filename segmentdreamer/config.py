@@ -1,0 +1,134 @@
+"""Configuration: a YAML file becomes nested frozen dataclasses, checked once, here.
+
+A file states only what differs from the official defaults. Unknown keys, wrong types and missing
+values are reported with their path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segmentdreamer.cameras import CameraConfig
+from segmentdreamer.optimizer import OptimizerConfig
+from segmentdreamer.prompts import PromptConfig
+from segmentdreamer.regularizers import RegularizerConfig
+from segmentdreamer.render import RenderConfig
+from segmentdreamer.start import StartConfig
+
+SCALES = Path(__file__).parent / "scales"
+
+
+class ConfigError(ValueError):
+    """A configuration that does not fit its schema; the message names the key."""
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    path: str  # a StableDiffusionPipeline folder
+    sha256: str = ""  # of the folder's manifest (see provenance.folder_digest); empty: not checked
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimization loop (official arguments/__init__.py)."""
+
+    steps: int = 5000
+    warmup: int = 1500  # steps over which the time range settles
+    as_latent: float = 0.2  # share of steps that encode the disparity image instead of the colors
+    flip: float = 0.5  # share of steps whose whole batch is mirrored before encoding
+    disparity: bool = True  # render depth, for TV and as_latent
+    checkpoint_every: int = 500
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """All that one asset depends on besides prompt, method and seed."""
+
+    scale: str
+    prior: PriorConfig
+    prompts: PromptConfig
+    train: TrainConfig = field(default_factory=TrainConfig)
+    start: StartConfig = field(default_factory=StartConfig)
+    cameras: CameraConfig = field(default_factory=CameraConfig)
+    render: RenderConfig = field(default_factory=RenderConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    regularizers: RegularizerConfig = field(default_factory=RegularizerConfig)
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)  # hyper-parameters by method
+
+
+def load_config(source: str | Path, overrides: list[str] | None = None) -> GenerationConfig:
+    """Read a scale's name (`mini`) or a YAML file, apply `section.key=value` overrides, and check.
+
+    Raises ConfigError with one line that says what is wrong and where.
+    """
+    path = SCALES / f"{source}.yaml"
+    path = path if path.exists() else Path(source)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in SCALES.glob("*.yaml")))
+        raise ConfigError(f"no scale or configuration file {str(source)!r}; scales: {known}")
+    data = yaml.safe_load(path.read_text())
+    for override in overrides or []:
+        apply_override(data, override)
+    return build(GenerationConfig, data, "")
+
+
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Set one `section.key=value` (value in YAML) in a nested dictionary."""
+    keys, equals, value = override.partition("=")
+    if not equals:
+        raise ConfigError(f"override {override!r} is not of the form section.key=value")
+    *sections, last = keys.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+    data[last] = yaml.safe_load(value)
+
+
+def build(cls: Any, data: Any, where: str) -> Any:
+    """An instance of dataclass `cls` from plain data, every key and type checked."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where or 'configuration'}: expected a mapping, got {data!r}")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for key in data:
+        if key not in fields:
+            raise ConfigError(f"unknown key {_join(where, key)!r}; known: {', '.join(fields)}")
+    for name, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and name not in data:
+            raise ConfigError(f"missing key {_join(where, name)!r}")
+    return cls(**{key: _convert(hints[key], value, _join(where, key)) for key, value in data.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, where)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)) or len(value) != len(args):
+            raise ConfigError(f"{where}: expected {len(args)} values, got {value!r}")
+        return tuple(_convert(a, v, where) for a, v in zip(args, value, strict=True))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: expected a mapping, got {value!r}")
+        return {key: _convert(args[1], v, _join(where, str(key))) for key, v in value.items()}
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _convert(args[0], value, where)
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key

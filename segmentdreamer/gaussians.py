@@ -1,0 +1,111 @@
+"""3D Gaussians in the 3DGS parametrization, and their PLY form.
+
+Positions are raw, scales logarithmic, opacities logits, rotations quaternions (w, x, y, z) that
+activation normalizes, and color is the degree-0 spherical harmonic: rgb = max(0, 0.5 + C0 dc).
+Source: Kerbl et al. 2023; official gaussian_model.py:36-44, sh_utils.py:26.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SH_C0 = 0.28209479177387814
+PLY_FIELDS = (
+    "x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity",
+    "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Splats:
+    """Activated Gaussians, as the rasterizer takes them."""
+
+    means: Tensor  # (N, 3)
+    quats: Tensor  # (N, 4)
+    scales: Tensor  # (N, 3)
+    opacities: Tensor  # (N,)
+    colors: Tensor  # (N, 3)
+
+
+Parameters = dict[str, torch.nn.Parameter]
+
+
+def parameters(means: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor) -> Parameters:
+    """Parameters of N unrotated Gaussians from activated values.
+
+    means, scales and colors: (N, 3); opacities: (N,) in (0, 1). Names are those of gsplat's strategies.
+    """
+    quats = torch.zeros(len(means), 4)
+    quats[:, 0] = 1
+    raw = {
+        "means": means,
+        "scales": scales.log(),
+        "quats": quats,
+        "opacities": torch.logit(opacities),
+        "sh0": (colors - 0.5) / SH_C0,
+    }
+    return {name: torch.nn.Parameter(value.float().contiguous()) for name, value in raw.items()}
+
+
+def activate(params: Parameters | dict[str, Tensor]) -> Splats:
+    """Apply the activations."""
+    return Splats(
+        means=params["means"],
+        quats=torch.nn.functional.normalize(params["quats"], dim=-1),
+        scales=params["scales"].exp(),
+        opacities=params["opacities"].sigmoid(),
+        colors=(0.5 + SH_C0 * params["sh0"]).clamp(min=0),
+    )
+
+
+def save_ply(params: Parameters | dict[str, Tensor], path: Path) -> None:
+    """Write the standard binary 3DGS PLY (degree-0 colors), which public splat viewers open."""
+    from plyfile import PlyData, PlyElement
+
+    raw = {name: value.detach().cpu().numpy() for name, value in params.items()}
+    quats = raw["quats"] / np.maximum(np.linalg.norm(raw["quats"], axis=1, keepdims=True), 1e-12)
+    columns = np.concatenate(
+        [raw["means"], np.zeros_like(raw["means"]), raw["sh0"], raw["opacities"][:, None],
+         raw["scales"], quats],
+        axis=1,
+    )  # fmt: skip
+    table = np.empty(len(columns), dtype=[(name, "<f4") for name in PLY_FIELDS])
+    for i, name in enumerate(PLY_FIELDS):
+        table[name] = columns[:, i]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    PlyData([PlyElement.describe(table, "vertex")], byte_order="<").write(str(partial))
+    partial.replace(path)
+
+
+def load_ply(path: Path) -> Parameters:
+    """Read a 3DGS PLY; colors beyond degree 0 are dropped. Raises ValueError if it is not one."""
+    from plyfile import PlyData
+
+    try:
+        vertex = PlyData.read(str(path))["vertex"]
+        columns = {name: np.asarray(vertex[name], dtype=np.float32) for name in PLY_FIELDS
+                   if name not in ("nx", "ny", "nz")}  # fmt: skip
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # plyfile raises several kinds of its own
+        raise ValueError(f"{path} is not a readable 3D Gaussian PLY: {error}") from error
+
+    def stack(*names: str) -> Tensor:
+        return torch.from_numpy(np.stack([columns[name] for name in names], axis=1))
+
+    raw = {
+        "means": stack("x", "y", "z"),
+        "scales": stack("scale_0", "scale_1", "scale_2"),
+        "quats": stack("rot_0", "rot_1", "rot_2", "rot_3"),
+        "opacities": torch.from_numpy(columns["opacity"]),
+        "sh0": stack("f_dc_0", "f_dc_1", "f_dc_2"),
+    }
+    if not all(bool(torch.isfinite(value).all()) for value in raw.values()):
+        raise ValueError(f"{path} holds values that are not finite")
+    return {name: torch.nn.Parameter(value) for name, value in raw.items()}

@@ -1,0 +1,211 @@
+"""Make one 3D asset from a prompt.
+
+    python -m segmentdreamer.generate --prompt "a red bear with a blue hat" --method sctd
+
+writes asset.ply, train.csv, cost.json and provenance.json into --out. A killed run goes on from its
+checkpoint when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
+
+if TYPE_CHECKING:
+    from segmentdreamer.config import GenerationConfig
+    from segmentdreamer.optimize import Run
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Make one 3D Gaussian asset from a prompt by score distillation.",
+        epilog="Outputs: asset.ply (3DGS), train.csv, cost.json, provenance.json.",
+    )
+    parser.add_argument("--prompt", required=True, help="what to make, without view words")
+    parser.add_argument("--method", required=True, help="a name in baselines/methods.yaml, e.g. sctd")
+    parser.add_argument("--out", type=Path, help="folder to write to (default: assets/METHOD/PROMPT)")
+    parser.add_argument("--scale", default="mini", help="mini, paper, or a YAML file (default: mini)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--prompt-id", help="name for seeds and files (default: made from the prompt)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                        help="override a configuration value; may be given again")  # fmt: skip
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint file (default: in --out)")
+    parser.add_argument("--profile", action="store_true", help="print where the time went")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(args.threads))
+    try:
+        generate(args)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Check everything, then optimize, then write; nothing is written before the inputs are good."""
+    began = time.time()
+    import torch
+
+    from segmentdreamer.config import load_config
+    from segmentdreamer.methods import hyper_parameters, load_method
+    from segmentdreamer.provenance import run_key
+
+    config = load_config(args.scale, args.set)
+    method = load_method(args.method, config.methods.get(args.method, {}))
+    torch.set_num_threads(args.threads)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    digest = check_weights(config)
+    prompt_id = args.prompt_id or "-".join(args.prompt.lower().split())
+    out = args.out or Path("assets") / args.method / prompt_id
+    checkpoint = args.checkpoint or out / ".checkpoint.pt"
+    chosen = hyper_parameters(method)
+    key = run_key(config, args.method, chosen, args.prompt, prompt_id, args.seed, digest, device)
+
+    run, watch = optimize_asset(args, config, method, prompt_id, device, checkpoint, key)
+    write_outputs(run, out)
+    write_records(run, out, args, config, chosen, prompt_id, device, digest, time.time() - began)
+    checkpoint.unlink(missing_ok=True)
+    if args.profile:
+        print(watch.table(run.seconds), file=sys.stderr)
+
+
+def optimize_asset(
+    args: argparse.Namespace,
+    config: GenerationConfig,
+    method: Any,
+    prompt_id: str,
+    device: str,
+    checkpoint: Path,
+    key: str,
+) -> tuple[Run, Any]:
+    """The finished run, resumed from its checkpoint where there is one."""
+    import torch
+
+    from segmentdreamer.optimize import load_checkpoint, optimize, save_checkpoint, start_run
+    from segmentdreamer.prior import DiffusersPrior
+    from segmentdreamer.profile import Stopwatch
+    from segmentdreamer.prompts import embed_views
+    from segmentdreamer.randomness import derive_seed
+    from segmentdreamer.start import ball
+
+    seed = derive_seed(prompt_id, args.seed)  # equal for all methods
+    dtype = getattr(torch, config.prior.dtype)
+    prior = DiffusersPrior(config.prior.path, device, dtype, threads=args.threads)
+    prompts = embed_views(prior, args.prompt, config.prompts)
+    run = load_checkpoint(checkpoint, key, config, device)
+    if run is None:
+        params = {k: torch.nn.Parameter(v.to(device)) for k, v in ball(config.start, seed).items()}
+        run = start_run(params, config)
+    elif not args.quiet:
+        print(f"resuming at step {run.step} of {config.train.steps}", file=sys.stderr)
+    watch = Stopwatch(synchronize=args.profile)
+    bar = progress_bar(args, config, run)
+
+    def after_step(state: Run) -> None:
+        row = state.rows[-1]
+        bar.update(1)
+        bar.set_postfix(loss=f"{row['loss']:.3f}", nfe=row["nfe"], gaussians=row["gaussians"])
+        if state.step % config.train.checkpoint_every == 0 and state.step < config.train.steps:
+            save_checkpoint(state, checkpoint, key)
+
+    with bar:
+        optimize(run, method, prior, prompts, config, seed, watch, after_step)
+    return run, watch
+
+
+def progress_bar(args: argparse.Namespace, config: GenerationConfig, run: Run) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        total=config.train.steps, initial=run.step, desc=f"{args.method} {args.prompt!r}",
+        disable=args.quiet, mininterval=0.5, unit="step",
+    )  # fmt: skip
+
+
+def check_weights(config: GenerationConfig) -> str:
+    """The digest of the prior's folder; ValueError if it is missing or not the one configured."""
+    from segmentdreamer.provenance import folder_digest
+
+    folder = Path(config.prior.path)
+    if not (folder / "model_index.json").is_file():
+        raise FileNotFoundError(f"no diffusers pipeline at {folder} (prior.path)")
+    digest = folder_digest(folder)
+    if config.prior.sha256 and digest != config.prior.sha256:
+        raise ValueError(
+            f"weights at {folder} have SHA-256 {digest}, not the configured {config.prior.sha256}"
+        )
+    return digest
+
+
+def write_outputs(run: Run, out: Path) -> None:
+    from segmentdreamer.gaussians import save_ply
+
+    save_ply(run.params, out / "asset.ply")
+    names = list(dict.fromkeys(name for row in run.rows for name in row))
+    with (out / "train.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, names, restval="")
+        writer.writeheader()
+        writer.writerows(run.rows)
+
+
+def write_records(
+    run: Run,
+    out: Path,
+    args: argparse.Namespace,
+    config: GenerationConfig,
+    chosen: dict[str, Any],
+    prompt_id: str,
+    device: str,
+    digest: str,
+    wall: float,
+) -> None:
+    """cost.json and provenance.json."""
+    from segmentdreamer import provenance
+
+    import torch
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    cost = {
+        "seconds": round(run.seconds, 3),  # first optimizer step to last, over all resumes
+        "wall_seconds": round(wall, 3),  # this process, start-up included
+        "steps": run.step,
+        "skipped_steps": run.skipped,
+        "nfe": run.nfe,
+        "peak_memory_mib": round(peak, 1),
+        "gaussians": len(run.params["means"]),
+        "device": device,
+    }
+    if device != "cpu":
+        cost["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    provenance.write_json(out / "cost.json", cost)
+    record = {
+        "prompt": args.prompt,
+        "prompt_id": prompt_id,
+        "method": args.method,
+        "hyper_parameters": chosen,
+        "seed": args.seed,
+        "config": dataclasses.asdict(config),
+        "weights_sha256": digest,
+        "asset_sha256": provenance.file_digest(out / "asset.ply"),
+        "versions": provenance.package_versions(),
+        "machine": provenance.describe_machine(device),
+    }
+    provenance.write_json(out / "provenance.json", record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Methods by name: `baselines/methods.yaml` maps each name to a class and to what is known about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segmentdreamer.config import ConfigError, build
+from segmentdreamer.distillation import Method
+
+REGISTRY = Path(__file__).parent.parent / "baselines" / "methods.yaml"
+
+
+def registry() -> dict[str, dict[str, Any]]:
+    """All registered methods: name -> {class, title, ...}."""
+    return yaml.safe_load(REGISTRY.read_text())
+
+
+def load_method(name: str, hyper_parameters: dict[str, Any]) -> Method:
+    """The method of this name, its fields checked; ConfigError if the name or a field is unknown."""
+    known = registry()
+    if name not in known:
+        raise ConfigError(f"unknown method {name!r}; known: {', '.join(known)}")
+    module, _, cls = known[name]["class"].partition(":")
+    return build(getattr(importlib.import_module(module), cls), hyper_parameters, f"methods.{name}")
+
+
+def hyper_parameters(method: Method) -> dict[str, Any]:
+    return dataclasses.asdict(method)  # type: ignore[call-overload]

@@ -1,0 +1,36 @@
+"""Where the time of a run goes: named parts, added up."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class Stopwatch:
+    """Adds up seconds by part; on CUDA it waits for the device only when `synchronize` is set."""
+
+    def __init__(self, synchronize: bool = False):
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.synchronize = synchronize and torch.cuda.is_available()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        began = self._now()
+        yield
+        self.seconds[name] += self._now() - began
+
+    def _now(self) -> float:
+        if self.synchronize:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def table(self, total: float) -> str:
+        """One line a part, largest first, with its share of `total` seconds."""
+        parts = sorted(self.seconds.items(), key=lambda item: -item[1])
+        rest = total - sum(self.seconds.values())
+        lines = [f"{name:<10} {s:8.2f} s {s / total:6.1%}" for name, s in [*parts, ("rest", rest)]]
+        return "\n".join([*lines, f"{'total':<10} {total:8.2f} s"])

@@ -1,0 +1,66 @@
+"""What made an asset: hashes, versions, seed and every configuration value."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "diffusers", "transformers", "gsplat", "onnxruntime", "numba", "numpy")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of all files below a folder, in sorted order."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def run_key(*parts: Any) -> str:
+    """A short digest of everything that a run's result depends on; a checkpoint belongs to one."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    import torch
+
+    machine = {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()}
+    if device != "cpu":
+        machine["gpu"] = torch.cuda.get_device_name(device)
+        machine["cuda"] = torch.version.cuda
+    return machine
+
+
+def package_versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write atomically, keys in their order, floats as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n")
+    partial.replace(path)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return value.as_posix()
+    raise TypeError(f"{type(value).__name__} does not belong in JSON")

@@ -1,0 +1,24 @@
+"""How the numba kernels are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+# Sums may be reordered, which is what lets LLVM vectorise them. The flags that would assume no
+# NaN and no infinity are left out: degenerate Gaussians are caught by comparing against both.
+OPTIONS: dict[str, Any] = {
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+    "error_model": "numpy",
+    "nogil": True,
+}
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile on first call, and cache on disk where some folder can be written."""
+    try:
+        return njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:  # numba found no writable cache folder
+        return njit(**OPTIONS)(function)

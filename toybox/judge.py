@@ -1,0 +1,228 @@
+"""The judge: a classifier that reads what a toybox picture shows, and from which side.
+
+`python -m toybox.judge` trains it; `judge(images)` returns the logits of the shipped weights. It
+has seen every combination, held out or not, since it measures how others generalise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from toybox import data, scenes
+
+FOLDER = Path(__file__).parent / "models" / "judge"
+TRAINING_DATA = Path(__file__).parent / "data" / "train.npz"
+HEADS: dict[str, tuple[str, ...]] = {
+    "class": scenes.CLASSES,
+    "color": tuple(scenes.COLORS),
+    "second": ("none", *scenes.COLORS),
+    "view": data.VIEWS,
+}
+STRIDES = (2, 2, 1, 2, 1, 2)  # 64 px to 4 x 4
+WIDTHS = (24, 48, 48, 96, 96, 128)
+BATCH = 64
+
+
+class Judge(nn.Module):
+    """Convolutions, a mean over the picture, and one linear head per question."""
+
+    def __init__(self, widths: tuple[int, ...], heads: dict[str, tuple[str, ...]]):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, width, stride in zip((3, *widths), widths, STRIDES, strict=False):
+            layers.append(nn.Conv2d(before, width, 3, stride, 1, bias=False))
+            layers.extend((nn.BatchNorm2d(width), nn.SiLU()))
+        self.trunk = nn.Sequential(*layers)
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(widths[-1], len(labels)) for name, labels in heads.items()}
+        )
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits (B, labels) per head for images (B, 3, H, W) in [0, 1], resized to 64 px."""
+        if images.shape[-1] != 64:
+            images = F.interpolate(images, (64, 64), mode="bilinear", antialias=True)
+        features = self.trunk(2 * images - 1).mean((2, 3))  # (B, widths[-1])
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+def load(folder: Path = FOLDER) -> Judge:
+    """The judge of a folder (config.json and model.safetensors), in float32 and eval mode."""
+    config = json.loads((folder / "config.json").read_text())
+    model = Judge(tuple(config["widths"]), config["heads"])
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval()
+
+
+_shipped = lru_cache(maxsize=1)(load)
+
+
+@torch.no_grad()
+def judge(images: Tensor) -> dict[str, Tensor]:
+    """The shipped judge's logits for images (B, 3, H, W) in [0, 1]; labels stand in `HEADS`."""
+    return _shipped()(images.float().cpu())
+
+
+def labels(specs: list[scenes.Spec], views: list[str]) -> dict[str, Tensor]:
+    """The right index (B,) of every head."""
+    answers = {
+        "class": [spec.cls for spec in specs],
+        "color": [spec.color for spec in specs],
+        "second": [spec.second or "none" for spec in specs],
+        "view": views,
+    }
+    return {
+        name: torch.tensor([HEADS[name].index(answer) for answer in row])
+        for name, row in answers.items()
+    }
+
+
+def blur(image: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur of each image (B, C, H, W) by its own sigma (B,) in pixels, edges repeated."""
+    reach = max(1, int(np.ceil(2.5 * float(sigma.max()))))
+    offsets = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma[:, None].clamp(min=0.05)) ** 2)  # (B, 2 reach + 1)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(image.shape[1], 0)
+    b, c, h, w = image.shape
+    planes = F.pad(image, (reach,) * 4, mode="replicate").reshape(1, b * c, h + 2 * reach, -1)
+    planes = F.conv2d(planes, kernel[:, None, :, None], groups=b * c)
+    return F.conv2d(planes, kernel[:, None, None, :], groups=b * c).view(b, c, h, w)
+
+
+def uniform(rng: np.random.Generator, low: float, high: float, *shape: int) -> Tensor:
+    return torch.from_numpy(rng.uniform(low, high, shape).astype(np.float32))
+
+
+def normal(rng: np.random.Generator, *shape: int) -> Tensor:
+    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+
+def distort(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """What a picture may suffer and stay the same: shift, zoom, blur, blotches, noise, a cast.
+
+    image: (B, 3, H, W) in [0, 1]. Every distortion is mild enough to leave all labels true.
+    """
+    n, _, h, w = image.shape
+    affine = torch.zeros(n, 2, 3)
+    affine[:, 0, 0] = affine[:, 1, 1] = uniform(rng, 0.88, 1.1, n)
+    affine[:, :, 2] = uniform(rng, -0.08, 0.08, n, 2)
+    grid = F.affine_grid(affine, [n, 3, h, w], align_corners=False)
+    moved = F.grid_sample(image, grid, padding_mode="border", align_corners=False)
+    soft = n // 2  # this half is blurred and blotched, the other stays crisp
+    moved[:soft] = blur(moved[:soft], uniform(rng, 0.2, 1.3, soft))
+    moved[:soft] += 0.03 * F.interpolate(
+        normal(rng, soft, 3, h // 4, w // 4), (h, w), mode="bilinear"
+    )
+    moved = moved * uniform(rng, 0.94, 1.06, n, 3, 1, 1) + uniform(rng, -0.03, 0.03, n, 1, 1, 1)
+    return (moved + uniform(rng, 0, 0.04, n, 1, 1, 1) * normal(rng, n, 3, h, w)).clamp(0, 1)
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[np.random.Generator], Tensor],
+    minutes: float,
+    seed: int,
+    checkpoint: Path,
+    rate: float = 2e-3,
+    decay: float = 0.01,
+) -> None:
+    """Minimise `loss(rng)` for a time budget, in place; a killed run goes on from its checkpoint.
+
+    The learning rate warms up and falls to zero over the budget. Every step draws from its own
+    generator, so a resumed run sees the batches that an undisturbed one would have seen.
+    """
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=decay
+    )
+    step, spent, average = 0, 0.0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent, average = state["step"], state["spent"], state["average"]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
+    model.train()
+    while spent < 60 * minutes:
+        start = time.monotonic()
+        for group in optimizer.param_groups:
+            fall = 0.5 * (1 + np.cos(np.pi * spent / (60 * minutes)))
+            group["lr"] = rate * min(1, (step + 1) / 100) * fall
+        value = loss(np.random.default_rng([seed, step]))
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step, spent = step + 1, spent + time.monotonic() - start
+        average = value.item() if step == 1 else 0.98 * average + 0.02 * value.item()
+        if step % 200 == 0:
+            left = minutes - spent / 60
+            print(f"step {step} loss {average:.4f}, {left:.1f} minutes left", flush=True)
+        if step % 500 == 0:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            state = {"step": step, "spent": spent, "average": average}
+            state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save(state, checkpoint.with_suffix(".new"))
+            checkpoint.with_suffix(".new").replace(checkpoint)
+    checkpoint.unlink(missing_ok=True)
+    model.eval()
+
+
+def write_config(config: dict, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(config, indent=1) + "\n")
+
+
+def save(model: nn.Module, folder: Path) -> None:
+    """Write a model's weights to model.safetensors, the floating-point ones in float16."""
+    weights = {
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def trainer_arguments(about: str, data_path: Path, out: Path, minutes: float) -> argparse.Namespace:
+    """The command line that all trainers of this world share."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--data", type=Path, default=data_path)
+    parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=minutes, help="time budget")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = trainer_arguments("Train the judge.", TRAINING_DATA, FOLDER, 7)
+    torch.manual_seed(args.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    known = data.load(args.data)
+    extra = data.draw_pictures(
+        len(known.specs) // 7, np.random.default_rng(args.seed), scenes.held_out_specs()
+    )
+    rgba = np.concatenate([known.rgba, extra.rgba])
+    right = labels(known.specs + extra.specs, known.views + extra.views)
+    model = Judge(WIDTHS, HEADS).to(device)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        picked = rng.integers(len(rgba), size=BATCH)
+        logits = model(distort(data.lay_backgrounds(rgba[picked], rng), rng).to(device))
+        errors = [F.cross_entropy(logits[n], right[n][picked].to(device)) for n in HEADS]
+        return torch.stack(errors).sum()
+
+    fit(model, loss, args.minutes, args.seed, args.out / "checkpoint.pt")
+    write_config({"widths": WIDTHS, "heads": HEADS}, args.out / "config.json")
+    save(model, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What the toybox's prompts mean: their true views, and those of their two-faced versions.
+
+    python -m toybox.truth --prompts prompts/toybox.tsv --out results/mini/truth --size 64
+
+writes PROMPT/views.zip and PROMPT/two_faced.zip in the evaluation orbit, for the metrics that need a
+ground truth and for the table's ceiling row.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eval.archive import write_views
+from segmentdreamer.cameras import orbit
+from toybox.render import render
+from toybox.scenes import Spec, primitives, two_faced
+
+
+def read_specs(prompts: Path) -> dict[str, Spec]:
+    """The scene spec of every prompt, from the columns class, color and second."""
+    table = pd.read_csv(prompts, sep="\t", dtype=str, keep_default_na=False)
+    return {
+        row["id"]: Spec(row["class"], row["color"], row["second"] or None)
+        for row in table.to_dict("records")
+    }
+
+
+def render_orbit(rows: np.ndarray, views: int, elevation: float, size: int) -> np.ndarray:
+    cameras = orbit(views=views, elevation=elevation, size=size)
+    return render([rows] * views, cameras.viewmats.numpy(), cameras.Ks.numpy(), size)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Render the true views of toybox prompts.")
+    parser.add_argument("--prompts", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--views", type=int, default=120)
+    parser.add_argument("--elevation", type=float, default=0.0)
+    args = parser.parse_args()
+    for name, spec in read_specs(args.prompts).items():
+        rows = primitives(spec)
+        for file, scene in (("views.zip", rows), ("two_faced.zip", two_faced(rows))):
+            write_views(
+                render_orbit(scene, args.views, args.elevation, args.size), args.out / name / file
+            )
+
+
+if __name__ == "__main__":
+    main()
