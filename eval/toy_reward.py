@@ -58,7 +58,7 @@ class ToyReward(nn.Module):
         self,
         vocabulary: list[str],
         length: int = 16,
-        widths: tuple[int, ...] = (24, 48, 48, 96),
+        widths: tuple[int, ...] = (16, 32, 48, 96),
         strides: tuple[int, ...] = (2, 2, 1, 2),
         text_width: int = 64,
         size: int = 64,

@@ -100,12 +100,13 @@ def _splat(
 ) -> Tensor:
     """Lay Gaussian blobs over images: centers (B, K, 2), sigma (B, K) pixels, colors (B, K, 3)."""
     axis = torch.arange(image.shape[-1]) + 0.5
+    offsets = (axis - centers[..., None]) / sigma[..., None, None]  # (B, K, 2, size)
+    x, y = torch.exp(-0.5 * offsets**2).unbind(2)
+    cover = opacity * y[..., None] * x[:, :, None, :]  # (B, K, H, W)
+    out = image.clone()
     for k in range(centers.shape[1]):
-        offsets = (axis - centers[:, k, :, None]) / sigma[:, k, None, None]  # (B, 2, size)
-        x, y = torch.exp(-0.5 * offsets**2).unbind(1)
-        cover = opacity * (y[:, :, None] * x[:, None, :])[:, None]  # (B, 1, H, W)
-        image = image + cover * (colors[:, k, :, None, None] - image)
-    return image
+        out.lerp_(colors[:, k, :, None, None].expand_as(out), cover[:, k, None])
+    return out
 
 
 def _smooth(rng: np.random.Generator, n: int, channels: int, cells: int) -> Tensor:
@@ -194,7 +195,7 @@ def degrade(
     return out.clamp(0, 1)
 
 
-def _lay(rgba: np.ndarray, background: Tensor) -> tuple[Tensor, Tensor]:
+def lay(rgba: np.ndarray, background: Tensor) -> tuple[Tensor, Tensor]:
     """Pictures over backgrounds (B, 3, 1, 1): images (B, 3, H, W) and silhouettes (B, 1, H, W)."""
     planes = torch.from_numpy(rgba).permute(0, 3, 1, 2).float().contiguous() / 255
     toy = planes[:, 3:]
@@ -226,8 +227,8 @@ def draw_pairs(
         half = n // 2
         rival_specs[:half] = [alter(spec, others, rng) for spec in rival_specs[:half]]
         rival_rgba = np.concatenate([twins.rgba[0, picked[:half]], twins.rgba[1, partner[half:]]])
-    better, toy = _lay(twins.rgba[0, picked], background)
-    worse, rival_toy = _lay(rival_rgba, background)
+    better, toy = lay(twins.rgba[0, picked], background)
+    worse, rival_toy = lay(rival_rgba, background)
     damage = rng.integers(len(DEGRADATIONS), size=n)
     low, seed = uniform(rng, 0, 0.5, n) * uniform(rng, -1, 1, n).gt(0), int(rng.integers(2**31))
     high = low

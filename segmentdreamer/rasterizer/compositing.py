@@ -15,7 +15,6 @@ from numba.extending import intrinsic
 
 from segmentdreamer.rasterizer import conventions
 from segmentdreamer.rasterizer.jit import kernel
-from segmentdreamer.rasterizer.projection import LOG2E_HALF
 from segmentdreamer.rasterizer.tiles import TILE
 
 PIXELS = TILE * TILE
@@ -256,7 +255,10 @@ def composite_backward(
     height, width = passed.shape
     across = (width + TILE - 1) // TILE
     scratch = np.empty(PLANES * PIXELS, np.float32)
-    layers = np.empty(2 * PIXELS * np.max(np.diff(starts)), np.float32)
+    longest = 0
+    for tile in range(len(starts) - 1):
+        longest = max(longest, starts[tile + 1] - starts[tile])
+    layers = np.empty(2 * PIXELS * longest, np.float32)
     for tile in range(len(starts) - 1):
         _clear(scratch, tile, width, height)
         _load_gradient(scratch, tile, background, passed, g_rgb, g_depth, g_alpha, g_background)
@@ -280,30 +282,3 @@ def composite_backward(
             )  # fmt: skip
             for j in range(SUMS):
                 sums[i, j] += shares[j]
-
-
-@kernel
-def unwhiten(
-    sums, whitening, opacities, radii, g_means2d, g_covars2d, g_opacities, g_colors, g_depths
-):
-    """Turn one view's `sums` into gradients: the first two are filled, the others added to.
-
-    With W the whitening matrix, m and S the first and second whitened moments of dL/d(log alpha),
-    the gradients by centre and covariance are W^T m and W^T S W / 2.
-    """
-    for i in range(sums.shape[0]):
-        if radii[i, 0] <= 0:
-            continue
-        a, b, c = whitening[i, 2], whitening[i, 3], whitening[i, 4]
-        m, mu, mv = sums[i, 0], sums[i, 1], sums[i, 2]
-        muu, muv, mvv = sums[i, 3], sums[i, 4], sums[i, 5]
-        g_means2d[i, 0] = a * mu / LOG2E_HALF
-        g_means2d[i, 1] = (b * mu + c * mv) / LOG2E_HALF
-        scale = 0.5 / (LOG2E_HALF * LOG2E_HALF)
-        g_covars2d[i, 0] = scale * a * a * muu
-        g_covars2d[i, 1] = scale * 2 * a * (b * muu + c * muv)
-        g_covars2d[i, 2] = scale * (b * b * muu + 2 * b * c * muv + c * c * mvv)
-        g_opacities[i] += m / opacities[i]
-        for k in range(3):
-            g_colors[i, k] += sums[i, 6 + k]
-        g_depths[i] += sums[i, 9]

@@ -14,13 +14,27 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from segmentdreamer.rasterizer.compositing import SUMS, composite, composite_backward, unwhiten
-from segmentdreamer.rasterizer.projection import camera_vector, project, project_backward
+from segmentdreamer.rasterizer.compositing import SUMS, composite, composite_backward
+from segmentdreamer.rasterizer.conventions import FOV_MARGIN
+from segmentdreamer.rasterizer.projection import project, project_backward, unwhiten
 from segmentdreamer.rasterizer.tiles import bin_gaussians
 
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
+
+
+def camera_vector(viewmat: np.ndarray, K: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A camera as the kernels take it, (20,) float64: pose, intrinsics, limits of x/z and y/z."""
+    fx, fy, cx, cy = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    margin_x, margin_y = FOV_MARGIN * 0.5 * width / fx, FOV_MARGIN * 0.5 * height / fy
+    limits = (
+        -cx / fx - margin_x,
+        (width - cx) / fx + margin_x,
+        -cy / fy - margin_y,
+        (height - cy) / fy + margin_y,
+    )
+    return np.array([*viewmat[:3, :3].flat, *viewmat[:3, 3], fx, fy, cx, cy, *limits], np.float64)
 
 
 class _Project(torch.autograd.Function):

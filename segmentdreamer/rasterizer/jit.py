@@ -17,7 +17,11 @@ OPTIONS: dict[str, Any] = {
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first call, and cache on disk where some folder can be written."""
+    """Compile on first call, and cache on disk where some folder can be written.
+
+    numba rebuilds a cached kernel when its own file changes, not when an imported constant or
+    helper does: after such a change, delete this package's __pycache__.
+    """
     try:
         return njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # numba found no writable cache folder

@@ -11,30 +11,15 @@ import math
 
 import numpy as np
 
-from segmentdreamer.rasterizer.conventions import (
-    ALPHA_THRESHOLD,
-    FOV_MARGIN,
-    MAX_EXTENT,
-    MIN_QUATERNION_NORM,
-)
+from segmentdreamer.rasterizer.conventions import ALPHA_THRESHOLD, MAX_EXTENT, MIN_QUATERNION_NORM
 from segmentdreamer.rasterizer.jit import kernel
+
+# A camera, `cpu.camera_vector`, is 20 float64: rotation (0 to 8, by rows), translation (9 to 11),
+# fx, fy, cx, cy (12 to 15), and the least and greatest x/z and y/z (16 to 19).
 
 # Alpha is opacity * 2^-(u^2 + v^2), so whitened offsets carry sqrt(log2(e) / 2).
 LOG2E_HALF = 0.5 / math.log(2)
 MAX_RADIUS = 2.0**31 - 129  # the largest float32 below the int32 limit
-
-
-def camera_vector(viewmat: np.ndarray, K: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A camera as 20 float64: rotation (9), translation (3), fx, fy, cx, cy, limits of x/z, y/z."""
-    fx, fy, cx, cy = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    margin_x, margin_y = FOV_MARGIN * 0.5 * width / fx, FOV_MARGIN * 0.5 * height / fy
-    limits = (
-        -cx / fx - margin_x,
-        (width - cx) / fx + margin_x,
-        -cy / fy - margin_y,
-        (height - cy) / fy + margin_y,
-    )
-    return np.array([*viewmat[:3, :3].flat, *viewmat[:3, 3], fx, fy, cx, cy, *limits], np.float64)
 
 
 @kernel
@@ -160,6 +145,33 @@ def project(
         whitening[i, 3] = -a * xy / yy
         whitening[i, 4] = math.sqrt(LOG2E_HALF / yy)
         whitening[i, 5] = math.log2(opacity)
+
+
+@kernel
+def unwhiten(
+    sums, whitening, opacities, radii, g_means2d, g_covars2d, g_opacities, g_colors, g_depths
+):
+    """Turn one view's `sums` into gradients: the first two are filled, the others added to.
+
+    With W the whitening matrix, m and S the first and second whitened moments of dL/d(log alpha),
+    the gradients by centre and covariance are W^T m and W^T S W / 2.
+    """
+    for i in range(sums.shape[0]):
+        if radii[i, 0] <= 0:
+            continue
+        a, b, c = whitening[i, 2], whitening[i, 3], whitening[i, 4]
+        m, mu, mv = sums[i, 0], sums[i, 1], sums[i, 2]
+        muu, muv, mvv = sums[i, 3], sums[i, 4], sums[i, 5]
+        g_means2d[i, 0] = a * mu / LOG2E_HALF
+        g_means2d[i, 1] = (b * mu + c * mv) / LOG2E_HALF
+        scale = 0.5 / (LOG2E_HALF * LOG2E_HALF)
+        g_covars2d[i, 0] = scale * a * a * muu
+        g_covars2d[i, 1] = scale * 2 * a * (b * muu + c * muv)
+        g_covars2d[i, 2] = scale * (b * b * muu + 2 * b * c * muv + c * c * mvv)
+        g_opacities[i] += m / opacities[i]
+        for k in range(3):
+            g_colors[i, k] += sums[i, 6 + k]
+        g_depths[i] += sums[i, 9]
 
 
 @kernel
