@@ -99,10 +99,9 @@ def optimize_asset(
     from segmentdreamer.prior import DiffusersPrior
     from segmentdreamer.profile import Stopwatch
     from segmentdreamer.prompts import embed_views
-    from segmentdreamer.randomness import derive_seed
-    from segmentdreamer.start import ball
+    from segmentdreamer.start import ball, start_seed
 
-    seed = derive_seed(prompt_id, args.seed)  # equal for all methods
+    seed = start_seed(prompt_id, args.seed)
     dtype = getattr(torch, config.prior.dtype)
     prior = DiffusersPrior(config.prior.path, device, dtype, threads=args.threads)
     prompts = embed_views(prior, args.prompt, config.prompts)

@@ -1,14 +1,20 @@
-"""Where an optimization starts: a neutral gray ball, the same for every prompt and method."""
+"""Where an optimization starts: a neutral gray ball, the same for every method.
+
+    python -m segmentdreamer.start --scale mini --prompt-id p01 --seed 0 --out asset.ply
+
+writes the start state of a run as an asset: the table's row of zero steps.
+"""
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from segmentdreamer.gaussians import Parameters, parameters
-from segmentdreamer.randomness import generator
+from segmentdreamer.gaussians import Parameters, parameters, save_ply
+from segmentdreamer.randomness import derive_seed, generator
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,29 @@ def ball(config: StartConfig, seed: int) -> Parameters:
     return parameters(
         means=direction * distance,
         scales=torch.full((config.count, 3), config.scale),
-        opacities=_constant(config.count, config.opacity),
+        opacities=torch.full((config.count,), config.opacity),
         colors=torch.full((config.count, 3), config.gray),
     )
 
 
-def _constant(count: int, value: float) -> Tensor:
-    return torch.full((count,), value)
+
+def start_seed(prompt_id: str, seed: int) -> int:
+    """The seed of a run: from prompt and seed index, equal for all methods."""
+    return derive_seed(prompt_id, seed)
+
+
+def main(argv: list[str] | None = None) -> None:
+    from segmentdreamer.config import load_config
+
+    parser = argparse.ArgumentParser(description="Write the state that an optimization starts from.")
+    parser.add_argument("--scale", default="mini", help="mini, paper, or a YAML file (default: mini)")
+    parser.add_argument("--prompt-id", required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="the PLY to write")
+    args = parser.parse_args(argv)
+    config = load_config(args.scale)
+    save_ply(ball(config.start, start_seed(args.prompt_id, args.seed)), args.out)
+
+
+if __name__ == "__main__":
+    main()

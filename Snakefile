@@ -1,0 +1,30 @@
+"""SegmentDreamer Bench: prompt -> asset -> views -> scores -> tables and plots."""
+
+from snakemake.utils import min_version
+
+min_version("9.21.1")
+
+
+configfile: "workflow/config/default.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/assets.smk"
+include: "workflow/rules/views.smk"
+include: "workflow/rules/reference.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/toybox.smk"
+
+
+localrules:
+    all,
+    table1,
+    sheet,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.table1.output,
+        rules.sheet.output,
