@@ -6,14 +6,18 @@ in float32; what enters a network is cast to the network's type and comes back a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from segmentdreamer.solver import Timestep, stack_times
+from segmentdreamer.solver import Timestep, scaled_linear_alphas_cumprod, stack_times
+
+if TYPE_CHECKING:
+    from segmentdreamer.networks import Networks
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -61,9 +65,8 @@ class UNetPrior:
 class DiffusersPrior(UNetPrior):
     """A StableDiffusionPipeline folder (the toybox's, SD 2.1-base, ...) as a prior.
 
-    On the CPU the UNet runs in ONNX Runtime (`segmentdreamer.onnx_network`), since no loss
-    differentiates through it; on CUDA in PyTorch with `dtype`. Raises ValueError for a model that does
-    not predict epsilon.
+    networks: "exported" (ONNX Runtime and TorchScript, the CPU's default) or "torch" (the default and
+    only choice on CUDA, in `dtype`). Raises ValueError for a model that does not predict epsilon.
     """
 
     def __init__(
@@ -71,92 +74,62 @@ class DiffusersPrior(UNetPrior):
         folder: Path | str,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
-        onnx: bool | None = None,
+        networks: str | None = None,
         threads: int = 1,
     ):
-        self.folder = Path(folder)
-        self.device = device
-        super().__init__(self._load_unet(onnx, threads, dtype), self._read_schedule().to(device), dtype)
-        self._vae: Any = None
-
-    def _read_schedule(self) -> Tensor:
-        import json
-
-        config = json.loads((self.folder / "scheduler" / "scheduler_config.json").read_text())
-        if config.get("prediction_type", "epsilon") != "epsilon":
-            raise ValueError(
-                f"{self.folder}: the model predicts {config['prediction_type']!r}; "
-                "the losses here need an epsilon model (for SD 2.1, the -base one)"
-            )
-        return schedule_from(config)
-
-    def _load_unet(self, onnx: bool | None, threads: int, dtype: torch.dtype) -> NoisePredictor:
-        if onnx if onnx is not None else self.device == "cpu":
-            from segmentdreamer.onnx_network import load_onnx_unet
-
-            return load_onnx_unet(self.folder / "unet", threads)
-        return load_torch_unet(self.folder / "unet", self.device, dtype)
-
-    @property
-    def vae(self) -> Any:
-        if self._vae is None:
-            import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
-            from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-            vae = AutoencoderKL.from_pretrained(self.folder / "vae", local_files_only=True)
-            self._vae = vae.to(self.device, self.dtype).eval().requires_grad_(False)
-        return self._vae
+        self.folder, self.device = Path(folder), device
+        alphas_cumprod = read_schedule(self.folder).to(device)
+        self.networks = load_networks(self.folder, device, dtype, networks, threads)
+        super().__init__(self.networks.predict, alphas_cumprod, dtype)
 
     @property
     def reduction(self) -> int:
-        """How many pixels a latent's side spans (8 for Stable Diffusion, 4 for the toybox)."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        """How many pixels a latent's side spans."""
+        return self.networks.reduction
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Sampled posterior (official: not its mode), scaled; the draw uses `noise` where given."""
-        posterior = self.vae.encode((2 * images - 1).to(self.dtype)).latent_dist
-        mean, std = posterior.mean.float(), posterior.std.float()
-        noise = torch.zeros_like(mean) if noise is None else noise.to(mean)
-        return (mean + std * noise) * self.vae.config.scaling_factor
+        """Posterior mean plus `noise` times its deviation (official: a sample), scaled."""
+        mean, log_variance = self.networks.moments((2 * images - 1).to(self.dtype)).float().chunk(2, 1)
+        if noise is not None:
+            mean = mean + (0.5 * log_variance.clamp(-30, 20)).exp() * noise.to(mean)
+        return mean * self.networks.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        decoded = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
+        decoded = self.networks.decode((latents / self.networks.scaling_factor).to(self.dtype))
         return (decoded.float() / 2 + 0.5).clamp(0, 1)
 
     @torch.no_grad()
     def encode_prompt(self, texts: Sequence[str]) -> Tensor:
-        """Loads the text encoder, embeds, and drops it again: no step needs it."""
-        import segmentdreamer.torchvision_guard  # noqa: F401  (before transformers)
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        tokenizer = CLIPTokenizer.from_pretrained(self.folder / "tokenizer", local_files_only=True)
-        encoder = CLIPTextModel.from_pretrained(self.folder / "text_encoder", local_files_only=True)
-        ids = tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids  # fmt: skip
-        return encoder.float().eval()(ids)[0].to(self.device)
+        return self.networks.embed(texts)
 
 
-def load_torch_unet(folder: Path, device: str, dtype: torch.dtype) -> NoisePredictor:
-    """The UNet of a diffusers folder in PyTorch, without gradients of its own."""
-    import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
-    from diffusers import UNet2DConditionModel
+def load_networks(
+    folder: Path, device: str, dtype: torch.dtype, kind: str | None, threads: int
+) -> Networks:
+    """The folder's networks of the asked kind, or of the device's default kind."""
+    if (kind or ("exported" if device == "cpu" else "torch")) == "exported":
+        from segmentdreamer.exported import ExportedNetworks
 
-    unet = UNet2DConditionModel.from_pretrained(folder, local_files_only=True, torch_dtype=dtype)
-    unet = unet.to(device).eval().requires_grad_(False)
+        return ExportedNetworks(folder, threads)
+    from segmentdreamer.networks import TorchNetworks
 
-    def predict(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        return unet(x, t, encoder_hidden_states=cond, return_dict=False)[0]
+    return TorchNetworks(folder, device, dtype)
 
-    return predict
+
+def read_schedule(folder: Path) -> Tensor:
+    """alphas_cumprod of a pipeline folder; ValueError unless the model predicts epsilon."""
+    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    if config.get("prediction_type", "epsilon") != "epsilon":
+        raise ValueError(
+            f"{folder}: the model predicts {config['prediction_type']!r}; "
+            "the losses here need an epsilon model (for SD 2.1, the -base one)"
+        )
+    return schedule_from(config)
 
 
 def schedule_from(config: dict[str, Any]) -> Tensor:
     """alphas_cumprod of a diffusers scheduler config; only SD's scaled-linear betas are known."""
-    from segmentdreamer.solver import scaled_linear_alphas_cumprod
-
     if config.get("beta_schedule") != "scaled_linear":
         raise ValueError(f"beta_schedule {config.get('beta_schedule')!r} is not 'scaled_linear'")
     return scaled_linear_alphas_cumprod(

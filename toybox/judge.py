@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -155,7 +156,7 @@ def fit(
     while spent < 60 * minutes:
         start = time.monotonic()
         for group in optimizer.param_groups:
-            fall = 0.5 * (1 + np.cos(np.pi * spent / (60 * minutes)))
+            fall = 0.5 * (1 + math.cos(math.pi * spent / (60 * minutes)))
             group["lr"] = rate * min(1, (step + 1) / 100) * fall
         value = loss(np.random.default_rng([seed, step]))
         optimizer.zero_grad(set_to_none=True)
@@ -202,7 +203,7 @@ def trainer_arguments(about: str, data_path: Path, out: Path, minutes: float) ->
 
 
 def main() -> None:
-    args = trainer_arguments("Train the judge.", TRAINING_DATA, FOLDER, 7)
+    args = trainer_arguments("Train the judge.", TRAINING_DATA, FOLDER, 8)
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     known = data.load(args.data)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ from toybox import data, scenes
 
 TEXT_WIDTH, TEXT_LENGTH = 96, 24
 EMPTY_SHARE, NO_VIEW_SHARE = 0.10, 0.10  # captions dropped for CFG; captions without view words
-MIN_SNR = 5.0  # loss weight min(SNR, 5) / SNR (Hang et al. 2023): layout and view live at high noise
+MIN_SNR = 5.0  # loss weight min(SNR, 5) / SNR (Hang et al. 2023)
+HIGH_NOISE, HIGH_SHARE = 450, 0.5  # half of the draws lie above: there the prompt decides layout and view
+RATIO_CAP = 4.0  # weight grows with sigma / alpha, up to this
 EMA, LEARNING_RATE, WARMUP = 0.999, 1.5e-3, 300
 MIRRORED = {"left side": "right side", "right side": "left side"}
 
@@ -55,8 +59,6 @@ def build_tokenizer():
         show_progress=False,
     )
     tokenizer.train_from_iterator([*corpus, *alphabet], trainer)
-    import json
-
     model = json.loads(tokenizer.to_str())["model"]
     merges = [tuple(pair) for pair in model["merges"]]
     return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=TEXT_LENGTH)
@@ -115,6 +117,18 @@ def encode_corpus(vae, pictures: data.Pictures, seed: int, device: str) -> Corpu
     return Corpus(torch.cat(latents), texts * 2, pictures.views + swapped)
 
 
+def cached_corpus(vae, args: argparse.Namespace, device: str) -> Corpus:
+    """The corpus, its latents kept in the run's folder so that a resumed run starts at once."""
+    pictures, path = data.load(args.data), args.run / "latents.pt"
+    if path.exists():
+        texts = [spec.caption() for spec in pictures.specs]
+        swapped = [MIRRORED.get(view, view) for view in pictures.views]
+        return Corpus(torch.load(path, weights_only=True).float(), texts * 2, pictures.views + swapped)
+    corpus = encode_corpus(vae, pictures, args.seed, device)
+    torch.save(corpus.latents.half(), path)
+    return corpus
+
+
 def draw_caption(text: str, view: str, rng: np.random.Generator) -> str:
     u = rng.random()
     if u < EMPTY_SHARE:
@@ -133,20 +147,34 @@ def batches(corpus: Corpus, batch: int, start: int, seed: int) -> Iterator[tuple
         step += 1
 
 
+def draw_timesteps(n: int, device: torch.device) -> Tensor:
+    """Half of the timesteps over the whole schedule, half of them above HIGH_NOISE."""
+    low = torch.where(torch.rand(n, device=device) < HIGH_SHARE, HIGH_NOISE, 0)
+    return (low + (1000 - low) * torch.rand(n, device=device)).long()
+
+
+def loss_weights(alphas_cumprod: Tensor) -> Tensor:
+    """min(SNR, 5) / SNR times the noise-to-signal ratio clamped to [1, 4]; mean one over timesteps.
+
+    The side that a prompt names shows in an epsilon loss only at high noise, and little there.
+    """
+    snr = alphas_cumprod / (1 - alphas_cumprod)
+    weight = snr.clamp(max=MIN_SNR) / snr * snr.rsqrt().clamp(1, RATIO_CAP)
+    return weight / weight.mean()
+
+
 def denoising_loss(unet, embeddings: Tensor, latents: Tensor, alphas_cumprod: Tensor) -> Tensor:
-    """Min-SNR-weighted epsilon loss, one timestep a sample; weights have mean one over timesteps."""
-    t = torch.randint(0, 1000, (len(latents),), device=latents.device)
+    """Weighted epsilon loss, one timestep a sample."""
+    t = draw_timesteps(len(latents), latents.device)
     a = alphas_cumprod[t][:, None, None, None]
     eps = torch.randn_like(latents)
     x_t = a.sqrt() * latents + (1 - a).sqrt() * eps
     predicted = unet(x_t, t, encoder_hidden_states=embeddings).sample
-    snr = alphas_cumprod / (1 - alphas_cumprod)
-    weight = snr.clamp(max=MIN_SNR) / snr
-    return (weight[t] / weight.mean() * (predicted - eps).square().mean((1, 2, 3))).mean()
+    return (loss_weights(alphas_cumprod)[t] * (predicted - eps).square().mean((1, 2, 3))).mean()
 
 
 def learning_rate(step: int, steps: int) -> float:
-    return LEARNING_RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + np.cos(np.pi * step / steps))
+    return LEARNING_RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 class Trainer:
@@ -237,7 +265,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--run", type=Path, default=Path("toybox/runs/prior"))
-    parser.add_argument("--samples", type=int, default=220_000)
+    parser.add_argument("--samples", type=int, default=240_000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -254,8 +282,9 @@ def main() -> None:
     trainer = Trainer(build_tokenizer(), device)
     if (args.run / "checkpoint.pt").exists():
         trainer.restore(args.run / "checkpoint.pt")
-    corpus = encode_corpus(vae, data.load(args.data), args.seed, device)
-    train(trainer, corpus, scheduler.alphas_cumprod.to(device), args)
+    if trainer.step < args.samples // args.batch:
+        corpus = cached_corpus(vae, args, device)
+        train(trainer, corpus, scheduler.alphas_cumprod.to(device), args)
     save_pipeline(trainer, vae, scheduler, args.out)
 
 

@@ -8,7 +8,6 @@ pair: right against wrong attribute, less against more degraded, consistent agai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,7 @@ TRAINING_DATA = Path(__file__).parent / "data" / "twins.npz"
 TWINS = 9000
 SIDES = (50.0, 130.0)  # |azimuth| in degrees from which one picture shows both faces of an object
 KINDS = ("attribute", "degraded", "two_faced")
-BATCH = {"attribute": 32, "degraded": 16, "two_faced": 16}  # pairs of each kind in one step
+BATCH = {"attribute": 32, "degraded": 24, "two_faced": 8}  # pairs of each kind in one step
 ELSEWHERE = 0.2  # of the pairs compare two cameras
 GAP = 0.25  # smallest difference of strength between two degradations
 PULL = 1e-3  # weight of the squared scores, which keeps them from drifting and saturating
@@ -114,10 +113,9 @@ def _smooth(rng: np.random.Generator, n: int, channels: int, cells: int) -> Tens
     return F.interpolate(normal(rng, n, channels, cells, cells), (64, 64), mode="bicubic")
 
 
-# (image, toy, background, strength, rng) to image: `toy` is the silhouette (B, 1, H, W), background
-# (B, 3, 1, 1), strength (B, 1, 1, 1) in [0, 1]. No draw depends on the strength, so that one seed
-# gives the same damage at two strengths.
-Degradation = Callable[[Tensor, Tensor, Tensor, Tensor, np.random.Generator], Tensor]
+# Degradations map (image, toy, background, strength, rng) to image: `toy` is the silhouette
+# (B, 1, H, W), background (B, 3, 1, 1), strength (B, 1, 1, 1) in [0, 1]. No draw depends on the
+# strength, so that one seed gives the same damage at two strengths.
 
 
 def _blur(image, toy, background, strength, rng):
@@ -170,15 +168,7 @@ def _transparency(image, toy, background, strength, rng):
     return image + toy * lost * (background - image)
 
 
-DEGRADATIONS: dict[str, Degradation] = {
-    "blur": _blur,
-    "splats": _splats,
-    "noise": _noise,
-    "blotches": _blotches,
-    "colors": _colors,
-    "floaters": _floaters,
-    "transparency": _transparency,
-}
+DEGRADATIONS = (_blur, _splats, _noise, _blotches, _colors, _floaters, _transparency)
 
 
 def degrade(
@@ -186,7 +176,7 @@ def degrade(
 ) -> Tensor:
     """Damage image i by degradation number kind[i] at strength[i] in [0, 1]; 0 does nothing."""
     out = image.clone()
-    for k, damage in enumerate(DEGRADATIONS.values()):
+    for k, damage in enumerate(DEGRADATIONS):
         at = torch.from_numpy(np.flatnonzero(kind == k))
         if len(at):
             rng = np.random.default_rng([seed, k])
@@ -273,17 +263,21 @@ def stored_twins(path: Path, seed: int) -> Twins:
     specs = scenes.training_specs()
     if not path.exists():
         twins = draw_twins(TWINS, np.random.default_rng(seed), specs, specs)
-        rows = [[[s.cls, s.color, s.second] for s in part] for part in (twins.specs, twins.altered)]
+        rows = [
+            [[s.cls, s.color, s.second] for s in group] for group in (twins.specs, twins.altered)
+        ]
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, rgba=twins.rgba, azimuth=twins.azimuth, specs=np.array(json.dumps(rows)))
+        part = path.with_suffix(".new.npz")  # a killed run leaves no half file under the final name
+        np.savez(part, rgba=twins.rgba, azimuth=twins.azimuth, specs=np.array(json.dumps(rows)))
+        part.replace(path)
     stored = np.load(path)
     rows = json.loads(str(stored["specs"]))
-    drawn, altered = ([scenes.Spec(*row) for row in part] for part in rows)
+    drawn, altered = ([scenes.Spec(*row) for row in group] for group in rows)
     return Twins(stored["rgba"], drawn, altered, stored["azimuth"])
 
 
 def main() -> None:
-    args = judge.trainer_arguments("Train ToyReward.", TRAINING_DATA, FOLDER, 14)
+    args = judge.trainer_arguments("Train ToyReward.", TRAINING_DATA, FOLDER, 17)
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     twins, specs = stored_twins(args.data, args.seed), scenes.training_specs()

@@ -1,0 +1,42 @@
+# `make table1` and `make test` work on a fresh clone: each makes the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+READY := $(VENV)/.ready
+
+.PHONY: env table1 test test-slow lint smoke clean
+
+table1: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
+
+test: $(READY)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+# The real workflow, two methods on one prompt, a few steps, into a temporary folder.
+smoke: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" workflow/scripts/smoke
+
+env: $(READY)
+
+# torch goes first: asked for by its own name and version, so that no other package widens the choice.
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) results/mini results/smoke
