@@ -64,9 +64,7 @@ class SDS:
     weight: str = "noise_to_signal"
     offset: float = 0.1  # per-channel offset noise (LucidDreamer sd_utils.py:243)
 
-    def __call__(
-        self, prior: Prior, z_0: Tensor, conditioning: Conditioning, progress: Progress
-    ) -> Gradient:
+    def __call__(self, prior: Prior, z_0: Tensor, conditioning: Conditioning, progress: Progress) -> Gradient:
         noise = draw_noise(z_0, progress.seed, progress.step, self.offset)
         t = self.draw_time(progress)
         return gradient(prior, z_0, noise, conditioning, t, self.omega, self.lam, self.weight)

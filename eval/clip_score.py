@@ -32,6 +32,7 @@ class Clip:
 def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
     """Load an open_clip model; `weights` is a file beside `NAME.json`, or a tag known to open_clip."""
     import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
+
     import open_clip
 
     path = Path(weights)

@@ -25,10 +25,11 @@ class Stored(nn.Module):
 def fid(features: np.ndarray, reference: np.ndarray) -> float:
     """Frechet distance between two sets of features (n, D) and (m, D), n, m >= 2."""
     import segmentdreamer.torchvision_guard  # noqa: F401  (before torchmetrics)
+
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     width = features.shape[1]
-    metric = FrechetInceptionDistance(feature=Stored(width), input_img_size=(width,))
+    metric = FrechetInceptionDistance(feature=Stored(width), input_img_size=(1, 1, width))
     metric.set_dtype(torch.float64)
     metric.update(torch.from_numpy(reference).double(), real=True)
     metric.update(torch.from_numpy(features).double(), real=False)

@@ -22,7 +22,13 @@ BATCH = 32
 
 
 def draw_images(
-    prior_folder: Path, prompt: str, prompt_id: str, count: int, steps: int, omega: float, negative: str
+    prior_folder: Path,
+    prompt: str,
+    prompt_id: str,
+    count: int,
+    steps: int,
+    omega: float,
+    negative: str,
 ) -> np.ndarray:
     """`count` samples of the prior for one prompt: uint8 (count, H, W, 3); seeds from the prompt's id."""
     import torch
@@ -82,12 +88,11 @@ def main(argv: list[str] | None = None) -> None:
     images = {}
     for i, (name, text) in enumerate(zip(prompts["id"], prompts["prompt"], strict=True)):
         print(f"[{i + 1}/{len(prompts)}] {name}: {text}", file=sys.stderr, flush=True)
-        images[name] = draw_images(
-            args.prior, text, name, args.count, args.steps, args.omega, args.negative
-        )
+        images[name] = draw_images(args.prior, text, name, args.count, args.steps, args.omega, args.negative)
     args.out.mkdir(parents=True, exist_ok=True)
     write_sheet(images, args.out / "sheet.png")
-    np.savez(args.out / "features.npz", **{k: embed_images(clip, v) for k, v in images.items()})
+    features = {name: embed_images(clip, stack) for name, stack in images.items()}
+    np.savez(args.out / "features.npz", **features)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

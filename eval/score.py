@@ -1,6 +1,6 @@
 """Score the views of one asset: a row for each view and metric, and the features for FID.
 
-    python -m eval.score --views views.zip --prompts prompts/toybox.tsv --prompt-id p01 --out FOLDER
+python -m eval.score --views views.zip --prompts prompts/toybox.tsv --prompt-id p01 --out FOLDER
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def score_clip(args: argparse.Namespace, images: np.ndarray, prompts: pd.DataFra
 
     clip = load_clip(args.clip, args.clip_weights)
     embedded = embed_images(clip, images)
-    scores = clip_scores(embedded, embed_texts(clip, prompts["prompt"]))  # (V, T)
+    scores = clip_scores(embedded, embed_texts(clip, prompts["prompt"].tolist()))  # (V, T)
     own = int(np.flatnonzero(prompts["id"] == args.prompt_id)[0])
     others = np.delete(scores, own, axis=1)
     metrics = {"clip": scores[:, own]}
@@ -33,8 +33,9 @@ def score_clip(args: argparse.Namespace, images: np.ndarray, prompts: pd.DataFra
 
 
 def score_reward(args: argparse.Namespace, images: np.ndarray, prompt: str) -> dict[str, np.ndarray]:
-    from eval import toy_reward
     import torch
+
+    from eval import toy_reward
 
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     model = toy_reward.load(args.reward)

@@ -26,7 +26,12 @@ CONTROL_TITLES = {"start": "start (0 steps)", "truth": "true scene (ceiling)"}
 def asset_folders(args: argparse.Namespace, prompts: pd.DataFrame) -> pd.DataFrame:
     """Every asset of the run: method, prompt, seed."""
     return pd.DataFrame(
-        [(m, p, s) for m in (*args.methods, *args.controls) for p in prompts["id"] for s in range(args.seeds)],
+        [
+            (m, p, s)
+            for m in (*args.methods, *args.controls)
+            for p in prompts["id"]
+            for s in range(args.seeds)
+        ],
         columns=["method", "prompt", "seed"],
     )
 
@@ -34,16 +39,16 @@ def asset_folders(args: argparse.Namespace, prompts: pd.DataFrame) -> pd.DataFra
 def read_scores(results: Path, assets: pd.DataFrame) -> pd.DataFrame:
     """All score files and costs as one long table: method, prompt, seed, view, metric, value."""
     frames = []
-    for row in assets.itertuples():
-        where = f"{row.method}/{row.prompt}/{row.seed}"
+    for method, prompt, seed in assets.itertuples(index=False, name=None):
+        where = f"{method}/{prompt}/{seed}"
         frame = pd.read_csv(results / "scores" / where / "scores.csv")
         cost = results / "assets" / where / "cost.json"
-        if cost.exists() and row.method not in CONTROL_TITLES:
+        if cost.exists() and method not in CONTROL_TITLES:
             figures = json.loads(cost.read_text())
             extra = pd.DataFrame({"view": 0, "metric": ["seconds", "nfe"],
                                   "value": [figures["seconds"], figures["nfe"]]})  # fmt: skip
             frame = pd.concat([frame, extra], ignore_index=True)
-        frames.append(frame.assign(method=row.method, prompt=row.prompt, seed=row.seed))
+        frames.append(frame.assign(method=method, prompt=prompt, seed=seed))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -115,7 +120,10 @@ def grid(table: pd.DataFrame, titles: dict[str, str]) -> tuple[list[str], list[l
     arrows = {"up": "↑", "down": "↓"}
     header = ["Method", *(f"{spec['name']} {arrows[spec['better']]}" for spec in shown.values())]
     body = [
-        [titles.get(row["method"], row["method"]), *(cell(row, m, s["digits"]) for m, s in shown.items())]
+        [
+            titles.get(row["method"], row["method"]),
+            *(cell(row, m, s["digits"]) for m, s in shown.items()),
+        ]
         for _, row in table.iterrows()
     ]
     return header, body
@@ -136,10 +144,19 @@ def latex(header: list[str], body: list[list[str]], caption: str) -> str:
         return text
 
     rows = [" & ".join(clean(c) for c in line) + r" \\" for line in (header, *body)]
-    return "\n".join([
-        r"\begin{table}", rf"\caption{{{clean(caption)}}}", rf"\begin{{tabular}}{{l{'c' * (len(header) - 1)}}}",
-        r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
-    ])  # fmt: skip
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{clean(caption)}}}",
+        rf"\begin{{tabular}}{{l{'c' * (len(header) - 1)}}}",
+        r"\toprule",
+        rows[0],
+        r"\midrule",
+        *rows[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def caption(args: argparse.Namespace, prompts: int) -> str:

@@ -76,9 +76,7 @@ class ToyReward(nn.Module):
         self.words = nn.Embedding(len(vocabulary), 32, padding_idx=0)
         self.reader = nn.GRU(32, text_width, batch_first=True)
         self.steered = nn.ModuleList(Modulated(widths[-1], text_width) for _ in range(2))
-        self.head = nn.Sequential(
-            nn.Linear(2 * widths[-1], text_width), nn.SiLU(), nn.Linear(text_width, 1)
-        )
+        self.head = nn.Sequential(nn.Linear(2 * widths[-1], text_width), nn.SiLU(), nn.Linear(text_width, 1))
 
     def read(self, prompts: list[str]) -> Tensor:
         """The prompts' features (B, text_width): the reader's state after each one's last word."""

@@ -1,6 +1,6 @@
 """Render an asset's views: 120 RGBA images on the evaluation orbit, a contact sheet and a turntable.
 
-    python -m eval.views --asset asset.ply --out FOLDER --size 64
+python -m eval.views --asset asset.ply --out FOLDER --size 64
 """
 
 from __future__ import annotations

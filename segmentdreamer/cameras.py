@@ -57,7 +57,11 @@ def intrinsics(fov: Tensor, size: int) -> Tensor:
 
 
 def orbit(
-    views: int = 120, elevation: float = 0.0, radius: float = 3.5, fov: float = 0.55, size: int = 512
+    views: int = 120,
+    elevation: float = 0.0,
+    radius: float = 3.5,
+    fov: float = 0.55,
+    size: int = 512,
 ) -> Cameras:
     """The evaluation ring: `views` azimuths 0, 360/views, ... at one elevation.
 
@@ -126,9 +130,7 @@ def relaxed(config: CameraConfig, step: int) -> CameraConfig:
     return config
 
 
-def _widened(
-    span: tuple[float, float], limit: tuple[float, float], factor: float
-) -> tuple[float, float]:
+def _widened(span: tuple[float, float], limit: tuple[float, float], factor: float) -> tuple[float, float]:
     middle, half = 0.5 * (span[0] + span[1]), 0.5 * (span[1] - span[0]) * factor
     return max(limit[0], middle - half), min(limit[1], middle + half)
 
@@ -170,13 +172,23 @@ def _uniform(n: int, span: tuple[float, float], gamma: float, g: torch.Generator
     return 0.5 * (span[0] + span[1]) + 0.5 * (span[1] - span[0]) * shaped
 
 
-TENSORS = ("viewmats", "Ks", "azimuth", "elevation", "fov")
-
-
-def _pick(cameras: Cameras, i: int) -> Cameras:
-    return replace(cameras, **{name: getattr(cameras, name)[i : i + 1] for name in TENSORS})
+def _pick(c: Cameras, i: int) -> Cameras:
+    return Cameras(
+        c.viewmats[i : i + 1],
+        c.Ks[i : i + 1],
+        c.size,
+        c.azimuth[i : i + 1],
+        c.elevation[i : i + 1],
+        c.fov[i : i + 1],
+    )
 
 
 def _join(parts: list[Cameras]) -> Cameras:
-    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in TENSORS}
-    return replace(parts[0], **joined)
+    return Cameras(
+        torch.cat([c.viewmats for c in parts]),
+        torch.cat([c.Ks for c in parts]),
+        parts[0].size,
+        torch.cat([c.azimuth for c in parts]),
+        torch.cat([c.elevation for c in parts]),
+        torch.cat([c.fov for c in parts]),
+    )

@@ -6,6 +6,7 @@ and hands them to a pure update of (prior, latents, noise, conditioning, times).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from torch import Tensor
 from segmentdreamer.guidance import Conditioning
 from segmentdreamer.prior import Prior
 from segmentdreamer.randomness import generator
+
+Scalars = Mapping[str, float | int | Tensor]
 
 T_MIN, T_MAX_BASE, T_SPAN = 20, 500, 480  # t_range [.02, .5], max_t_range .98 (official defaults)
 
@@ -40,7 +43,7 @@ class Gradient:
 
     latent: Tensor  # (B, 4, h, w), to be injected as d loss / d z_0
     pixel: Tensor | None = None  # (B, 3, H, W), likewise on the rendered images
-    scalars: dict[str, float | int | Tensor] = field(default_factory=dict)
+    scalars: Scalars = field(default_factory=dict)
 
 
 class Method(Protocol):

@@ -173,9 +173,9 @@ def write_records(
     wall: float,
 ) -> None:
     """cost.json and provenance.json."""
-    from segmentdreamer import provenance
-
     import torch
+
+    from segmentdreamer import provenance
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
     cost = {

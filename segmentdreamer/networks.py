@@ -41,12 +41,11 @@ class TorchNetworks:
 
     def __init__(self, folder: Path, device: str, dtype: torch.dtype):
         import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
+
         from diffusers import AutoencoderKL, UNet2DConditionModel
 
         self.folder, self.device = folder, device
-        unet = UNet2DConditionModel.from_pretrained(
-            folder / "unet", local_files_only=True, torch_dtype=dtype
-        )
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", local_files_only=True, torch_dtype=dtype)
         vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, torch_dtype=dtype)
         self.unet = unet.to(device).eval().requires_grad_(False)
         self.vae = vae.to(device).eval().requires_grad_(False)
@@ -75,6 +74,7 @@ class TorchNetworks:
 def load_text(folder: Path):
     """The tokenizer and the float32 text encoder of a pipeline folder."""
     import segmentdreamer.torchvision_guard  # noqa: F401  (before transformers)
+
     from transformers import CLIPTextModel, CLIPTokenizer
     from transformers.utils import logging
 

@@ -95,9 +95,7 @@ def take_step(
     set_learning_rates(run.optimizers, config.optimizer, step, train.steps)
     cameras = training_cameras(config.cameras, step, seed, config.render.size)
     with watch.part("render"):
-        rendered = render_training(
-            activate(run.params), cameras, config.render, seed, step, train.disparity
-        )
+        rendered = render_training(activate(run.params), cameras, config.render, seed, step, train.disparity)
     with watch.part("encode"):
         z_0 = encode(prior, rendered, config, seed, step)
     with watch.part("method"):

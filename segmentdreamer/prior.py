@@ -104,9 +104,7 @@ class DiffusersPrior(UNetPrior):
         return self.networks.embed(texts)
 
 
-def load_networks(
-    folder: Path, device: str, dtype: torch.dtype, kind: str | None, threads: int
-) -> Networks:
+def load_networks(folder: Path, device: str, dtype: torch.dtype, kind: str | None, threads: int) -> Networks:
     """The folder's networks of the asked kind, or of the device's default kind."""
     if (kind or ("exported" if device == "cpu" else "torch")) == "exported":
         from segmentdreamer.exported import ExportedNetworks

@@ -39,7 +39,11 @@ def run_key(*parts: Any) -> str:
 def describe_machine(device: str) -> dict[str, Any]:
     import torch
 
-    machine = {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()}
+    machine = {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+    }
     if device != "cpu":
         machine["gpu"] = torch.cuda.get_device_name(device)
         machine["cuda"] = torch.version.cuda

@@ -16,9 +16,7 @@ def timesteps(steps: int, first: int = 999, last: int = 0) -> list[int]:
 
 
 @torch.no_grad()
-def sample(
-    prior: Prior, conditioning: Conditioning, noise: Tensor, omega: float, steps: int = 25
-) -> Tensor:
+def sample(prior: Prior, conditioning: Conditioning, noise: Tensor, omega: float, steps: int = 25) -> Tensor:
     """Latents z_0 (B, 4, h, w) from unit Gaussian `noise` of that shape."""
     x, times = noise, timesteps(steps)
     for t, following in zip(times, [*times[1:], None], strict=True):

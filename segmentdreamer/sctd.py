@@ -17,6 +17,7 @@ from segmentdreamer.distillation import (
     T_SPAN,
     Gradient,
     Progress,
+    Scalars,
     draw_noise,
     uniform_int,
 )
@@ -71,7 +72,7 @@ def gradient(
     self_term, cross_term = G_s - z_e, z_e - G_t_y
     weight = lam * noise_to_signal(a, t)
     g = weight * (self_sign * self_term + (omega + 1) * cross_term)  # Eq. 10
-    scalars = {"t": t, "s": s, "e": e, "self_rms": _rms(self_term), "cross_rms": _rms(cross_term)}
+    scalars: Scalars = {"t": t, "s": s, "e": e, "self_rms": _rms(self_term), "cross_rms": _rms(cross_term)}
     return Gradient(g, scalars=scalars)
 
 
@@ -95,9 +96,7 @@ class SCTD:
     fixed_noise: bool = True  # fix_noise
     offset: float = 0.1  # per-channel offset noise
 
-    def __call__(
-        self, prior: Prior, z_0: Tensor, conditioning: Conditioning, progress: Progress
-    ) -> Gradient:
+    def __call__(self, prior: Prior, z_0: Tensor, conditioning: Conditioning, progress: Progress) -> Gradient:
         noise = draw_noise(z_0, progress.seed, -1 if self.fixed_noise else progress.step, self.offset)
         times = self.draw_times(progress)
         return gradient(

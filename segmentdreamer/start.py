@@ -41,7 +41,6 @@ def ball(config: StartConfig, seed: int) -> Parameters:
     )
 
 
-
 def start_seed(prompt_id: str, seed: int) -> int:
     """The seed of a run: from prompt and seed index, equal for all methods."""
     return derive_seed(prompt_id, seed)

@@ -7,10 +7,10 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+import segmentdreamer.torchvision_guard  # noqa: F401
+
 import pytest
 import torch
-
-import segmentdreamer.torchvision_guard  # noqa: F401
 
 torch.set_num_threads(1)
 

@@ -100,7 +100,8 @@ def test_sds_equals_its_closed_form_for_each_weight() -> None:
     t, a = 400, ALPHAS[400]
     z_t = a.sqrt() * z_0 + (1 - a).sqrt() * noise
     negative, positive = (
-        toy_network(z_t, torch.full((3,), t), c.expand(3, -1, -1)) for c in (conditioning.neg, conditioning.cond)
+        toy_network(z_t, torch.full((3,), t), c.expand(3, -1, -1))
+        for c in (conditioning.neg, conditioning.cond)
     )
     residual = negative + 7.5 * (positive - negative) - noise
     for name, w in (("noise_to_signal", ((1 - a) / a).sqrt()), ("sds", 1 - a), ("uniform", 1.0)):

@@ -52,16 +52,12 @@ def evaluate(
 ) -> dict[str, Tensor]:
     """Images, meta and the gradients of a random linear loss on colour, depth and alpha."""
     inputs = {name: value.to(dtype).clone().requires_grad_() for name, value in scene.items()}
-    fixed = {
-        name: value.to(dtype) if isinstance(value, Tensor) else value
-        for name, value in options.items()
-    }
+    fixed = {name: value.to(dtype) if isinstance(value, Tensor) else value for name, value in options.items()}
     image, alpha, meta = render(**inputs, **fixed)
     meta["means2d"].retain_grad()
     draw = torch.Generator().manual_seed(1)
     loss = sum(
-        (output * torch.randn(output.shape, generator=draw).to(dtype)).sum()
-        for output in (image, alpha)
+        (output * torch.randn(output.shape, generator=draw).to(dtype)).sum() for output in (image, alpha)
     )
     torch.as_tensor(loss).backward()
     results = {"image": image.detach(), "alpha": alpha.detach(), "radii": meta["radii"]}
@@ -102,9 +98,7 @@ def distance_to_thresholds(scene: Scene, cameras: dict[str, Any]) -> float:
     nearest = [float("inf")]
     for c in range(len(viewmats)):
         drawn = dense.drawing_order(projected.depths[c], projected.radii[c])
-        exponents = dense.falloff(
-            projected.means2d[c, drawn], projected.conics[c, drawn], width, height
-        )
+        exponents = dense.falloff(projected.means2d[c, drawn], projected.conics[c, drawn], width, height)
         alphas = opacities[drawn, None] * torch.exp(-exponents)
         light = torch.cumprod(1 - dense.pixel_alphas(alphas), dim=0)
         for values, threshold in (
@@ -434,8 +428,7 @@ def test_cuda_agrees_with_the_cpu() -> None:
     scene, cameras = random_scene(500), views(2, 61, 47)
     ours = evaluate(rasterization, scene, torch.float32, **cameras)
     on_device: list[Scene] = [
-        {k: v.cuda() if isinstance(v, Tensor) else v for k, v in part.items()}
-        for part in (scene, cameras)
+        {k: v.cuda() if isinstance(v, Tensor) else v for k, v in part.items()} for part in (scene, cameras)
     ]
     image, alpha, _ = rasterization(**on_device[0], **on_device[1])
     torch.testing.assert_close(image.cpu(), ours["image"], rtol=0, atol=1e-3)

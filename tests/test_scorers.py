@@ -63,9 +63,7 @@ def reward() -> toy_reward.ToyReward:
 
 @pytest.mark.parametrize("folder", [judge.FOLDER, train_clip.FOLDER, train_reward.FOLDER])
 def test_shipped_weights_are_float16_safetensors(folder: Path) -> None:
-    floating = [
-        v for v in load_file(folder / "model.safetensors").values() if v.is_floating_point()
-    ]
+    floating = [v for v in load_file(folder / "model.safetensors").values() if v.is_floating_point()]
     assert floating
     assert all(value.dtype == torch.float16 for value in floating)
     assert all(value.isfinite().all() for value in floating)
@@ -76,17 +74,13 @@ def test_shipped_scorers_stay_within_ten_megabytes() -> None:
     assert sum((folder / "model.safetensors").stat().st_size for folder in folders) < 10e6
 
 
-def test_judge_reads_pictures_it_has_not_seen(
-    pictures: data.Pictures, images: torch.Tensor
-) -> None:
+def test_judge_reads_pictures_it_has_not_seen(pictures: data.Pictures, images: torch.Tensor) -> None:
     accuracy = evaluate.judge_accuracy(images, pictures)
     assert min(accuracy[name] for name in ("class", "color", "second")) >= 0.95
     assert accuracy["view"] >= 0.9  # cameras near the border of two sides are a matter of taste
 
 
-def test_judge_still_reads_distorted_pictures(
-    pictures: data.Pictures, images: torch.Tensor
-) -> None:
+def test_judge_still_reads_distorted_pictures(pictures: data.Pictures, images: torch.Tensor) -> None:
     distorted = judge.distort(images, np.random.default_rng(SEED))
     assert min(evaluate.judge_accuracy(distorted, pictures).values()) >= 0.85
 
@@ -154,9 +148,7 @@ def test_reward_is_standardised(reward: toy_reward.ToyReward, twins: train_rewar
     assert 0.7 < float(scores.std()) < 1.3
 
 
-def test_reward_takes_words_it_does_not_know(
-    reward: toy_reward.ToyReward, images: torch.Tensor
-) -> None:
+def test_reward_takes_words_it_does_not_know(reward: toy_reward.ToyReward, images: torch.Tensor) -> None:
     assert reward.tokenizer(["a zeppelin"])[0, :3].tolist() == [reward.tokenizer.index["a"], 1, 0]
     assert reward.score(images[:2], ["a zeppelin", ""]).isfinite().all()
 
@@ -190,9 +182,7 @@ def test_stronger_degradation_moves_a_picture_further(twins: train_reward.Twins,
     image, toy = train_reward.lay(twins.rgba[0, :32], background)
     kinds = np.full(32, kind)
     moved = [
-        (train_reward.degrade(image, toy, background, kinds, torch.full((32,), s), 7) - image)
-        .square()
-        .mean()
+        (train_reward.degrade(image, toy, background, kinds, torch.full((32,), s), 7) - image).square().mean()
         for s in (0.0, 0.3, 0.6, 1.0)
     ]
     assert moved[0] < 1e-4

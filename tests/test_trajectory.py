@@ -8,26 +8,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentdreamer.segments import equal_edges, lower_edge, monotone_edges
-from segmentdreamer.solver import alpha, noise_to_signal, ode_step, scaled_linear_alphas_cumprod, sigma
+from segmentdreamer.solver import (
+    alpha,
+    noise_to_signal,
+    ode_step,
+    scaled_linear_alphas_cumprod,
+    sigma,
+)
 
 A = scaled_linear_alphas_cumprod().double()
 timestep = st.integers(1, 999)
 
 
 def test_the_schedule_is_stable_diffusions() -> None:
-    for t, ratio in ((20, 0.138), (100, 0.344), (212, 0.600), (404, 1.180), (500, 1.618), (788, 4.84), (980, 13.04)):
+    for t, ratio in (
+        (20, 0.138),
+        (100, 0.344),
+        (212, 0.600),
+        (404, 1.180),
+        (500, 1.618),
+        (788, 4.84),
+        (980, 13.04),
+    ):
         assert float(noise_to_signal(A, t)) == pytest.approx(ratio, rel=5e-3)
 
 
 @given(timestep, timestep)
 def test_a_step_there_and_back_is_the_identity(a: int, b: int) -> None:
-    x, eps = torch.randn(2, 4, 3, 3, dtype=torch.float64), torch.randn(2, 4, 3, 3, dtype=torch.float64)
+    x, eps = (
+        torch.randn(2, 4, 3, 3, dtype=torch.float64),
+        torch.randn(2, 4, 3, 3, dtype=torch.float64),
+    )
     assert torch.allclose(ode_step(A, ode_step(A, x, a, b, eps), b, a, eps), x, atol=1e-9)
 
 
 @given(timestep, timestep)
 def test_ddim_equals_both_dpm_solvers_of_first_order(a: int, b: int) -> None:
-    x, eps = torch.randn(2, 4, 3, 3, dtype=torch.float64), torch.randn(2, 4, 3, 3, dtype=torch.float64)
+    x, eps = (
+        torch.randn(2, 4, 3, 3, dtype=torch.float64),
+        torch.randn(2, 4, 3, 3, dtype=torch.float64),
+    )
     h = -(noise_to_signal(A, b).log() - noise_to_signal(A, a).log())
     x_hat = (x - sigma(A, a) * eps) / alpha(A, a)
     plus_plus = sigma(A, b) / sigma(A, a) * x - alpha(A, b) * torch.expm1(-h) * x_hat

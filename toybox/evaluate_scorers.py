@@ -10,12 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
 from eval import toy_reward
 from toybox import data, judge, scenes, train_clip, train_reward
 from toybox.render import composite
@@ -52,9 +53,7 @@ class Clip:
     def images(self, rgba: np.ndarray) -> Tensor:
         """Unit features (N, D) of pictures (N, 64, 64, 4) on white, by the stock preprocessing."""
         ready = torch.stack([self.preprocess(Image.fromarray(x)) for x in composite(rgba)])
-        return torch.cat(
-            [self.model.encode_image(part, normalize=True) for part in ready.split(250)]
-        )
+        return torch.cat([self.model.encode_image(part, normalize=True) for part in ready.split(250)])
 
     @torch.no_grad()
     def texts(self, captions: list[str]) -> Tensor:
@@ -98,9 +97,7 @@ def view_accuracy(scores: Tensor, views: list[str]) -> tuple[float, float]:
     )
 
 
-def reward_margins(
-    model: toy_reward.ToyReward, kind: str, n: int, twins: train_reward.Twins
-) -> Tensor:
+def reward_margins(model: toy_reward.ToyReward, kind: str, n: int, twins: train_reward.Twins) -> Tensor:
     """By how much (n,) the better picture of each pair outscores its rival."""
     rng = np.random.default_rng(SEED)
     pairs = train_reward.draw_pairs(kind, n, twins, scenes.all_specs(), rng)

@@ -83,8 +83,7 @@ def labels(specs: list[scenes.Spec], views: list[str]) -> dict[str, Tensor]:
         "view": views,
     }
     return {
-        name: torch.tensor([HEADS[name].index(answer) for answer in row])
-        for name, row in answers.items()
+        name: torch.tensor([HEADS[name].index(answer) for answer in row]) for name, row in answers.items()
     }
 
 
@@ -121,9 +120,7 @@ def distort(image: Tensor, rng: np.random.Generator) -> Tensor:
     moved = F.grid_sample(image, grid, padding_mode="border", align_corners=False)
     soft = n // 2  # this half is blurred and blotched, the other stays crisp
     moved[:soft] = blur(moved[:soft], uniform(rng, 0.2, 1.3, soft))
-    moved[:soft] += 0.03 * F.interpolate(
-        normal(rng, soft, 3, h // 4, w // 4), (h, w), mode="bilinear"
-    )
+    moved[:soft] += 0.03 * F.interpolate(normal(rng, soft, 3, h // 4, w // 4), (h, w), mode="bilinear")
     moved = moved * uniform(rng, 0.94, 1.06, n, 3, 1, 1) + uniform(rng, -0.03, 0.03, n, 1, 1, 1)
     return (moved + uniform(rng, 0, 0.04, n, 1, 1, 1) * normal(rng, n, 3, h, w)).clamp(0, 1)
 
@@ -142,9 +139,7 @@ def fit(
     The learning rate warms up and falls to zero over the budget. Every step draws from its own
     generator, so a resumed run sees the batches that an undisturbed one would have seen.
     """
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=decay
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=decay)
     step, spent, average = 0, 0.0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)

@@ -23,7 +23,12 @@ COLORS = {
     "white": (0.95, 0.95, 0.95),
 }
 BLACK, BROWN, GRAY = (0.06, 0.06, 0.07), (0.42, 0.25, 0.12), (0.50, 0.50, 0.53)
-CREAM, CARROT, LAMP, GLASS = (0.96, 0.86, 0.70), (1.0, 0.45, 0.0), (1.0, 0.95, 0.45), (0.65, 0.88, 1.0)
+CREAM, CARROT, LAMP, GLASS = (
+    (0.96, 0.86, 0.70),
+    (1.0, 0.45, 0.0),
+    (1.0, 0.95, 0.45),
+    (0.65, 0.88, 1.0),
+)
 
 CLASSES = ("snowman", "bear", "duck", "robot", "mushroom", "house", "car", "tree")
 HAT_CENTERS = {  # where a hat sits: (y, z) of its brim
@@ -125,7 +130,13 @@ def _box(center: Vector, half: Vector, color: Vector, part: int = BODY) -> list[
 
 
 def _cone(
-    center: Vector, low: float, high: float, half: float, color: Vector, axis: int = 2, part: int = BODY
+    center: Vector,
+    low: float,
+    high: float,
+    half: float,
+    color: Vector,
+    axis: int = 2,
+    part: int = BODY,
 ) -> list[float]:
     """A capped cone along `axis`, with radius `low` at its negative and `high` at its positive end."""
     return [CONE, *center, low, high, half, axis, *color, part]
@@ -188,7 +199,15 @@ def _robot(color: Vector, second: Vector | None) -> Rows:
 def _mushroom(color: Vector, second: Vector | None) -> Rows:
     yield _cone((0, 0, -0.45), 0.34, 0.28, 0.45, CREAM)
     yield _ellipsoid((0, 0, 0.18), (0.72, 0.72, 0.48), color)
-    for turn, rise in ((0.6, 0.35), (1.85, 0.35), (3.1, 0.35), (4.4, 0.35), (5.6, 0.35), (0, 0.95), (3.14, 0.95)):
+    for turn, rise in (
+        (0.6, 0.35),
+        (1.85, 0.35),
+        (3.1, 0.35),
+        (4.4, 0.35),
+        (5.6, 0.35),
+        (0, 0.95),
+        (3.14, 0.95),
+    ):
         ring = 0.70 * math.cos(rise)
         spot = (ring * math.sin(turn), ring * math.cos(turn), 0.18 + 0.46 * math.sin(rise))
         yield _ellipsoid(spot, 0.11, (0.97, 0.97, 0.97))

@@ -10,11 +10,12 @@ import argparse
 import time
 from pathlib import Path
 
+import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
+
 import numpy as np
 import torch
 from torch import Tensor
 
-import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
 from toybox import data
 
 CONFIG = {
@@ -54,7 +55,11 @@ def loss(vae, image: Tensor) -> tuple[Tensor, Tensor]:
     decoded = vae.decode(posterior.sample()).sample
     difference = decoded - image
     sharp = sum((a - b).abs().mean() for a, b in zip(edges(decoded), edges(image), strict=True))
-    total = difference.abs().mean() + EDGE_WEIGHT * sharp + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
+    total = (
+        difference.abs().mean()
+        + EDGE_WEIGHT * sharp
+        + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
+    )
     return total, difference.square().mean().detach()
 
 

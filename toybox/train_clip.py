@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
+
 import numpy as np
 import torch
 from torch import Tensor
 
-import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
 from toybox import data, judge, scenes
 
 NAME = "toybox-clip"
@@ -42,10 +43,7 @@ def describes(
 
     An image is (spec, view); a caption is (spec, view or None), and None is true of every view.
     """
-    rows = [
-        [spec == other and said in (None, view) for other, said in captions]
-        for spec, view in images
-    ]
+    rows = [[spec == other and said in (None, view) for other, said in captions] for spec, view in images]
     return torch.tensor(rows, dtype=torch.float32)
 
 

@@ -16,17 +16,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
 from toybox import data, scenes
 
 TEXT_WIDTH, TEXT_LENGTH = 96, 24
 EMPTY_SHARE, NO_VIEW_SHARE = 0.10, 0.10  # captions dropped for CFG; captions without view words
 MIN_SNR = 5.0  # loss weight min(SNR, 5) / SNR (Hang et al. 2023)
-HIGH_NOISE, HIGH_SHARE = 450, 0.5  # half of the draws lie above: there the prompt decides layout and view
+HIGH_NOISE, HIGH_SHARE = (
+    450,
+    0.5,
+)  # half of the draws lie above: there the prompt decides layout and view
 RATIO_CAP = 4.0  # weight grows with sigma / alpha, up to this
 EMA, LEARNING_RATE, WARMUP = 0.999, 1.5e-3, 300
 MIRRORED = {"left side": "right side", "right side": "left side"}

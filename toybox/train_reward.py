@@ -94,9 +94,7 @@ def draw_twins(
     return Twins(rgba, drawn, altered, azimuth)
 
 
-def _splat(
-    image: Tensor, centers: Tensor, sigma: Tensor, colors: Tensor, opacity: Tensor
-) -> Tensor:
+def _splat(image: Tensor, centers: Tensor, sigma: Tensor, colors: Tensor, opacity: Tensor) -> Tensor:
     """Lay Gaussian blobs over images: centers (B, K, 2), sigma (B, K) pixels, colors (B, K, 3)."""
     axis = torch.arange(image.shape[-1]) + 0.5
     offsets = (axis - centers[..., None]) / sigma[..., None, None]  # (B, K, 2, size)
@@ -199,9 +197,7 @@ def _partners(twins: Twins, picked: np.ndarray, rng: np.random.Generator) -> np.
     return np.where(moved, others, picked)
 
 
-def draw_pairs(
-    kind: str, n: int, twins: Twins, others: list[scenes.Spec], rng: np.random.Generator
-) -> Pairs:
+def draw_pairs(kind: str, n: int, twins: Twins, others: list[scenes.Spec], rng: np.random.Generator) -> Pairs:
     """n pairs of one of `KINDS` over random backgrounds, wrong prompts being among `others`.
 
     Half of the attribute and two-faced pairs carry the same mild damage on both sides, since the
@@ -263,9 +259,7 @@ def stored_twins(path: Path, seed: int) -> Twins:
     specs = scenes.training_specs()
     if not path.exists():
         twins = draw_twins(TWINS, np.random.default_rng(seed), specs, specs)
-        rows = [
-            [[s.cls, s.color, s.second] for s in group] for group in (twins.specs, twins.altered)
-        ]
+        rows = [[[s.cls, s.color, s.second] for s in group] for group in (twins.specs, twins.altered)]
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".new.npz")  # a killed run leaves no half file under the final name
         np.savez(part, rgba=twins.rgba, azimuth=twins.azimuth, specs=np.array(json.dumps(rows)))

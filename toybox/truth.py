@@ -24,8 +24,7 @@ def read_specs(prompts: Path) -> dict[str, Spec]:
     """The scene spec of every prompt, from the columns class, color and second."""
     table = pd.read_csv(prompts, sep="\t", dtype=str, keep_default_na=False)
     return {
-        row["id"]: Spec(row["class"], row["color"], row["second"] or None)
-        for row in table.to_dict("records")
+        row["id"]: Spec(row["class"], row["color"], row["second"] or None) for row in table.to_dict("records")
     }
 
 
@@ -45,9 +44,7 @@ def main() -> None:
     for name, spec in read_specs(args.prompts).items():
         rows = primitives(spec)
         for file, scene in (("views.zip", rows), ("two_faced.zip", two_faced(rows))):
-            write_views(
-                render_orbit(scene, args.views, args.elevation, args.size), args.out / name / file
-            )
+            write_views(render_orbit(scene, args.views, args.elevation, args.size), args.out / name / file)
 
 
 if __name__ == "__main__":

@@ -76,9 +76,7 @@ class _Project(torch.autograd.Function):
         totals = [np.zeros(array.shape) for array in gaussians]
         by_view = [_array(gradient) for gradient in gradients[:3]]
         for c, camera in enumerate(ctx.cameras):
-            project_backward(
-                *gaussians, camera, radii[c].numpy(), *(array[c] for array in by_view), *totals
-            )
+            project_backward(*gaussians, camera, radii[c].numpy(), *(array[c] for array in by_view), *totals)
         return *(torch.from_numpy(total).float() for total in totals), None, None, None, None
 
 
@@ -168,9 +166,7 @@ def render(
         raise ValueError(f"expected float32 on cpu or cuda, got {means.dtype} on {means.device}")
     if viewmats.requires_grad or Ks.requires_grad:
         raise ValueError("on the CPU, viewmats and Ks cannot require a gradient")
-    cameras = [
-        camera_vector(v, k, *size) for v, k in zip(_array(viewmats), _array(Ks), strict=True)
-    ]
+    cameras = [camera_vector(v, k, *size) for v, k in zip(_array(viewmats), _array(Ks), strict=True)]
     if backgrounds is None:
         backgrounds = torch.zeros(len(cameras), 3)
     means2d, covars2d, depths, radii, whitening = _Project.apply(

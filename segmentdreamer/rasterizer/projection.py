@@ -86,12 +86,8 @@ def _ellipse(mean, quat, scale, camera, eps2d):
     """Centre (x, y), depth, covariance (xx, xy, yy) and its determinant, in pixels."""
     x, y, z = _to_camera(mean, camera)
     matrix, _, _ = _rotation(quat)
-    p = _factor_row(
-        _jacobian_row(0, _clamp(x / z, camera[16], camera[17]), z, camera), matrix, scale
-    )
-    q = _factor_row(
-        _jacobian_row(1, _clamp(y / z, camera[18], camera[19]), z, camera), matrix, scale
-    )
+    p = _factor_row(_jacobian_row(0, _clamp(x / z, camera[16], camera[17]), z, camera), matrix, scale)
+    q = _factor_row(_jacobian_row(1, _clamp(y / z, camera[18], camera[19]), z, camera), matrix, scale)
     pp, pq, qq = _dot(p, p), _dot(p, q), _dot(q, q)
     # |p x q|^2 is pp qq - pq^2 without its cancellation, which a needle would not survive.
     cross = (p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0])
@@ -148,9 +144,7 @@ def project(
 
 
 @kernel
-def unwhiten(
-    sums, whitening, opacities, radii, g_means2d, g_covars2d, g_opacities, g_colors, g_depths
-):
+def unwhiten(sums, whitening, opacities, radii, g_means2d, g_covars2d, g_opacities, g_colors, g_depths):
     """Turn one view's `sums` into gradients: the first two are filled, the others added to.
 
     With W the whitening matrix, m and S the first and second whitened moments of dL/d(log alpha),
