@@ -57,7 +57,7 @@ def read_features(results: Path, assets: pd.DataFrame, method: str) -> list[np.n
     mine = assets[assets["method"] == method]
     return [
         np.concatenate([
-            np.load(results / "scores" / method / prompt / str(seed) / "features.npz")["clip"]
+            np.load(results / f"scores/{method}/{prompt}/{seed}/features.npz")["clip"]
             for seed in rows["seed"]
         ])
         for prompt, rows in mine.groupby("prompt", sort=False)
