@@ -117,7 +117,9 @@ def test_exported_networks_equal_pytorch(priors: tuple[DiffusersPrior, Diffusers
     for t in (20, 500, 979):
         assert torch.allclose(fast.eps(x, t, cond), slow.eps(x, t, cond), atol=1e-5)
     assert torch.allclose(fast.decode(x), slow.decode(x), atol=1e-5)
-    images = [torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in "ab"]
+    images = [
+        torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in "ab"
+    ]
     weight = torch.randn(3, 4, 16, 16)
     for prior, image in zip(priors, images, strict=True):
         (prior.encode(image) * weight).sum().backward()

@@ -50,7 +50,11 @@ def test_training_cameras_depend_on_seed_and_step_alone_and_share_fov_in_sets() 
 
 def test_relaxation_gives_the_published_ranges() -> None:
     config = CameraConfig()
-    for step, fov_low, radius in ((500, 0.24, (4.94, 5.23)), (1000, 0.18, (4.69, 5.0)), (1500, 0.16, (4.46, 5.0))):
+    for step, fov_low, radius in (
+        (500, 0.24, (4.94, 5.23)),
+        (1000, 0.18, (4.69, 5.0)),
+        (1500, 0.16, (4.46, 5.0)),
+    ):
         r = relaxed(config, step)
         assert r.fov[0] == pytest.approx(fov_low, abs=0.005)
         assert r.radius == pytest.approx(radius, abs=0.02)
@@ -61,7 +65,14 @@ def test_relaxation_gives_the_published_ranges() -> None:
 def test_view_words_mix_linearly_on_the_circle() -> None:
     anchors = torch.tensor([0.0, 90.0, 180.0, 270.0])
     w = view_weights(anchors, torch.tensor([0.0, 30.0, 135.0, -90.0, -45.0, 360.0]))
-    expected = [[1, 0, 0, 0], [2 / 3, 1 / 3, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1], [0.5, 0, 0, 0.5], [1, 0, 0, 0]]
+    expected = [
+        [1, 0, 0, 0],
+        [2 / 3, 1 / 3, 0, 0],
+        [0, 0.5, 0.5, 0],
+        [0, 0, 0, 1],
+        [0.5, 0, 0, 0.5],
+        [1, 0, 0, 0],
+    ]
     assert torch.allclose(w, torch.tensor(expected), atol=1e-5)
 
 
@@ -89,7 +100,9 @@ def test_a_ply_has_the_fields_that_splat_viewers_read(tmp_path: Path) -> None:
     assert "binary_little_endian" in header
 
 
-@pytest.mark.parametrize("content", [b"", b"not a ply", b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a ply", b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n"]
+)
 def test_an_unreadable_ply_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.ply"
     path.write_bytes(content)

@@ -16,11 +16,6 @@ rule generate:
         f"{RESULTS}/logs/generate/{{method}}-{{prompt}}-{{seed}}.log",
     wildcard_constraints:
         method="|".join(REGISTRY),
-    params:
-        text=prompt_text,
-        folder=subpath(output.asset, parent=True),
-        scratch=f"{RESULTS}/.scratch/{{method}}-{{prompt}}-{{seed}}.pt",
-        settings=[f"--set {item}" for item in config["overrides"]],
     conda:
         "../../environment.yml"
     threads: 1
@@ -28,6 +23,11 @@ rule generate:
         gpu=GPU,
         mem_mb=3000,
         runtime=60,
+    params:
+        text=prompt_text,
+        folder=subpath(output.asset, parent=True),
+        scratch=f"{RESULTS}/.scratch/{{method}}-{{prompt}}-{{seed}}.pt",
+        settings=[f"--set {item}" for item in config["overrides"]],
     shell:
         "python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
         " --method {wildcards.method} --seed {wildcards.seed} --scale {input.generation:q}"

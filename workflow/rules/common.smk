@@ -1,6 +1,8 @@
 """Configuration and prompts, read and checked once; names and lists that the rules share."""
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +24,10 @@ def visible_gpus():
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     if shown is not None:
         return len([name for name in shown.split(",") if name])
-    return len([path for path in Path("/dev").glob("nvidia[0-9]*")])
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return listed.stdout.count("GPU ")
 
 
 def read_yaml(path):
@@ -76,3 +81,13 @@ def code_of(wildcards):
 
 def of_every_asset(pattern):
     return expand(pattern, method=SHOWN, prompt=IDS, seed=SEEDS)
+
+
+def truth_of(wildcards):
+    folder = f"{RESULTS}/truth/{wildcards.prompt}"
+    return [f"{folder}/views.zip", f"{folder}/two_faced.zip"] if config["truth"] else []
+
+
+def scorer_options(wildcards):
+    options = [f"--truth {RESULTS}/truth/{wildcards.prompt}"] if config["truth"] else []
+    return options + ([f"--reward {config['reward']}"] if config["reward"] else [])

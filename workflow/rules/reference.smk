@@ -11,18 +11,18 @@ rule reference:
         sheet=f"{RESULTS}/reference/sheet.png",
     log:
         f"{RESULTS}/logs/reference.log",
-    params:
-        folder=subpath(output.features, parent=True),
-        prior=PRIOR,
-        draw=config["reference"],
-        clip=config["clip"],
+    priority: 10  # the longest single job: start it first
     conda:
         "../../environment.yml"
-    priority: 10  # the longest single job: start it first
     resources:
         gpu=GPU,
         mem_mb=3000,
         runtime=60,
+    params:
+        folder=subpath(output.features, parent=True),
+        prior=subpath(input.weights, parent=True),
+        draw=config["reference"],
+        clip=config["clip"],
     shell:
         "python -m eval.reference --prior {params.prior:q} --prompts {input.prompts:q}"
         " --count {params.draw[count]} --steps {params.draw[steps]} --omega {params.draw[omega]}"

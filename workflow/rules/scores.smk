@@ -1,16 +1,6 @@
 """views -> scores."""
 
 
-def truth_of(wildcards):
-    folder = f"{RESULTS}/truth/{wildcards.prompt}"
-    return [f"{folder}/views.zip", f"{folder}/two_faced.zip"] if config["truth"] else []
-
-
-def scorer_options(wildcards):
-    options = [f"--truth {RESULTS}/truth/{wildcards.prompt}"] if config["truth"] else []
-    return options + ([f"--reward {config['reward']}"] if config["reward"] else [])
-
-
 rule scores:
     input:
         views=f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
@@ -23,18 +13,18 @@ rule scores:
         features=f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/features.npz",
     log:
         f"{RESULTS}/logs/scores/{{method}}-{{prompt}}-{{seed}}.log",
-    params:
-        folder=subpath(output.scores, parent=True),
-        clip=config["clip"],
-        options=scorer_options,
-    conda:
-        "../../environment.yml"
     group:
         "asset"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=2000,
         runtime=10,
+    params:
+        folder=subpath(output.scores, parent=True),
+        clip=config["clip"],
+        options=scorer_options,
     shell:
         "python -m eval.score --views {input.views:q} --prompts {input.prompts:q}"
         " --prompt-id {wildcards.prompt} --clip {params.clip[name]:q}"

@@ -3,8 +3,12 @@
 
 rule table1:
     input:
-        scores=of_every_asset(f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"),
-        features=of_every_asset(f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/features.npz"),
+        scores=of_every_asset(
+            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"
+        ),
+        features=of_every_asset(
+            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/features.npz"
+        ),
         reference=f"{RESULTS}/reference/features.npz",
         prompts=config["prompts"],
         titles="baselines/methods.yaml",
@@ -15,15 +19,15 @@ rule table1:
         prompts=f"{RESULTS}/tables/per_prompt.csv",
     log:
         f"{RESULTS}/logs/table1.log",
+    conda:
+        "../../environment.yml"
     params:
-        results=RESULTS,
+        results=subpath(output.csv, ancestor=2),
         methods=config["methods"],
         controls=CONTROLS,
         seeds=config["seeds"],
         scale=config["scale"],
         scorer=config["clip"]["name"],
-    conda:
-        "../../environment.yml"
     shell:
         "python -m eval.table --results {params.results:q} --prompts {input.prompts:q}"
         " --methods {params.methods} --controls {params.controls} --seeds {params.seeds}"
@@ -33,17 +37,19 @@ rule table1:
 
 rule sheet:
     input:
-        views=of_every_asset(f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"),
+        views=of_every_asset(
+            f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"
+        ),
         prompts=config["prompts"],
     output:
         report(f"{RESULTS}/tables/sheet.png", category="Contact sheet"),
     log:
         f"{RESULTS}/logs/sheet.log",
-    params:
-        results=RESULTS,
-        shown=["start", *config["methods"], *CONTROLS[1:]],
     conda:
         "../../environment.yml"
+    params:
+        results=subpath(output[0], ancestor=2),
+        shown=["start", *config["methods"], *CONTROLS[1:]],
     shell:
         "python -m eval.sheet --results {params.results:q} --prompts {input.prompts:q}"
         " --methods {params.shown} --out {output:q} > {log:q} 2>&1"

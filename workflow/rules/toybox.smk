@@ -53,14 +53,14 @@ rule toybox_prior:
         "toybox/runs/models/prior/model_index.json",
     log:
         "toybox/runs/logs/prior.log",
-    params:
-        folder=subpath(output[0], parent=True),
     conda:
         "../../environment.yml"
     threads: 2
     resources:
         gpu=GPU,
         mem_mb=8000,
+    params:
+        folder=subpath(output[0], parent=True),
     shell:
         "python -m toybox.train_prior --data {input.data:q} --vae {input.vae:q} --out {params.folder:q}"
         " > {log:q} 2>&1"
@@ -74,11 +74,11 @@ rule toybox_prior_figures:
         "toybox/runs/models/prior.json",
     log:
         "toybox/runs/logs/prior_figures.log",
+    conda:
+        "../../environment.yml"
     params:
         prior=subpath(input.prior, parent=True),
         judge=subpath(input.judge, parent=True),
-    conda:
-        "../../environment.yml"
     shell:
         "python -m toybox.evaluate_prior --prior {params.prior:q} --judge {params.judge:q}"
         " --out {output:q} > {log:q} 2>&1"
@@ -93,15 +93,17 @@ rule toybox_scorer:
         "toybox/runs/logs/{scorer}.log",
     wildcard_constraints:
         scorer="clip|reward|judge",
-    params:
-        folder=subpath(output[0], parent=True),
-        module=lambda wildcards: (
-            "toybox.judge" if wildcards.scorer == "judge" else f"toybox.train_{wildcards.scorer}"
-        ),
     conda:
         "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=6000,
+    params:
+        folder=subpath(output[0], parent=True),
+        module=lambda wildcards: (
+            "toybox.judge"
+            if wildcards.scorer == "judge"
+            else f"toybox.train_{wildcards.scorer}"
+        ),
     shell:
         "python -m {params.module} --data {input:q} --out {params.folder:q} > {log:q} 2>&1"

@@ -11,17 +11,17 @@ rule views:
         turntable=f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/turntable.mp4",
     log:
         f"{RESULTS}/logs/views/{{method}}-{{prompt}}-{{seed}}.log",
-    params:
-        folder=subpath(output.views, parent=True),
-        view=config["views"],
-    conda:
-        "../../environment.yml"
     group:
         "asset"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=2000,
         runtime=10,
+    params:
+        folder=subpath(output.views, parent=True),
+        view=config["views"],
     shell:
         "python -m eval.views --asset {input.asset:q} --out {params.folder:q}"
         " --size {params.view[size]} --views {params.view[count]}"
@@ -37,11 +37,11 @@ rule truth:
         two_faced=expand(f"{RESULTS}/truth/{{prompt}}/two_faced.zip", prompt=IDS),
     log:
         f"{RESULTS}/logs/truth.log",
-    params:
-        folder=f"{RESULTS}/truth",
-        view=config["views"],
     conda:
         "../../environment.yml"
+    params:
+        folder=subpath(output[0], ancestor=2),
+        view=config["views"],
     shell:
         "python -m toybox.truth --prompts {input.prompts:q} --out {params.folder:q}"
         " --size {params.view[size]} --views {params.view[count]}"

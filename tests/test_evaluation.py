@@ -1,0 +1,134 @@
+"""Views, ground-truth metrics, FID, statistics and the table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eval import ground_truth
+from eval.archive import composite, read_views, write_views
+from eval.fid import fid, jackknife_fid
+from eval.prompts import read_prompts
+from eval.statistics import bootstrap_interval, prompt_means
+from eval.table import grid, latex, markdown
+from eval.views import render, write_all
+from segmentdreamer.gaussians import save_ply
+from segmentdreamer.start import StartConfig, ball
+from toybox.scenes import Spec, primitives, two_faced
+from toybox.truth import render_orbit
+
+HEADER = "id\tprompt\tinit_prompt\tcamera\tsymmetric\n"
+
+
+def test_views_survive_their_archive_and_equal_views_give_equal_bytes(tmp_path: Path) -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 4), dtype=np.uint8)
+    for name in ("a.zip", "b.zip"):
+        write_views(rgba, tmp_path / name)
+    assert np.array_equal(read_views(tmp_path / "a.zip"), rgba)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_a_broken_archive_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "views.zip").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"views\.zip"):
+        read_views(tmp_path / "views.zip")
+
+
+def test_compositing_is_exact_at_both_ends() -> None:
+    rgba = np.array([[[[10, 20, 30, 0], [10, 20, 30, 255]]]], dtype=np.uint8)
+    assert composite(rgba)[0, 0].tolist() == [[255, 255, 255], [10, 20, 30]]
+    assert composite(rgba, 0.0)[0, 0].tolist() == [[0, 0, 0], [10, 20, 30]]
+
+
+def test_an_assets_views_come_with_cameras_sheet_and_turntable(tmp_path: Path) -> None:
+    save_ply(ball(StartConfig(count=200), 0), tmp_path / "asset.ply")
+    rgba, cameras = render(tmp_path / "asset.ply", views=8, elevation=0.0, size=64, device="cpu")
+    write_all(rgba, cameras, tmp_path / "out")
+    assert rgba.shape == (8, 64, 64, 4) and rgba[..., 3].max() > 100
+    record = json.loads((tmp_path / "out/cameras.json").read_text())
+    assert len(record["viewmats"]) == 8 and len(record["sha256"]) == 64
+    assert all((tmp_path / "out" / name).stat().st_size > 0 for name in ("sheet.webp", "turntable.mp4"))
+
+
+def test_the_truth_is_perfect_against_itself_and_the_two_faced_truth_is_found() -> None:
+    rows = primitives(Spec("bear", "red", "blue"))
+    truth, janus = (render_orbit(r, 24, 0.0, 64) for r in (rows, two_faced(rows)))
+    assert ground_truth.silhouette_iou(truth, truth).min() == 1
+    assert ground_truth.color_error(truth, truth).max() == 0
+    assert np.nanmean(ground_truth.janus(truth, truth, janus)) == 0
+    assert np.nanmean(ground_truth.janus(janus, truth, janus)) == 1
+
+
+def test_the_wrong_color_and_the_wrong_shape_cost_what_they_should() -> None:
+    red, blue, car = (
+        render_orbit(primitives(s), 12, 0.0, 64)
+        for s in (Spec("duck", "red"), Spec("duck", "blue"), Spec("car", "red"))
+    )
+    assert ground_truth.silhouette_iou(red, blue).min() == 1
+    assert ground_truth.color_error(red, blue).min() > 0.1
+    assert ground_truth.silhouette_iou(car, red).mean() < 0.7
+
+
+def test_fid_of_diagonal_gaussians_is_the_closed_form() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 6))
+    x = (x - x.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T))).T  # exactly white
+    shift, scale = np.arange(6) / 3, 1 + np.arange(6) / 4
+    expected = (shift**2).sum() + ((scale - 1) ** 2).sum()
+    assert fid(x * scale + shift, x) == pytest.approx(expected, rel=1e-6)
+
+
+def test_jackknife_leaves_prompts_out_and_agrees_with_the_pooled_value() -> None:
+    rng = np.random.default_rng(1)
+    mine, reference = ([rng.normal(size=(40, 4)) + s for _ in range(5)] for s in (0.5, 0.0))
+    value, error = jackknife_fid(mine, reference)
+    assert value == pytest.approx(fid(np.concatenate(mine), np.concatenate(reference)))
+    assert error > 0
+
+
+def test_the_unit_of_analysis_is_the_prompt() -> None:
+    rows = [("sds", p, s, v, "clip", 10.0 * (p == "b") + s) for p in "ab" for s in (0, 1) for v in range(3)]
+    scores = pd.DataFrame(rows, columns=["method", "prompt", "seed", "view", "metric", "value"])
+    means = prompt_means(scores).set_index("prompt")["value"]
+    assert means.to_dict() == {"a": 0.5, "b": 10.5}
+
+
+def test_intervals_hold_the_mean_and_shrink_with_agreement() -> None:
+    low, high = bootstrap_interval(np.array([1.0, 2, 3, 4, 5, 6]))
+    assert low < 3.5 < high
+    assert bootstrap_interval(np.array([2.0, 2, 2])) == (2.0, 2.0)
+    assert np.isnan(bootstrap_interval(np.array([1.0, 2.0]))).all()
+
+
+def test_tables_print_means_with_intervals_and_dashes_for_nothing() -> None:
+    row = {"method": "sds", "clip": 30.123, "clip_low": 29.0, "clip_high": 31.0}
+    from eval.table import columns
+
+    for metric in columns():
+        for part in ("", "_low", "_high"):
+            row.setdefault(metric + part, float("nan"))
+    header, body = grid(pd.DataFrame([row, {**row, "method": "start", "clip": float("nan")}]), {"sds": "SDS"})
+    assert header == ["Method", "CLIP ↑"] and body == [["SDS", "30.12 [29.00, 31.00]"], ["start", "–"]]
+    assert "| SDS | 30.12" in markdown(header, body, "c") and r"$\uparrow$" in latex(header, body, "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id\tprompt\na\tx\n", "missing column init_prompt"),
+        (HEADER + "a\tx\tx\tobject\tno\na\ty\ty\tobject\tno\n", "duplicate id a"),
+        (HEADER + "a/b\tx\tx\tobject\tno\n", "not made of letters and digits"),
+        (HEADER + "a\t\tx\tobject\tno\n", "empty prompt"),
+        (HEADER, "no prompts"),
+    ],
+)
+def test_a_wrong_prompt_table_is_refused_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "prompts.tsv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words) as caught:
+        read_prompts(path)
+    assert "prompts.tsv" in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,87 @@
+"""The workflow: its plan, its refusals, its two lists of dependencies."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+def snakemake(*arguments: str, cores: bool = True) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "snakemake", *(["--cores", "2"] if cores else []), *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def planned(output: str) -> dict[str, int]:
+    """Jobs by rule from a dry run's table."""
+    return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", output, re.M)}
+
+
+def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Path) -> None:
+    ran = snakemake("-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    jobs = planned(ran.stdout + ran.stderr)
+    methods, prompts = len(yaml.safe_load((ROOT / "workflow/config/default.yaml").read_text())["methods"]), 6
+    assert ran.returncode == 0, ran.stderr
+    assert jobs["generate"] == methods * prompts and jobs["start"] == prompts
+    assert jobs["views"] == (methods + 1) * prompts and jobs["scores"] == (methods + 2) * prompts
+    assert jobs["reference"] == jobs["truth"] == jobs["table1"] == jobs["sheet"] == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("methods=[nope]", "unknown method nope"),
+        ("sceds=3", "sceds"),
+        ("seeds=0", "minimum"),
+        ("prompts=missing.tsv", "no such file: missing.tsv"),
+    ],
+)
+def test_a_wrong_configuration_ends_with_one_clear_line(tmp_path: Path, setting: str, words: str) -> None:
+    ran = snakemake("-n", "--config", f"results={tmp_path}/r", setting)
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
+    assert ran.returncode != 0 and len(errors) == 1 and words in errors[0]
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_wrong_prompt_table_stops_the_run_before_it_starts(tmp_path: Path) -> None:
+    table = (ROOT / "prompts/toybox.tsv").read_text().splitlines()
+    (tmp_path / "twice.tsv").write_text("\n".join([*table, table[-1]]) + "\n")
+    ran = snakemake("--config", f"results={tmp_path}/r", f"prompts={tmp_path}/twice.tsv")
+    assert ran.returncode != 0 and "duplicate id p06" in ran.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_forgetting_cores_is_told(tmp_path: Path) -> None:
+    ran = snakemake("--config", f"results={tmp_path}/r", cores=False)
+    assert ran.returncode != 0 and "--cores" in ran.stderr and not (tmp_path / "r").exists()
+
+
+def test_pip_and_conda_users_get_the_same_set() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    listed = next(item["pip"] for item in conda if isinstance(item, dict))
+    assert sorted(listed) == sorted(wanted)
+    assert f"python{project['requires-python']}" in conda
+
+
+def test_the_rooms_keep_their_doors() -> None:
+    """The trunk knows neither workflow nor baselines, eval no baselines, and none the toybox."""
+    forbidden = {
+        "segmentdreamer": ("baselines", "eval", "toybox", "snakemake"),
+        "eval": ("baselines", "toybox"),
+        "baselines": ("eval", "toybox", "snakemake"),
+    }
+    for room, others in forbidden.items():
+        for path in (ROOT / room).rglob("*.py"):
+            imported = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.M)
+            assert not set(imported) & set(others), path
