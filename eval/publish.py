@@ -1,6 +1,6 @@
 """Copy what is light of a finished run into a folder for git: tables, sheet, manifest.
 
-    python -m eval.publish --results results/mini --out results/published/mini
+python -m eval.publish --results results/mini --out results/published/mini
 """
 
 from __future__ import annotations

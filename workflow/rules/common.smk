@@ -81,13 +81,3 @@ def code_of(wildcards):
 
 def of_every_asset(pattern):
     return expand(pattern, method=SHOWN, prompt=IDS, seed=SEEDS)
-
-
-def truth_of(wildcards):
-    folder = f"{RESULTS}/truth/{wildcards.prompt}"
-    return [f"{folder}/views.zip", f"{folder}/two_faced.zip"] if config["truth"] else []
-
-
-def scorer_options(wildcards):
-    options = [f"--truth {RESULTS}/truth/{wildcards.prompt}"] if config["truth"] else []
-    return options + ([f"--reward {config['reward']}"] if config["reward"] else [])

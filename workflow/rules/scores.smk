@@ -1,32 +1,45 @@
-"""views -> scores."""
+"""views -> scores: one job a method and seed, since loading the scorers takes longer than scoring."""
 
 
 rule scores:
     input:
-        views=f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
+        views=expand(
+            f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
+            prompt=IDS,
+            allow_missing=True,
+        ),
         prompts=config["prompts"],
         clip=config["clip"]["weights"],
         reward=[f"{config['reward']}/model.safetensors"] if config["reward"] else [],
-        truth=truth_of,
+        truth=rules.truth.output if config["truth"] else [],
     output:
-        scores=f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv",
-        features=f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/features.npz",
+        scores=expand(
+            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv",
+            prompt=IDS,
+            allow_missing=True,
+        ),
+        features=expand(
+            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/features.npz",
+            prompt=IDS,
+            allow_missing=True,
+        ),
     log:
-        f"{RESULTS}/logs/scores/{{method}}-{{prompt}}-{{seed}}.log",
-    group:
-        "asset"
+        f"{RESULTS}/logs/scores/{{method}}-{{seed}}.log",
     conda:
         "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=2000,
-        runtime=10,
+        runtime=30,
     params:
-        folder=subpath(output.scores, parent=True),
+        prompts=IDS,
+        folders=lambda wildcards, output: [
+            os.path.dirname(path) for path in output.scores
+        ],
         clip=config["clip"],
-        options=scorer_options,
+        reward=f"--reward {config['reward']}" if config["reward"] else "",
+        truth=f"--truth {RESULTS}/truth" if config["truth"] else "",
     shell:
-        "python -m eval.score --views {input.views:q} --prompts {input.prompts:q}"
-        " --prompt-id {wildcards.prompt} --clip {params.clip[name]:q}"
-        " --clip-weights {params.clip[weights]:q} {params.options}"
-        " --out {params.folder:q} > {log:q} 2>&1"
+        "python -m eval.score --views {input.views:q} --prompt-id {params.prompts}"
+        " --out {params.folders:q} --prompts {input.prompts:q} --clip {params.clip[name]:q}"
+        " --clip-weights {params.clip[weights]:q} {params.reward} {params.truth} > {log:q} 2>&1"

@@ -11,8 +11,6 @@ rule views:
         turntable=f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/turntable.mp4",
     log:
         f"{RESULTS}/logs/views/{{method}}-{{prompt}}-{{seed}}.log",
-    group:
-        "asset"
     conda:
         "../../environment.yml"
     resources:
