@@ -269,7 +269,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--run", type=Path, default=Path("toybox/runs/prior"))
-    parser.add_argument("--samples", type=int, default=240_000)
+    parser.add_argument("--samples", type=int, default=168_000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
