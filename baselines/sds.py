@@ -7,6 +7,7 @@ noise, an upper time bound that sinks during warm-up, weight sigma_t / alpha_t.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from segmentdreamer.prior import Prior
 from segmentdreamer.randomness import generator
 from segmentdreamer.solver import Timestep, add_noise, alpha, noise_to_signal, sigma
 
-WEIGHTS = ("noise_to_signal", "sds", "uniform")
+Weight = Literal["noise_to_signal", "sds", "uniform"]
 
 
 @torch.no_grad()
@@ -37,7 +38,7 @@ def gradient(
     t: Timestep,
     omega: float = 100.0,
     lam: float = 0.1,
-    weight: str = "noise_to_signal",
+    weight: Weight = "noise_to_signal",
 ) -> Gradient:
     """The SDS gradient on z_0 (B, 4, h, w): g = lam w(t) [eps_omega(z_t, t) - eps].
 
@@ -61,7 +62,7 @@ class SDS:
 
     omega: float = 100.0  # threestudio configs/dreamfusion-sd.yaml:73
     lam: float = 0.1  # lambda_guidance
-    weight: str = "noise_to_signal"
+    weight: Weight = "noise_to_signal"
     offset: float = 0.1  # per-channel offset noise (LucidDreamer sd_utils.py:243)
 
     def __call__(self, prior: Prior, z_0: Tensor, conditioning: Conditioning, progress: Progress) -> Gradient:

@@ -33,7 +33,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--prompt", required=True, help="what to make, without view words")
     parser.add_argument("--method", required=True, help="a name in baselines/methods.yaml, e.g. sctd")
     parser.add_argument("--out", type=Path, help="folder to write to (default: assets/METHOD/PROMPT)")
-    parser.add_argument("--scale", default="mini", help="mini, paper, or a YAML file (default: mini)")
+    parser.add_argument("--scale", default="mini", help="mini, or a YAML file of your own (default: mini)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     parser.add_argument("--prompt-id", help="name for seeds and files (default: made from the prompt)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",

@@ -7,6 +7,7 @@ linearly in embedding space). The toybox tells its two sides apart and has four 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,10 +25,11 @@ OFFICIAL_NEGATIVE = (
 class PromptConfig:
     """How prompts become conditioning."""
 
-    view_words: dict[str, float]  # view word -> azimuth in degrees where it holds fully
+    # The words that hold fully at azimuths 0, 90, 180 and 270.
+    views: tuple[str, str, str, str] = ("front", "side", "back", "side")
     template: str = "{prompt}, {view} view"
     negative: str = OFFICIAL_NEGATIVE
-    mix: str = "linear"  # "linear" (official) or "hard": the nearest word alone
+    mix: Literal["linear", "hard"] = "linear"  # "hard": the nearest word alone
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,9 @@ class ViewPrompts:
 
 def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
     """Embed a prompt under every view word, with the negative and the empty prompt."""
-    words = sorted(config.view_words.items(), key=lambda item: item[1] % 360)
-    texts = [config.template.format(prompt=prompt, view=word) for word, _ in words]
+    texts = [config.template.format(prompt=prompt, view=word) for word in config.views]
     embedded = prior.encode_prompt([*texts, config.negative, ""])
-    azimuths = torch.tensor([azimuth % 360 for _, azimuth in words])
+    azimuths = torch.arange(4) * 90.0
     return ViewPrompts(embedded[:-2], azimuths, embedded[-2:-1], embedded[-1:], config.mix)
 
 

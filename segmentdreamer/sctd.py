@@ -7,6 +7,7 @@ unconditional ODE (tilde); z_s_hat steps back from z_t with guidance; G carries 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -87,7 +88,7 @@ class SCTD:
     omega: float = 7.5  # guid_scale
     lam: float = 0.1  # lambda_guidance
     N: int = 5  # phase_num of the README
-    strategy: str = "equal"  # t_mode: "equal" (official "uniform") or "monotone"
+    strategy: Literal["equal", "monotone"] = "equal"  # t_mode; "equal" is the official "uniform"
     t_tau: int = 150  # t_threshold
     first_segment: int = 130  # monotone: length of the first segment, officially t_tau - 20
     delta: int = 80  # delta_t, the least distance of t from its edge

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     from segmentdreamer.config import load_config
 
     parser = argparse.ArgumentParser(description="Write the state that an optimization starts from.")
-    parser.add_argument("--scale", default="mini", help="mini, paper, or a YAML file (default: mini)")
+    parser.add_argument("--scale", default="mini", help="mini, or a YAML file of your own (default: mini)")
     parser.add_argument("--prompt-id", required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="the PLY to write")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from eval import ground_truth
+from eval import ground_truth, score
 from eval.archive import composite, read_views, write_views
 from eval.fid import fid, jackknife_fid
 from eval.prompts import read_prompts
@@ -19,8 +21,9 @@ from eval.views import render, write_all
 from segmentdreamer.gaussians import save_ply
 from segmentdreamer.start import StartConfig, ball
 from toybox.scenes import Spec, primitives, two_faced
-from toybox.truth import render_orbit
+from toybox.truth import read_specs, render_orbit
 
+ROOT = Path(__file__).parent.parent
 HEADER = "id\tprompt\tinit_prompt\tcamera\tsymmetric\n"
 
 
@@ -132,3 +135,28 @@ def test_a_wrong_prompt_table_is_refused_in_one_line(tmp_path: Path, text: str, 
     with pytest.raises(ValueError, match=words) as caught:
         read_prompts(path)
     assert "prompts.tsv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_rendering_an_unreadable_ply_gets_one_line_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken.ply").write_bytes(b"ply\nnot really")
+    command = ["-m", "eval.views", "--asset", str(tmp_path / "broken.ply"), "--out", str(tmp_path / "out")]
+    ran = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode != 0 and "broken.ply" in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_the_truth_scores_high_under_its_own_prompt_and_low_under_others(tmp_path: Path) -> None:
+    specs = read_specs(ROOT / "prompts/toybox.tsv")
+    names = ["p02", "p03"]
+    for name in names:
+        write_views(render_orbit(primitives(specs[name]), 8, 0.0, 64), tmp_path / name / "views.zip")
+    score.main([
+        "--views", *(str(tmp_path / n / "views.zip") for n in names), "--prompt-id", *names,
+        "--out", *(str(tmp_path / n) for n in names), "--prompts", str(ROOT / "prompts/toybox.tsv"),
+        "--clip-weights", str(ROOT / "toybox/models/clip/model.safetensors"),
+        "--reward", str(ROOT / "toybox/models/reward"),
+    ])  # fmt: skip
+    for name in names:
+        means = pd.read_csv(tmp_path / name / "scores.csv").groupby("metric")["value"].mean()
+        assert means["clip"] > means["clip_shuffled"] + 30 and means["clip_r"] == 1
+        assert len(np.load(tmp_path / name / "features.npz")["clip"]) == 8

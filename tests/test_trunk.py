@@ -171,6 +171,7 @@ def test_learning_rates_decay_log_linearly_from_first_to_last() -> None:
         ("train.stepz=3", "unknown key 'train.stepz'"),
         ("train.steps=many", "train.steps: expected int"),
         ("cameras.fov=[1.0]", "cameras.fov: expected 2 values"),
+        ("prompts.mix=cubic", "prompts.mix: expected one of linear, hard"),
         ("steps", "not of the form"),
     ],
 )
