@@ -18,6 +18,9 @@ from segmentdreamer.rasterizer.compositing import SUMS, composite, composite_bac
 from segmentdreamer.rasterizer.conventions import FOV_MARGIN
 from segmentdreamer.rasterizer.projection import project, project_backward, unwhiten
 from segmentdreamer.rasterizer.tiles import bin_gaussians
+from segmentdreamer.rasterizer.warmup import ensure_compiled
+
+ensure_compiled()
 
 
 def _array(tensor: Tensor) -> np.ndarray:
