@@ -38,8 +38,21 @@ class OptimizerConfig:
     prune_scale: float = 0.1  # of extent
 
 
+def postpone_dynamo() -> None:
+    """Let optimizers be built without importing torch's compiler, which takes seconds of a job's start.
+
+    torch wraps some optimizer methods to be skipped by torch.compile, and the wrapper imports
+    torch._dynamo on its first call unless the wrapped function already names its uncompiled form.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        wrapped = getattr(method, "__wrapped__", None)
+        if wrapped is not None:
+            wrapped.__dict__.setdefault("__dynamo_disable", wrapped)
+
+
 def build_optimizers(params: Parameters, config: OptimizerConfig) -> dict[str, torch.optim.Adam]:
     """One Adam for each parameter, as gsplat's strategies expect."""
+    postpone_dynamo()
     return {
         name: torch.optim.Adam([{"params": [value], "name": name}], lr=1.0, eps=config.eps)
         for name, value in params.items()
