@@ -1,6 +1,6 @@
 """Rendering for training: random backgrounds, scale jitter and the disparity image.
 
-Source: official gaussian_renderer/__init__.py:44-161 (methods section "Rendering augmentation").
+Source: official gaussian_renderer/__init__.py:44-161.
 """
 
 from __future__ import annotations
