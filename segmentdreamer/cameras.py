@@ -8,6 +8,7 @@ matrices use OpenCV axes (x right, y down, z forward), as gsplat does.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -151,6 +152,7 @@ def training_cameras(config: CameraConfig, step: int, seed: int, size: int) -> C
     return _join(drawn)
 
 
+@lru_cache(maxsize=4)  # a batch asks for the same set several times
 def _draw_set(config: CameraConfig, number: int, seed: int, size: int) -> Cameras:
     n, g = config.set_size, generator(seed, "cameras", number)
     radius = _uniform(n, config.radius, 1.0, g)

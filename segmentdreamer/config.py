@@ -11,10 +11,11 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
+from segmentdreamer.brightness import BrightnessConfig
 from segmentdreamer.cameras import CameraConfig
 from segmentdreamer.optimizer import OptimizerConfig
 from segmentdreamer.prompts import PromptConfig
@@ -33,7 +34,8 @@ class ConfigError(ValueError):
 class PriorConfig:
     path: str  # a StableDiffusionPipeline folder
     sha256: str = ""  # of the folder's manifest (see provenance.folder_digest); empty: not checked
-    dtype: str = "float32"
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    latents: Literal["float32", "float16"] = "float32"  # latents and solver; official rounding: float16
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class GenerationConfig:
     render: RenderConfig = field(default_factory=RenderConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     regularizers: RegularizerConfig = field(default_factory=RegularizerConfig)
+    brightness: BrightnessConfig = field(default_factory=BrightnessConfig)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)  # hyper-parameters by method
 
 

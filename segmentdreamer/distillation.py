@@ -19,7 +19,7 @@ from segmentdreamer.randomness import generator
 
 Scalars = Mapping[str, float | int | Tensor]
 
-T_MIN, T_MAX_BASE, T_SPAN = 20, 500, 480  # t_range [.02, .5], max_t_range .98 (official defaults)
+T_SPAN = 480  # 1000 (max_t_range .98 - t_range .5): how far warm-up lifts the time window
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,16 @@ class Progress:
     def warmup_rate(self) -> float:
         """r_k = 1 - min(k / warmup, 1), k counted from 1 (official train.py:364)."""
         return 1 - min((self.step + 1) / self.warmup, 1.0) if self.warmup > 0 else 0.0
+
+    @property
+    def shift(self) -> int:
+        """Delta_k: how far warm-up lifts the time range; 480 falling to 0."""
+        return int(T_SPAN * self.warmup_rate)
+
+    @property
+    def share(self) -> float:
+        """k / K, the part of the run that is done, in [0, 1)."""
+        return self.step / self.steps
 
 
 @dataclass(frozen=True)
@@ -68,3 +78,16 @@ def draw_noise(z_0: Tensor, seed: int, number: int, offset: float) -> Tensor:
 def uniform_int(low: int, high: int, g: torch.Generator) -> int:
     """An integer drawn uniformly from low..high, both included."""
     return int(torch.randint(low, high + 1, (1,), generator=g))
+
+
+def pixel_gradient(prior: Prior, x_null: Tensor, x_y: Tensor, weight: float) -> Tensor:
+    """Gradient (B, 3, H, W) of weight / B |x - sg(x + D(x_y) - D(x_null))|^2 on the images x.
+
+    x_null, x_y: clean latents without and with prompt; D clamps to [0, 1] (gcs_utils.py:353-388).
+    """
+    return 2 * weight / len(x_null) * (prior.decode(x_null) - prior.decode(x_y))
+
+
+def rms(x: Tensor) -> Tensor:
+    """Root mean square of all entries."""
+    return x.square().mean().sqrt()

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
 
+LOG_EVERY = 10  # steps between two looks at the device's figures
+
 if TYPE_CHECKING:
     from segmentdreamer.config import GenerationConfig
     from segmentdreamer.optimize import Run
@@ -61,10 +63,10 @@ def generate(args: argparse.Namespace) -> None:
     import torch
 
     from segmentdreamer.config import load_config
-    from segmentdreamer.methods import hyper_parameters, load_method
+    from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
     from segmentdreamer.provenance import run_key
 
-    config = load_config(args.scale, args.set)
+    config = load_config(args.scale, [*trunk_settings(args.method), *args.set])
     method = load_method(args.method, config.methods.get(args.method, {}))
     torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -95,7 +97,7 @@ def optimize_asset(
     """The finished run, resumed from its checkpoint where there is one."""
     import torch
 
-    from segmentdreamer.optimize import load_checkpoint, optimize, save_checkpoint, start_run
+    from segmentdreamer.optimize import load_checkpoint, optimize, read_rows, save_checkpoint, start_run
     from segmentdreamer.prior import DiffusersPrior
     from segmentdreamer.profile import Stopwatch
     from segmentdreamer.prompts import embed_views
@@ -103,7 +105,9 @@ def optimize_asset(
 
     seed = start_seed(prompt_id, args.seed)
     dtype = getattr(torch, config.prior.dtype)
-    prior = DiffusersPrior(config.prior.path, device, dtype, threads=args.threads)
+    prior = DiffusersPrior(
+        config.prior.path, device, dtype, threads=args.threads, latents=getattr(torch, config.prior.latents)
+    )
     prompts = embed_views(prior, args.prompt, config.prompts)
     run = load_checkpoint(checkpoint, key, config, device)
     if run is None:
@@ -115,9 +119,11 @@ def optimize_asset(
     bar = progress_bar(args, config, run)
 
     def after_step(state: Run) -> None:
-        row = state.rows[-1]
         bar.update(1)
-        bar.set_postfix(loss=f"{row['loss']:.3f}", nfe=row["nfe"], gaussians=row["gaussians"])
+        if state.step % LOG_EVERY == 0 or state.step == config.train.steps:
+            read_rows(state.rows)
+            row = state.rows[-1]
+            bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
         if state.step % config.train.checkpoint_every == 0 and state.step < config.train.steps:
             save_checkpoint(state, checkpoint, key)
 
@@ -182,7 +188,7 @@ def write_records(
         "seconds": round(run.seconds, 3),  # first optimizer step to last, over all resumes
         "wall_seconds": round(wall, 3),  # this process, start-up included
         "steps": run.step,
-        "skipped_steps": run.skipped,
+        "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
         "nfe": run.nfe,
         "peak_memory_mib": round(peak, 1),
         "gaussians": len(run.params["means"]),

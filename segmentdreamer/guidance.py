@@ -33,9 +33,11 @@ class Conditioning:
     perp_weights: Tensor | None = None
 
 
-def unconditional(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning) -> Tensor:
-    """eps(x, t, empty prompt)."""
-    return prior.eps(x, t, conditioning.null.expand(len(x), -1, -1))
+def unconditional(
+    prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning, graph: bool = False
+) -> Tensor:
+    """eps(x, t, empty prompt); graph: differentiable in x."""
+    return prior.eps(x, t, conditioning.null.expand(len(x), -1, -1), graph)
 
 
 def conditional(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning) -> Tensor:

@@ -20,6 +20,11 @@ def registry() -> dict[str, dict[str, Any]]:
     return yaml.safe_load(REGISTRY.read_text())
 
 
+def trunk_settings(name: str) -> list[str]:
+    """The `section.key=value` settings of the trunk that belong to a method."""
+    return registry().get(name, {}).get("settings", [])
+
+
 def load_method(name: str, hyper_parameters: dict[str, Any]) -> Method:
     """The method of this name, its fields checked; ConfigError if the name or a field is unknown."""
     known = registry()

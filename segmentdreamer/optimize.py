@@ -1,8 +1,8 @@
 """The optimization loop: from a start state to an asset, one method's gradient at a time.
 
 Order within a step (official train.py:260-440): learning rates, cameras, render, encode, the method's
-gradient, regularizers, backward, clipping, density control, Adam. Every draw belongs to (seed, step),
-so a run resumed from a checkpoint gives the bytes of a straight run.
+gradient, regularizers, backward, clipping, density control, brightness, Adam. Every draw belongs to
+(seed, step), so a run resumed from a checkpoint gives the bytes of a straight run.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from segmentdreamer.brightness import equalize
 from segmentdreamer.cameras import training_cameras
-from segmentdreamer.config import GenerationConfig
-from segmentdreamer.distillation import Gradient, Method, Progress
+from segmentdreamer.config import GenerationConfig, TrainConfig
+from segmentdreamer.distillation import Gradient, Method, Progress, rms
 from segmentdreamer.gaussians import Parameters, activate
+from segmentdreamer.guidance import Conditioning
 from segmentdreamer.optimizer import (
     apply_updates,
     build_optimizers,
@@ -34,7 +37,7 @@ from segmentdreamer.randomness import derive_seed, generator
 from segmentdreamer.regularizers import regularization
 from segmentdreamer.render import Rendered, render_training
 
-Row = dict[str, float | int]
+Row = dict[str, Any]  # numbers, or tensors not read yet
 
 
 @dataclass
@@ -47,7 +50,6 @@ class Run:
     step: int = 0  # steps done
     seconds: float = 0.0  # spent in steps, over all resumes
     nfe: int = 0
-    skipped: int = 0  # steps whose gradient was not finite
     rows: list[Row] = field(default_factory=list)
 
 
@@ -68,7 +70,7 @@ def optimize(
     after_step: Callable[[Run], None] = lambda run: None,
 ) -> Run:
     """Take the run from where it stands to `config.train.steps`, calling `after_step` after each."""
-    strategy = build_strategy(config.optimizer)
+    strategy, prior.watch = build_strategy(config.optimizer), watch
     while run.step < config.train.steps:
         began, evaluated = time.perf_counter(), prior.nfe
         row = take_step(run, method, prior, prompts, config, seed, strategy, watch)
@@ -90,57 +92,66 @@ def take_step(
     strategy: Any,
     watch: Stopwatch,
 ) -> Row:
-    """One step; returns what the log keeps of it."""
-    step, train = run.step, config.train
-    set_learning_rates(run.optimizers, config.optimizer, step, train.steps)
-    cameras = training_cameras(config.cameras, step, seed, config.render.size)
-    with watch.part("render"):
-        rendered = render_training(activate(run.params), cameras, config.render, seed, step, train.disparity)
-    with watch.part("encode"):
-        z_0 = encode(prior, rendered, config, seed, step)
+    """One step; returns what the log keeps of it, tensors unread so that a GPU need not be waited for."""
+    step = run.step
+    with watch.part("rest"):
+        set_learning_rates(run.optimizers, config.optimizer, step, config.train.steps)
+        cameras = training_cameras(config.cameras, step, seed, config.render.size)
+    with watch.part("rasterizer"):
+        splats = activate(run.params)
+        rendered = render_training(splats, cameras, config.render, seed, step, config.train.disparity)
     with watch.part("method"):
-        progress = Progress(step, train.steps, seed, train.warmup)
+        progress = Progress(step, config.train.steps, seed, config.train.warmup)
         conditioning = prompts.conditioning(cameras.azimuth)
-        gradient = method(prior, z_0.detach(), conditioning, progress)
-    loss = injected(z_0, rendered.images, gradient) + regularization(rendered, config.regularizers)
-    finite = bool(torch.isfinite(gradient.latent).all())
-    if finite:
+        gradient, picture, pull = distill(method, prior, conditioning, rendered, config.train, progress)
+    with watch.part("rest"):
+        finite = torch.isfinite(pull).all()
+        loss = (picture * torch.where(finite, pull, 0.0)).sum()
+        loss = loss + regularization(rendered, config.regularizers)
         strategy.step_pre_backward(run.params, run.optimizers, run.strategy_state, step + 1, rendered.meta)
-        with watch.part("backward"):
-            loss.backward()
-        with watch.part("update"):
-            update(run, config, seed, strategy, rendered)
-    else:
-        run.skipped += 1
-    return {"loss": float(loss.detach()), "gradient_rms": _rms(gradient.latent),
-            **{name: float(value) for name, value in gradient.scalars.items()}}  # fmt: skip
+    with watch.part("rasterizer"):
+        loss.backward()
+    with watch.part("rest"):
+        row = update(run, config, seed, strategy, rendered, finite)
+    figures = {name: v if isinstance(v, Tensor) else float(v) for name, v in gradient.scalars.items()}
+    return {**row, "loss": loss.detach(), "gradient_rms": rms(gradient.latent), **figures}
 
 
-def encode(
-    prior: DiffusersPrior, rendered: Rendered, config: GenerationConfig, seed: int, step: int
-) -> Tensor:
-    """z_0 of the batch, with gradient: colors or (as_latent) disparity, perhaps mirrored."""
-    g = generator(seed, "encode", step)
+def distill(
+    method: Method,
+    prior: DiffusersPrior,
+    conditioning: Conditioning,
+    rendered: Rendered,
+    train: TrainConfig,
+    progress: Progress,
+) -> tuple[Gradient, Tensor, Tensor]:
+    """The method's gradient, the picture that was encoded (B, 3, H, W), and the gradient on it.
+
+    The picture is the colors or (as_latent) the disparity, perhaps mirrored. A pixel gradient compares
+    colors, so it does not apply to disparity (the official code pushes it into the colors all the same).
+    """
+    g = generator(progress.seed, "encode", progress.step)
     as_latent, flip = (float(torch.rand(1, generator=g)) for _ in range(2))
-    image = rendered.images
-    if as_latent < config.train.as_latent and rendered.disparity is not None:
-        image = rendered.disparity.expand(-1, 3, -1, -1)
-    if flip < config.train.flip:
-        image = image.flip(-1)
-    shape = (len(image), 4, image.shape[-2] // prior.reduction, image.shape[-1] // prior.reduction)
-    return prior.encode(image, noise=torch.randn(shape, generator=g))
+    colors = rendered.disparity is None or as_latent >= train.as_latent
+    picture = rendered.images
+    if rendered.disparity is not None and not colors:
+        picture = rendered.disparity.expand(-1, 3, -1, -1)
+    picture = picture.flip(-1) if flip < train.flip else picture
+    shape = (len(picture), 4, *(side // prior.reduction for side in picture.shape[-2:]))
+    leaf = picture.detach().requires_grad_(True)
+    z_0 = prior.encode(leaf, noise=torch.randn(shape, generator=g))
+    gradient = method(prior, z_0.detach().to(prior.alphas_cumprod.dtype), conditioning, progress)
+    with prior.watch.part("vae"):
+        (pull,) = torch.autograd.grad((z_0 * gradient.latent.to(z_0)).sum(), leaf)
+    if gradient.pixel is not None and colors:
+        pull = pull + gradient.pixel
+    return gradient, picture, pull
 
 
-def injected(z_0: Tensor, images: Tensor, gradient: Gradient) -> Tensor:
-    """A loss whose gradient on z_0 (and on the images) is the prescribed one: <z_0, sg g>."""
-    loss = (z_0 * gradient.latent).sum()
-    if gradient.pixel is not None:
-        loss = loss + (images * gradient.pixel).sum()
-    return loss
-
-
-def update(run: Run, config: GenerationConfig, seed: int, strategy: Any, rendered: Rendered) -> None:
-    """Clip, control density, step Adam."""
+def update(
+    run: Run, config: GenerationConfig, seed: int, strategy: Any, rendered: Rendered, finite: Tensor
+) -> Row:
+    """Clip, control density, equalize brightness, step Adam; a step that is not finite changes nothing."""
     k = run.step + 1
     clip_gradients(run.params, config.optimizer, run.step)
     torch.manual_seed(derive_seed(seed, "density", run.step))  # gsplat draws from the global generator
@@ -148,7 +159,9 @@ def update(run: Run, config: GenerationConfig, seed: int, strategy: Any, rendere
         run.params, run.optimizers, run.strategy_state, k, rendered.meta, packed=False
     )
     reset_opacity(run, config, k)
-    apply_updates(run.params, run.optimizers, config.optimizer)
+    dimmed = equalize(run.params, run.optimizers, rendered.images, rendered.alphas, config.brightness, k)
+    apply_updates(run.params, run.optimizers, config.optimizer, skip=~finite)
+    return {"skipped": (~finite).float(), "dimmed": dimmed}
 
 
 def reset_opacity(run: Run, config: GenerationConfig, k: int) -> None:
@@ -162,14 +175,29 @@ def reset_opacity(run: Run, config: GenerationConfig, k: int) -> None:
         reset_opa(run.params, run.optimizers, run.strategy_state, 2 * config.optimizer.prune_opacity)
 
 
+def read_rows(rows: list[Row]) -> None:
+    """Turn the newest rows' tensors into numbers (means), with one transfer for all of them."""
+    pending = [
+        (row, name)
+        for row in takewhile(lambda row: any(isinstance(v, Tensor) for v in row.values()), reversed(rows))
+        for name in row
+        if isinstance(row[name], Tensor)
+    ]
+    if pending:
+        values = torch.stack([row[name].float().mean() for row, name in pending]).tolist()
+        for (row, name), value in zip(pending, values, strict=True):
+            row[name] = value
+
+
 def save_checkpoint(run: Run, path: Path, key: str) -> None:
     """Write the run atomically; `key` names the inputs that it belongs to."""
+    read_rows(run.rows)
     state = {
         "key": key,
         "params": {name: value.detach() for name, value in run.params.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         "strategy": run.strategy_state,
-        **{name: getattr(run, name) for name in ("step", "seconds", "nfe", "skipped", "rows")},
+        **{name: getattr(run, name) for name in ("step", "seconds", "nfe", "rows")},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
@@ -189,10 +217,6 @@ def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str)
     for name, optimizer in run.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])
     run.strategy_state.update(state["strategy"])
-    for name in ("step", "seconds", "nfe", "skipped", "rows"):
+    for name in ("step", "seconds", "nfe", "rows"):
         setattr(run, name, state[name])
     return run
-
-
-def _rms(x: Tensor) -> float:
-    return float(x.square().mean().sqrt())

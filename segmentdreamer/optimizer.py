@@ -5,11 +5,13 @@ Source: official gaussian_model.py:182-248, train.py:393-398, arguments/__init__
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from segmentdreamer.gaussians import Parameters
 
@@ -38,6 +40,10 @@ class OptimizerConfig:
     prune_scale: float = 0.1  # of extent
 
 
+# Adam.step without its wrappers, which import torch's compiler: seconds of a job's start.
+adam_step = inspect.unwrap(torch.optim.Adam.step)
+
+
 def postpone_dynamo() -> None:
     """Let optimizers be built without importing torch's compiler, which takes seconds of a job's start.
 
@@ -54,7 +60,7 @@ def build_optimizers(params: Parameters, config: OptimizerConfig) -> dict[str, t
     """One Adam for each parameter, as gsplat's strategies expect."""
     postpone_dynamo()
     return {
-        name: torch.optim.Adam([{"params": [value], "name": name}], lr=1.0, eps=config.eps)
+        name: torch.optim.Adam([{"params": [value], "name": name}], lr=1.0, eps=config.eps, fused=True)
         for name, value in params.items()
     }
 
@@ -80,11 +86,16 @@ def clip_gradients(params: Parameters, config: OptimizerConfig, step: int) -> No
 
 
 def apply_updates(
-    params: Parameters, optimizers: dict[str, torch.optim.Adam], config: OptimizerConfig
+    params: Parameters, optimizers: dict[str, torch.optim.Adam], config: OptimizerConfig, skip: Tensor
 ) -> None:
-    """One Adam step; tensors that density control replaced have no gradient and are skipped."""
+    """One Adam step, or none where `skip` (a boolean scalar) is true, which is decided on the device.
+
+    Tensors that density control replaced have no gradient and are skipped as well.
+    """
     for optimizer in optimizers.values():
-        optimizer.step()
+        optimizer.found_inf = skip.float()  # type: ignore[attr-defined]  # as torch's GradScaler does
+        with torch.no_grad():
+            adam_step(optimizer)
         optimizer.zero_grad(set_to_none=True)
     if math.isfinite(config.scale_max):
         with torch.no_grad():

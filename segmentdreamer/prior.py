@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from segmentdreamer.profile import Stopwatch
 from segmentdreamer.solver import Timestep, scaled_linear_alphas_cumprod, stack_times
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ class Prior(Protocol):
     alphas_cumprod: Tensor  # (1000,) float32
     nfe: int  # network evaluations so far, counted per row of a batch
 
-    def eps(self, x: Tensor, t: Timestep, cond: Tensor) -> Tensor:
-        """Noise prediction for latents x (B, 4, h, w) at timestep t under embeddings (B, L, D)."""
+    def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
+        """Noise prediction for latents x (B, 4, h, w) at timestep t under embeddings (B, L, D).
+
+        graph: keep the graph, so that x can be differentiated through the network.
+        """
         ...
 
     def encode(self, images: Tensor) -> Tensor:
@@ -53,20 +57,27 @@ class UNetPrior:
         self.alphas_cumprod = alphas_cumprod
         self.dtype = dtype
         self.nfe = 0
+        self.watch = Stopwatch()
 
-    @torch.no_grad()
-    def eps(self, x: Tensor, t: Timestep, cond: Tensor) -> Tensor:
+    def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
         self.nfe += len(x)
-        times = stack_times(t, len(x)).to(x.device)
+        times = stack_times(t, len(x), x.device)
         cond = cond.expand(len(x), -1, -1)
-        return self.network(x.to(self.dtype), times, cond.to(self.dtype)).to(x.dtype)
+        network = self.differentiable() if graph else self.network
+        with self.watch.part("unet"), torch.set_grad_enabled(graph):
+            return network(x.to(self.dtype), times, cond.to(self.dtype)).to(x.dtype)
+
+    def differentiable(self) -> NoisePredictor:
+        """The network in a form that gradients can pass."""
+        return self.network
 
 
 class DiffusersPrior(UNetPrior):
     """A StableDiffusionPipeline folder (the toybox's, SD 2.1-base, ...) as a prior.
 
     networks: "exported" (ONNX Runtime and TorchScript, the CPU's default) or "torch" (the default and
-    only choice on CUDA, in `dtype`). Raises ValueError for a model that does not predict epsilon.
+    only choice on CUDA, in `dtype`). latents: the solver's type; float16 rounds as the official code does.
+    Raises ValueError for a model that does not predict epsilon.
     """
 
     def __init__(
@@ -76,9 +87,11 @@ class DiffusersPrior(UNetPrior):
         dtype: torch.dtype = torch.float32,
         networks: str | None = None,
         threads: int = 1,
+        latents: torch.dtype = torch.float32,
     ):
         self.folder, self.device = Path(folder), device
-        alphas_cumprod = read_schedule(self.folder).to(device)
+        self._differentiable: NoisePredictor | None = None
+        alphas_cumprod = read_schedule(self.folder).to(device, latents)
         self.networks = load_networks(self.folder, device, dtype, networks, threads)
         super().__init__(self.networks.predict, alphas_cumprod, dtype)
 
@@ -87,16 +100,29 @@ class DiffusersPrior(UNetPrior):
         """How many pixels a latent's side spans."""
         return self.networks.reduction
 
+    def differentiable(self) -> NoisePredictor:
+        """The UNet in PyTorch, loaded when it is first needed: exported networks have no gradient."""
+        from segmentdreamer.networks import TorchNetworks
+
+        if isinstance(self.networks, TorchNetworks):
+            return self.network
+        if self._differentiable is None:
+            self._differentiable = TorchNetworks(self.folder, self.device, self.dtype).predict
+        return self._differentiable
+
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Posterior mean plus `noise` times its deviation (official: a sample), scaled."""
-        mean, log_variance = self.networks.moments((2 * images - 1).to(self.dtype)).float().chunk(2, 1)
+        with self.watch.part("vae"):
+            moments = self.networks.moments((2 * images - 1).to(self.dtype))
+        mean, log_variance = moments.float().chunk(2, 1)
         if noise is not None:
             mean = mean + (0.5 * log_variance.clamp(-30, 20)).exp() * noise.to(mean)
         return mean * self.networks.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        decoded = self.networks.decode((latents / self.networks.scaling_factor).to(self.dtype))
+        with self.watch.part("vae"):
+            decoded = self.networks.decode((latents / self.networks.scaling_factor).to(self.dtype))
         return (decoded.float() / 2 + 0.5).clamp(0, 1)
 
     @torch.no_grad()

@@ -11,17 +11,26 @@ import torch
 
 
 class Stopwatch:
-    """Adds up seconds by part; on CUDA it waits for the device only when `synchronize` is set."""
+    """Adds up seconds by part; a part inside another counts for itself alone.
+
+    On CUDA it waits for the device only when `synchronize` is set.
+    """
 
     def __init__(self, synchronize: bool = False):
         self.seconds: dict[str, float] = defaultdict(float)
         self.synchronize = synchronize and torch.cuda.is_available()
+        self._inner = [0.0]  # seconds spent in the parts inside each open part
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         began = self._now()
-        yield
-        self.seconds[name] += self._now() - began
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            elapsed = self._now() - began
+            self.seconds[name] += elapsed - self._inner.pop()
+            self._inner[-1] += elapsed
 
     def _now(self) -> float:
         if self.synchronize:
@@ -32,5 +41,5 @@ class Stopwatch:
         """One line a part, largest first, with its share of `total` seconds."""
         parts = sorted(self.seconds.items(), key=lambda item: -item[1])
         rest = total - sum(self.seconds.values())
-        lines = [f"{name:<10} {s:8.2f} s {s / total:6.1%}" for name, s in [*parts, ("rest", rest)]]
-        return "\n".join([*lines, f"{'total':<10} {total:8.2f} s"])
+        lines = [f"{name:<20} {s:8.2f} s {s / total:6.1%}" for name, s in [*parts, ("unnamed", rest)]]
+        return "\n".join([*lines, f"{'total':<20} {total:8.2f} s"])

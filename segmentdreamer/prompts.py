@@ -1,7 +1,7 @@
 """View-dependent prompts: each view's embedding lies between those of the two nearest view words.
 
 Source: official train.py:144-145 and 318-338 (front, side and back at azimuths 0, +-90 and 180, mixed
-linearly in embedding space). The toybox tells its two sides apart and has four words.
+linearly in embedding space) and 95-136 (Perp-Neg). The toybox tells its two sides apart: four words.
 """
 
 from __future__ import annotations
@@ -30,22 +30,29 @@ class PromptConfig:
     template: str = "{prompt}, {view} view"
     negative: str = OFFICIAL_NEGATIVE
     mix: Literal["linear", "hard"] = "linear"  # "hard": the nearest word alone
+    perp_neg: bool = False  # steer away from the other views' words (official perpneg)
 
 
 @dataclass(frozen=True)
 class ViewPrompts:
     """A prompt's embeddings, computed once before the first step."""
 
-    views: Tensor  # (A, L, D)
+    views: Tensor  # (A, L, D): the words at azimuths 0, 90, 180 and 270
     azimuths: Tensor  # (A,) degrees, ascending
     neg: Tensor  # (1, L, D)
     null: Tensor  # (1, L, D)
     mix: str
+    perp_neg: bool = False
 
     def conditioning(self, azimuth: Tensor) -> Conditioning:
         """The conditioning of a batch of cameras at `azimuth` (B,) degrees."""
         weights = view_weights(self.azimuths, azimuth, self.mix).to(self.views)  # (B, A)
-        return Conditioning(torch.einsum("ba,ald->bld", weights, self.views), self.neg, self.null)
+        cond = torch.einsum("ba,ald->bld", weights, self.views)
+        if not self.perp_neg:
+            return Conditioning(cond, self.neg, self.null)
+        side = self.views[torch.where(azimuth % 360 < 180, 1, 3).to(self.views.device)]  # (B, L, D)
+        perp = torch.stack([self.views[:1].expand_as(cond), side])  # (2, B, L, D)
+        return Conditioning(cond, self.neg, self.null, perp, perp_neg_weights(azimuth).to(self.views))
 
 
 def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
@@ -53,7 +60,7 @@ def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
     texts = [config.template.format(prompt=prompt, view=word) for word in config.views]
     embedded = prior.encode_prompt([*texts, config.negative, ""])
     azimuths = torch.arange(4) * 90.0
-    return ViewPrompts(embedded[:-2], azimuths, embedded[-2:-1], embedded[-1:], config.mix)
+    return ViewPrompts(embedded[:-2], azimuths, embedded[-2:-1], embedded[-1:], config.mix, config.perp_neg)
 
 
 def view_weights(anchors: Tensor, azimuth: Tensor, mix: str = "linear") -> Tensor:
@@ -69,3 +76,20 @@ def view_weights(anchors: Tensor, azimuth: Tensor, mix: str = "linear") -> Tenso
     own = torch.where(inside, 1 - share, torch.zeros_like(share))
     handed_on = torch.where(inside, share, torch.zeros_like(share))
     return own + handed_on.roll(1, dims=1)
+
+
+def perp_neg_weights(azimuth: Tensor) -> Tensor:
+    """Perp-Neg's weights (2, B) of the words for front and side, at `azimuth` (B,) degrees.
+
+    Official train.py:95-136. r falls from 1 to 0 between front and side, and again from side to back:
+    in front of the side the front counts -2 exp(-2 r) (0 if r > .8) and the side -2 exp(-10 (1 - r)) (0 if
+    r < .2); behind it the front counts -2 and the side -exp(-10 r) (0 if r > .8).
+    """
+    away = (azimuth + 180) % 360 - 180  # degrees from the front, in [-180, 180)
+    quarter = away.abs() / 90  # 0 front, 1 side, 2 back
+    before, r = quarter < 1, torch.where(quarter < 1, 1 - quarter, 2 - quarter)
+    zero = torch.zeros_like(r)
+    front = torch.where(before, torch.where(r > 0.8, zero, -2 * torch.exp(-2 * r)), -2 + zero)
+    side_before = torch.where(r < 0.2, zero, -2 * torch.exp(-10 * (1 - r)))
+    side_behind = torch.where(r > 0.8, zero, -torch.exp(-10 * r))
+    return torch.stack([front, torch.where(before, side_before, side_behind)])

@@ -39,6 +39,7 @@ class Rendered:
     """A batch of training views."""
 
     images: Tensor  # (B, 3, H, W), not clamped
+    alphas: Tensor  # (B, 1, H, W), without gradient
     disparity: Tensor | None  # (B, 1, H, W) in [0, 1]
     scales: Tensor  # (N, 3), as rendered (jittered)
     meta: dict[str, Any]  # the rasterizer's, for densification
@@ -65,7 +66,7 @@ def render_training(
     )
     images = out[..., :3].permute(0, 3, 1, 2)
     disp = to_disparity(out[..., 3], 1 - alphas[..., 0], cameras.fov) if disparity else None
-    return Rendered(images, disp, scales, meta)
+    return Rendered(images, alphas.detach().permute(0, 3, 1, 2), disp, scales, meta)
 
 
 def render_views(splats: Splats, cameras: Cameras, background: Tensor | None = None) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from segmentdreamer.guidance import Conditioning, guided
 from segmentdreamer.prior import Prior
-from segmentdreamer.solver import alpha, ode_step, sigma
+from segmentdreamer.solver import denoised, ode_step
 
 
 def timesteps(steps: int, first: int = 999, last: int = 0) -> list[int]:
@@ -22,7 +22,6 @@ def sample(prior: Prior, conditioning: Conditioning, noise: Tensor, omega: float
     for t, following in zip(times, [*times[1:], None], strict=True):
         eps = guided(prior, x, t, conditioning, omega)
         if following is None:
-            a = prior.alphas_cumprod
-            return (x - sigma(a, t) * eps) / alpha(a, t)
+            return denoised(prior.alphas_cumprod, x, t, eps)
         x = ode_step(prior.alphas_cumprod, x, t, following, eps)
     return x

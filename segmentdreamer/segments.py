@@ -1,10 +1,13 @@
 """Segmentation of the diffusion trajectory: the edges e_0 < ... < e_N that SCTD distills between.
 
 Source: paper Sec. 4.2; official sctd_utils.py:131-182, with its rounding corrected (real-valued
-increments, so that edges ascend for every N; its N = 5 edges are reproduced exactly).
+increments, so that edges ascend for every N; its N = 5 edges are reproduced exactly). The official
+integer increments can be had with `floor`, as far as they ascend.
 """
 
 from __future__ import annotations
+
+import math
 
 T_MIN, T_MAX = 20, 980
 
@@ -15,11 +18,14 @@ def equal_edges(n: int, t_min: int = T_MIN, t_max: int = T_MAX) -> list[int]:
     return [t_min + (t_max - t_min) * m // n for m in range(n + 1)]
 
 
-def monotone_edges(n: int, first: float, t_min: int = T_MIN, t_max: int = T_MAX) -> list[int]:
+def monotone_edges(
+    n: int, first: float, t_min: int = T_MIN, t_max: int = T_MAX, floor: bool = False
+) -> list[int]:
     """N segments whose lengths grow linearly from `first`: N + 1 ascending timesteps.
 
-    first: length of the first segment (officially t_tau - t_min). Raises ValueError unless the lengths
-    can grow, that is first < (t_max - t_min) / N, or if N is 1.
+    first: length of the first segment (officially t_tau - t_min). floor: round the increment of the
+    lengths down, as the official code does; the last segment then takes what is left. Raises ValueError
+    unless the lengths can grow, that is first < (t_max - t_min) / N, or if N is 1.
     """
     _check(n, t_min, t_max)
     span = t_max - t_min
@@ -31,6 +37,7 @@ def monotone_edges(n: int, first: float, t_min: int = T_MIN, t_max: int = T_MAX)
             f"timesteps, got {first:g}"
         )
     growth = 2 * (span - n * first) / (n * (n - 1))
+    growth = math.floor(growth) if floor else growth
     edges = [t_min + round(m * first + growth * m * (m - 1) / 2) for m in range(n + 1)]
     edges[-1] = t_max
     return edges

@@ -50,10 +50,17 @@ def ode_step(alphas_cumprod: Tensor, x: Tensor, a: Timestep, b: Timestep, eps: T
     return alpha(alphas_cumprod, b) * (x / alpha(alphas_cumprod, a) + gap * eps)
 
 
+def denoised(alphas_cumprod: Tensor, x: Tensor, t: Timestep, eps: Tensor) -> Tensor:
+    """The clean latents (x - sigma_t eps) / alpha_t that x at time t stands for."""
+    return (x - sigma(alphas_cumprod, t) * eps) / alpha(alphas_cumprod, t)
+
+
 def _shaped(value: Tensor) -> Tensor:
     return value.reshape(-1, 1, 1, 1) if value.ndim else value
 
 
-def stack_times(t: Timestep, batch: int) -> Tensor:
-    """t as (batch,) int64, as networks take it."""
-    return torch.as_tensor(t).expand(batch) if torch.as_tensor(t).ndim == 0 else torch.as_tensor(t)
+def stack_times(t: Timestep, batch: int, device: torch.device) -> Tensor:
+    """t as (batch,) int64 on the device, as networks take it."""
+    if isinstance(t, Tensor):
+        return t.to(device).expand(batch)
+    return torch.full((batch,), t, device=device)
