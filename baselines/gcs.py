@@ -52,7 +52,7 @@ def gradient(
     G_t = ode_step(a, z_t, t, e, unconditional(prior, z_t, t, conditioning))
     G_s = ode_step(a, z_s_hat, s, e, unconditional(prior, z_s_hat, s, conditioning))
     g = w_cc * alpha(a, e) * (G_t - G_s)
-    scalars = {"t": t, "s": s, "e": e, "cc_rms": rms(G_t - G_s)}
+    scalars: dict[str, int | Tensor] = {"t": t, "s": s, "e": e, "cc_rms": rms(G_t - G_s)}
     pixel = None
     if w_gc > 0 or w_cp > 0:
         x_0_null = denoised(a, z_e, e, eps_e)

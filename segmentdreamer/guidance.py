@@ -47,14 +47,19 @@ def conditional(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning
 
 def guided(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning, omega: float) -> Tensor:
     """eps_omega(x, t): CFG, or Perp-Neg where the conditioning holds its negatives."""
+    eps_neg, direction = guidance(prior, x, t, conditioning)
+    return eps_neg + omega * direction
+
+
+def guidance(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
+    """eps(x, t, n) and the direction that guidance adds to it: eps(y) - eps(n), or Perp-Neg's."""
     neg = conditioning.neg.expand(len(x), -1, -1)
     if conditioning.perp is None or conditioning.perp_weights is None:
         eps_neg, eps_cond = _rows(prior, x, t, [neg, conditioning.cond])
-        return eps_neg + omega * (eps_cond - eps_neg)
+        return eps_neg, eps_cond - eps_neg
     eps_neg, eps_cond, *others = _rows(prior, x, t, [neg, conditioning.cond, *conditioning.perp])
     delta = eps_cond - eps_neg
-    guidance = delta + _perpendicular(delta, [e - eps_neg for e in others], conditioning.perp_weights)
-    return eps_neg + omega * guidance
+    return eps_neg, delta + _perpendicular(delta, [e - eps_neg for e in others], conditioning.perp_weights)
 
 
 def _perpendicular(delta: Tensor, others: list[Tensor], weights: Tensor) -> Tensor:
