@@ -9,11 +9,14 @@ configfile: "workflow/config/default.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/weights.smk"
 include: "workflow/rules/assets.smk"
 include: "workflow/rules/views.smk"
 include: "workflow/rules/reference.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/ablations.smk"
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/toybox.smk"
 
 

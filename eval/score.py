@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eval import ground_truth, toy_reward
+from eval import ground_truth, pathology, toy_reward
 from eval.archive import composite, read_views
 from eval.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip
 from eval.prompts import read_prompts
@@ -54,6 +54,14 @@ def score_truth(views: np.ndarray, folder: Path) -> dict[str, np.ndarray]:
     }
 
 
+def score_pathology(views: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "over_exposure": pathology.over_exposure(views),
+        "saturation": pathology.saturation(views),
+        "detail": pathology.detail(views),
+    }
+
+
 def score_asset(
     path: Path,
     prompt_id: str,
@@ -71,6 +79,7 @@ def score_asset(
     if reward is not None:
         prompt = prompts.loc[prompts["id"] == prompt_id, "prompt"].item()
         metrics |= score_reward(reward, images, prompt)
+    metrics |= score_pathology(views)
     if truth is not None:
         metrics |= score_truth(views, truth / prompt_id)
     frames = [

@@ -8,44 +8,83 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.archive import composite, read_views
 from eval.prompts import read_prompts
 
-SIDES, GAP, TILE = 4, 8, 96
-LEFT, TOP = 190, 26
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+GAP, TILE = 8, 96
+LEFT, TOP, LINE = 190, 26, 15
+SIDES = {"front": 0.0, "right": 0.25, "back": 0.5, "left": 0.75}  # as a share of the orbit
 
 
-def draw(args: argparse.Namespace) -> None:
-    """Compose the sheet with labels."""
+@dataclass(frozen=True)
+class Row:
+    """A row of a sheet: its text, and for each column the views to show side by side."""
+
+    text: str
+    pictures: list[np.ndarray]  # (sides, H, W, 3) uint8
+
+
+def pick(path: Path, turns: list[float]) -> np.ndarray:
+    """The views at these shares of the orbit, over white: (len(turns), H, W, 3)."""
+    views = read_views(path)
+    return composite(views[[round(turn * len(views)) % len(views) for turn in turns]])
+
+
+def compose(header: list[str], rows: list[Row]) -> Image:
+    """A labeled sheet: `header` over the columns, each row's text at its left.
+
+    Every column is as wide as its views in the first row; a text that is too long is wrapped.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
-    prompts = read_prompts(args.prompts)
-    width = LEFT + len(args.methods) * (SIDES * TILE + GAP)
-    sheet = Image.new("RGB", (width, TOP + len(prompts) * (TILE + GAP)), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for column, method in enumerate(args.methods):
-        x = LEFT + column * (SIDES * TILE + GAP)
-        pen.text((x + 4, 5), f"{method}: front, right, back, left", fill="black", font=font)
-        for row, name in enumerate(prompts["id"]):
-            views = read_views(args.results / "views" / method / name / str(args.seed) / "views.zip")
-            sides = composite(views[np.arange(SIDES) * len(views) // SIDES])
-            for i, side in enumerate(sides):
-                tile = Image.fromarray(side).resize((TILE, TILE), Image.Resampling.BICUBIC)
-                sheet.paste(tile, (x + i * TILE, TOP + row * (TILE + GAP)))
-    for row, (name, text) in enumerate(zip(prompts["id"], prompts["prompt"], strict=True)):
-        pen.text((4, TOP + row * (TILE + GAP) + 30), wrap(f"{name}: {text}"), fill="black", font=font)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(args.out)
+    font = ImageFont.load_default(13)
+    widths = [len(picture) * TILE for picture in rows[0].pictures]
+    starts = LEFT + np.concatenate([[0], np.cumsum(np.array(widths) + GAP)])
+    titles = [wrap(text, width // 7) for text, width in zip(header, widths, strict=True)]
+    top = TOP + LINE * max(title.count("\n") for title in titles)
+    sheet = Image.new("RGB", (int(starts[-1]), top + len(rows) * (TILE + GAP)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for x, title in zip(starts, titles, strict=False):
+        pen.text((x + 4, 5), title, fill="black", font=font)
+    for i, row in enumerate(rows):
+        y = top + i * (TILE + GAP)
+        text = wrap(row.text, LEFT // 7)
+        pen.text((4, y + max(0, (TILE - LINE * (text.count("\n") + 1)) // 2)), text, fill="black", font=font)
+        for x, picture in zip(starts, row.pictures, strict=False):
+            for side, view in enumerate(picture):
+                tile = Image.fromarray(view).resize((TILE, TILE), Image.Resampling.BICUBIC)
+                sheet.paste(tile, (int(x) + side * TILE, y))
+    return sheet
 
 
-def wrap(text: str, width: int = 26) -> str:
-    import textwrap
+def wrap(text: str, width: int) -> str:
+    """Each line of the text broken at `width` characters."""
+    return "\n".join("\n".join(textwrap.wrap(line, width)) for line in text.splitlines())
 
-    return "\n".join(textwrap.wrap(text, width))
+
+def contact_sheet(results: Path, prompts: Path, methods: list[str], seed: int) -> Image:
+    table = read_prompts(prompts)
+    rows = [
+        Row(
+            f"{name}: {text}",
+            [
+                pick(results / f"views/{method}/{name}/{seed}/views.zip", list(SIDES.values()))
+                for method in methods
+            ],
+        )
+        for name, text in zip(table["id"], table["prompt"], strict=True)
+    ]
+    return compose([f"{method}: {', '.join(SIDES)}" for method in methods], rows)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,9 +96,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     try:
-        draw(args)
+        sheet = contact_sheet(args.results, args.prompts, args.methods, args.seed)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(args.out)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -131,8 +132,9 @@ class DiffusersPrior(UNetPrior):
 
 
 def load_networks(folder: Path, device: str, dtype: torch.dtype, kind: str | None, threads: int) -> Networks:
-    """The folder's networks of the asked kind, or of the device's default kind."""
-    if (kind or ("exported" if device == "cpu" else "torch")) == "exported":
+    """The folder's networks of the asked kind; by default exported ones on a CPU with ONNX Runtime."""
+    fast = device == "cpu" and find_spec("onnxruntime") is not None
+    if (kind or ("exported" if fast else "torch")) == "exported":
         from segmentdreamer.exported import ExportedNetworks
 
         return ExportedNetworks(folder, threads)

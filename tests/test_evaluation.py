@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval import ground_truth, score
+from eval import ground_truth, score, sheet
 from eval.archive import composite, read_views, write_views
 from eval.fid import fid, jackknife_fid
 from eval.prompts import read_prompts
@@ -33,6 +33,17 @@ def test_views_survive_their_archive_and_equal_views_give_equal_bytes(tmp_path: 
         write_views(rgba, tmp_path / name)
     assert np.array_equal(read_views(tmp_path / "a.zip"), rgba)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_a_sheet_has_a_row_a_prompt_and_sides_in_the_order_of_their_azimuth(tmp_path: Path) -> None:
+    rgba = np.full((8, 8, 8, 4), 255, np.uint8)
+    rgba[..., 0] = np.arange(8)[:, None, None]
+    write_views(rgba, tmp_path / "views.zip")
+    picked = sheet.pick(tmp_path / "views.zip", list(sheet.SIDES.values()))
+    assert picked[:, 0, 0, 0].tolist() == [0, 2, 4, 6]
+    drawn = sheet.compose(["a method", "another"], [sheet.Row("p01: a thing", [picked, picked])] * 3)
+    assert drawn.width == sheet.LEFT + 2 * (4 * sheet.TILE + sheet.GAP)
+    assert drawn.height == sheet.TOP + 3 * (sheet.TILE + sheet.GAP)
 
 
 def test_a_broken_archive_is_refused_by_name(tmp_path: Path) -> None:
@@ -159,4 +170,5 @@ def test_the_truth_scores_high_under_its_own_prompt_and_low_under_others(tmp_pat
     for name in names:
         means = pd.read_csv(tmp_path / name / "scores.csv").groupby("metric")["value"].mean()
         assert means["clip"] > means["clip_shuffled"] + 30 and means["clip_r"] == 1
+        assert means["detail"] > 10 and means["over_exposure"] < 0.05 and 0 < means["saturation"] < 1
         assert len(np.load(tmp_path / name / "features.npz")["clip"]) == 8

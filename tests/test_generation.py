@@ -145,3 +145,11 @@ def test_sampling_times_descend_from_the_noisiest() -> None:
     times = timesteps(25)
     assert times[0] == 999 and len(times) == 25 and min(times) > 0
     assert all(a > b for a, b in zip(times, times[1:], strict=False))
+
+
+def test_without_onnx_runtime_the_networks_run_in_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    from segmentdreamer import prior as module
+    from segmentdreamer.networks import TorchNetworks
+
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert isinstance(DiffusersPrior(PRIOR).networks, TorchNetworks)

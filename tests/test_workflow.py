@@ -37,6 +37,60 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("n", 8),
+        pytest.param("segmentation", 3, marks=pytest.mark.slow),
+        pytest.param("threshold", 5, marks=pytest.mark.slow),
+        pytest.param("approx", 3, marks=pytest.mark.slow),
+        pytest.param("cfg", 15, marks=pytest.mark.slow),
+        pytest.param("loss", 5, marks=pytest.mark.slow),
+    ],
+)
+def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
+    tmp_path: Path, name: str, points: int
+) -> None:
+    ran = snakemake(f"ablation_{name}", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    jobs = planned(ran.stdout + ran.stderr)
+    prompts, seeds = 3, 2
+    assert ran.returncode == 0, ran.stderr
+    assert jobs["generate"] == points * prompts * seeds
+    assert jobs["scores_variant"] == points * seeds and jobs["scores"] == 2
+    assert jobs["ablation_table"] == jobs["ablation_plot"] == jobs["ablation_grid"] == 1
+    assert "table1" not in jobs and "reference" not in jobs
+
+
+def test_all_ablations_share_the_variants_that_they_have_in_common(tmp_path: Path) -> None:
+    ran = snakemake("ablations", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    jobs = planned(ran.stdout + ran.stderr)
+    assert jobs["generate"] == (8 + 3 + 5 + 3 + 15 + 1) * 3 * 2 and jobs["ablation_table"] == 6
+
+
+@pytest.mark.parametrize(
+    ("ablations", "words"),
+    [
+        ({"prompts": ["p01", "p99"]}, "ablations.prompts: prompts/toybox.tsv has no p99"),
+        ({"sseds": 1}, "sseds"),
+        ({"n": [{"method": ["sctd"], "M": [1]}]}, "unknown key 'methods.sctd.M'"),
+        ({"n": [{"method": ["nope"], "N": [1]}]}, "unknown method 'nope'"),
+        ({"n": [{"N": [1]}]}, "'method' is a required property"),
+    ],
+)
+def test_a_wrong_ablation_ends_with_one_clear_line(tmp_path: Path, ablations: dict, words: str) -> None:
+    if "n" in ablations:
+        entry = {"title": "x", "x": "N", "panels": ["clip"], "space": ablations.pop("n")}
+        (tmp_path / "spaces.yaml").write_text(yaml.safe_dump({"n": entry}))
+        ablations["spaces"] = f"{tmp_path}/spaces.yaml"
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump({"results": f"{tmp_path}/r", "ablations": ablations})
+    )
+    ran = snakemake("ablation_n", "--configfile", f"{tmp_path}/config.yaml")
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
+    assert ran.returncode != 0 and len(errors) == 1 and words in errors[0], ran.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
     ("setting", "words"),
     [
         ("methods=[nope]", "unknown method nope"),

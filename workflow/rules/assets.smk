@@ -15,7 +15,7 @@ rule generate:
     log:
         f"{RESULTS}/logs/generate/{{method}}-{{prompt}}-{{seed}}.log",
     wildcard_constraints:
-        method="|".join(REGISTRY),
+        method=f"(?:{'|'.join(OURS)}){VARIATION}*",
     conda:
         "../../environment.yml"
     threads: 1
@@ -27,12 +27,13 @@ rule generate:
         text=prompt_text,
         folder=subpath(output.asset, parent=True),
         scratch=f"{RESULTS}/.scratch/{{method}}-{{prompt}}-{{seed}}.pt",
-        settings=[f"--set {item}" for item in config["overrides"]],
+        name=method_name,
+        settings=settings,
     shell:
         "python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
-        " --method {wildcards.method} --seed {wildcards.seed} --scale {input.generation:q}"
+        " --method {params.name} --seed {wildcards.seed} --scale {input.generation:q}"
         " --out {params.folder:q} --checkpoint {params.scratch:q} --threads {threads}"
-        " --quiet {params.settings} > {log:q} 2>&1"
+        " --quiet {params.settings:q} > {log:q} 2>&1"
 
 
 # The state that every method starts from, as a row of its own.

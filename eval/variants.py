@@ -1,0 +1,97 @@
+"""Variants: a method with some of its hyper-parameters changed, and the ablations that compare them.
+
+A variant's name is a path that stands wherever a method's name does: `sctd/N~3/redraw_t~True`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+SEPARATOR = "~"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One point of an ablation."""
+
+    name: str  # sctd/N~3/redraw_t~True
+    method: str
+    fields: dict[str, Any]  # hyper-parameters that differ from the method's own
+    label: str  # what plots and tables call it, where one was given
+
+
+def read_ablation(path: Path | str, name: str) -> dict[str, Any]:
+    """One entry of the file of ablations; ValueError if there is none of this name."""
+    ablations = yaml.safe_load(Path(path).read_text())
+    if name not in ablations:
+        raise ValueError(f"{path}: no ablation {name!r}; known: {', '.join(ablations)}")
+    return ablations[name]
+
+
+def variants(ablation: dict[str, Any]) -> list[Variant]:
+    """Every variant of an ablation, in the order of its space: a list of products of values.
+
+    A product may carry a `label` (text); its other keys are `method` and hyper-parameters, each a list.
+    """
+    found: dict[str, Variant] = {}
+    for product in ablation["space"]:
+        values = {key: value for key, value in product.items() if key not in ("label", "method")}
+        for method in product["method"]:
+            for point in itertools.product(*values.values()):
+                fields = dict(zip(values, point, strict=True))
+                name = variant_name(method, fields)
+                found.setdefault(name, Variant(name, method, fields, product.get("label", "")))
+    return list(found.values())
+
+
+def variant_name(method: str, fields: dict[str, Any]) -> str:
+    from snakemake.utils import Paramspace
+
+    if not fields:
+        return method
+    written = {field: "null" if value is None else value for field, value in fields.items()}
+    # dtype object: no value may change its type, and thus its folder's name, for its neighbor's sake.
+    space = Paramspace(pd.DataFrame([written], dtype=object), param_sep=SEPARATOR)
+    return f"{method}/{next(iter(space.instance_patterns))}"
+
+
+def method_of(name: str) -> str:
+    return name.split("/")[0]
+
+
+def fields_of(name: str) -> dict[str, Any]:
+    """The hyper-parameters that a variant's name states, values read as YAML."""
+    pairs = (part.partition(SEPARATOR) for part in name.split("/")[1:])
+    return {field: yaml.safe_load(value) for field, _, value in pairs}
+
+
+def overrides(name: str) -> list[str]:
+    """A variant as settings for `segmentdreamer.generate --set`: methods.METHOD.FIELD=VALUE."""
+    method, *parts = name.split("/")
+    return [f"methods.{method}.{part.replace(SEPARATOR, '=', 1)}" for part in parts]
+
+
+def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:
+    """A short text for each variant: its label, or what of it varies among those chosen."""
+    keys = dict.fromkeys(key for variant in chosen for key in variant.fields)
+    varying = [key for key in keys if len({str(v.fields.get(key)) for v in chosen}) > 1]
+    several = len({variant.method for variant in chosen}) > 1
+    texts = {}
+    for variant in chosen:
+        parts = [titles.get(variant.method, variant.method)] if several else []
+        parts += [f"{key} = {plain(variant.fields[key])}" for key in varying if key in variant.fields]
+        texts[variant.name] = variant.label or ", ".join(parts)
+    return texts
+
+
+def plain(value: Any) -> str:
+    """A value as it is written in YAML."""
+    return (
+        {True: "true", False: "false", None: "null"}[value] if isinstance(value, bool | None) else str(value)
+    )

@@ -1,0 +1,105 @@
+"""Ablations: variants of a method -> table, plot and picture grid; targets ablation_NAME and ablations."""
+
+
+wildcard_constraints:
+    ablation="|".join(ABLATIONS),
+
+
+localrules:
+    ablation_table,
+    ablation_plot,
+    ablation_grid,
+    ablations,
+
+
+rule ablation_table:
+    input:
+        scores=of_every_variant(
+            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"
+        ),
+        runs=of_every_variant(
+            f"{RESULTS}/assets/{{method}}/{{prompt}}/{{seed}}/train.csv"
+        ),
+        controls=of_every_control(
+            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"
+        ),
+        spaces=config["ablations"]["spaces"],
+        titles="baselines/methods.yaml",
+    output:
+        csv=f"{RESULTS}/tables/ablation_{{ablation}}.csv",
+        md=report(f"{RESULTS}/tables/ablation_{{ablation}}.md", category="Ablations"),
+    log:
+        f"{RESULTS}/logs/ablation/{{ablation}}-table.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=subpath(output.csv, ancestor=2),
+        prompts=config["ablations"]["prompts"],
+        seeds=config["ablations"]["seeds"],
+        controls=CONTROLS,
+        scale=config["scale"],
+    shell:
+        "python -m eval.ablation --results {params.results:q} --name {wildcards.ablation}"
+        " --spaces {input.spaces:q} --prompts {params.prompts} --seeds {params.seeds}"
+        " --controls {params.controls} --scale {params.scale:q} --titles {input.titles:q}"
+        " > {log:q} 2>&1"
+
+
+rule ablation_plot:
+    input:
+        table=rules.ablation_table.output.csv,
+        spaces=config["ablations"]["spaces"],
+        titles="baselines/methods.yaml",
+    output:
+        report(f"{RESULTS}/plots/ablation_{{ablation}}.svg", category="Ablations"),
+        f"{RESULTS}/plots/ablation_{{ablation}}.png",
+    log:
+        f"{RESULTS}/logs/ablation/{{ablation}}-plot.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m eval.plots --table {input.table:q} --name {wildcards.ablation}"
+        " --spaces {input.spaces:q} --titles {input.titles:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule ablation_grid:
+    input:
+        views=of_every_variant(
+            f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"
+        ),
+        controls=of_every_control(
+            f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"
+        ),
+        table=rules.ablation_table.output.csv,
+        prompts=config["prompts"],
+    output:
+        report(f"{RESULTS}/plots/ablation_{{ablation}}_grid.png", category="Ablations"),
+    log:
+        f"{RESULTS}/logs/ablation/{{ablation}}-grid.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=subpath(output[0], ancestor=2),
+        ids=config["ablations"]["prompts"],
+    shell:
+        "python -m eval.grid --results {params.results:q} --table {input.table:q}"
+        " --prompts {input.prompts:q} --prompt-ids {params.ids} --out {output:q} > {log:q} 2>&1"
+
+
+for name in ABLATIONS:
+
+    rule:
+        name:
+            f"ablation_{name}"
+        input:
+            expand(rules.ablation_table.output, ablation=name),
+            expand(rules.ablation_plot.output, ablation=name),
+            expand(rules.ablation_grid.output, ablation=name),
+        localrule: True
+
+
+rule ablations:
+    input:
+        expand(rules.ablation_table.output, ablation=ABLATIONS),
+        expand(rules.ablation_plot.output, ablation=ABLATIONS),
+        expand(rules.ablation_grid.output, ablation=ABLATIONS),
