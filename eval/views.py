@@ -64,7 +64,7 @@ def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256
     width, height = rgba.shape[2] * scale, rgba.shape[1] * scale
     writer = imageio_ffmpeg.write_frames(
         str(path), (width, height), fps=fps, macro_block_size=2, ffmpeg_log_level="error",
-        output_params=["-threads", "1"],
+        output_params=["-threads", "1", "-preset", "veryfast"],
     )  # fmt: skip
     writer.send(None)
     for frame in composite(rgba):

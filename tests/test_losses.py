@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from baselines import cds, gcs, ism, sds
+from baselines import cds, csd, gcs, ism, sds
 from baselines.cds import CDS, Pair
+from baselines.csd import CSD
 from baselines.gcs import GCS
 from baselines.ism import ISM, Interval
 from baselines.sds import SDS
@@ -43,6 +44,7 @@ Update = Callable[[UNetPrior, Tensor, Tensor, Conditioning], Gradient]
 # prompt, and how often guided (2 rows each under CFG, 4 under Perp-Neg).
 UPDATES: dict[str, tuple[Update, int, int]] = {
     "sds": (lambda p, z, n, c: sds.gradient(p, z, n, c, 300), 0, 1),
+    "csd": (lambda p, z, n, c: csd.gradient(p, z, n, c, 300), 0, 1),
     "ism, 1 hop": (lambda p, z, n, c: ism.gradient(p, z, n, c, Interval(150, 70)), 2, 1),
     "ism, 3 hops": (lambda p, z, n, c: ism.gradient(p, z, n, c, Interval(582, 502)), 4, 1),
     "ism, s = 1": (lambda p, z, n, c: ism.gradient(p, z, n, c, Interval(60, 1)), 2, 1),
@@ -56,7 +58,7 @@ UPDATES: dict[str, tuple[Update, int, int]] = {
         lambda p, z, n, c: sctd.gradient(p, z, n, c, TWO_STEP, approx_G=False, unet_jacobian=True), 4, 1,
     ),
 }  # fmt: skip
-METHODS: list[Method] = [SDS(), ISM(), CDS(), GCS(), SCTD()]
+METHODS: list[Method] = [SDS(), CSD(), ISM(), CDS(), GCS(), SCTD()]
 
 
 class ToyPrior(UNetPrior):
@@ -218,6 +220,12 @@ def test_sds_equals_its_closed_form_for_each_weight(weight: sds.Weight) -> None:
          "fantasia3d": a.sqrt() * (1 - a)}[weight]  # fmt: skip
     g = sds.gradient(prior, z_0, noise, c, t, omega=7.5, lam=0.1, weight=weight)
     assert relative_error(g.latent, 0.1 * w * residual) < 1e-10
+
+
+def test_csd_is_what_guidance_adds_to_sds() -> None:
+    prior, z_0, noise, c = double()
+    low, high = (sds.gradient(prior, z_0, noise, c, 400, omega=omega).latent for omega in (1.0, 8.5))
+    assert relative_error(csd.gradient(prior, z_0, noise, c, 400, omega=7.5).latent, high - low) < 1e-10
 
 
 def test_ism_hops_from_the_first_timestep_to_s() -> None:
