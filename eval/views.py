@@ -1,4 +1,4 @@
-"""Render an asset's views: 120 RGBA images on the evaluation orbit, a contact sheet and a turntable.
+"""Render the views of assets: 120 RGBA images on the evaluation orbit, a contact sheet and a turntable.
 
 python -m eval.views --asset asset.ply --out FOLDER --size 64
 """
@@ -85,23 +85,25 @@ def write_all(rgba: np.ndarray, cameras: dict, out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Render the evaluation views of a 3D Gaussian asset.")
-    parser.add_argument("--asset", type=Path, required=True, help="a 3DGS PLY")
-    parser.add_argument("--out", type=Path, required=True)
+    parser = argparse.ArgumentParser(description="Render the evaluation views of 3D Gaussian assets.")
+    parser.add_argument("--asset", type=Path, nargs="+", required=True, help="3DGS PLY files")
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="a folder for each asset")
     parser.add_argument("--size", type=int, default=512, help="pixels (default: 512)")
     parser.add_argument("--views", type=int, default=120, help="azimuths (default: 120)")
     parser.add_argument("--elevation", type=float, default=0.0, help="degrees (default: 0)")
     parser.add_argument("--device", default=None, help="cpu or cuda")
     args = parser.parse_args(argv)
+    if len(args.asset) != len(args.out):
+        parser.error("--asset and --out need as many values as there are assets")
     import torch
 
     torch.set_num_threads(1)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        rgba, cameras = render(args.asset, args.views, args.elevation, args.size, device)
+        for asset, out in zip(args.asset, args.out, strict=True):
+            write_all(*render(asset, args.views, args.elevation, args.size, device), out)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    write_all(rgba, cameras, args.out)
 
 
 if __name__ == "__main__":

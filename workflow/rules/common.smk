@@ -74,6 +74,15 @@ SCORING = ["eval/score.py", "eval/ground_truth.py", "eval/pathology.py"]
 NAME = "[a-z0-9_]+"
 VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_]*~[^/]+)"
 
+# A method's assets are rendered and scored for all prompts at once, a variant's for the ablations' prompts.
+BATCHES = {
+    stage: [
+        (stage, NAME, IDS),
+        (f"{stage}_variant", f"{NAME}{VARIATION}+", config["ablations"]["prompts"]),
+    ]
+    for stage in ("views", "scores")
+}
+
 
 wildcard_constraints:
     method=f"{NAME}{VARIATION}*",
@@ -98,6 +107,14 @@ def settings(wildcards):
 def code_of(wildcards):
     """The files that a method's numbers depend on beside the trunk; a change reruns its assets alone."""
     return REGISTRY[method_of(wildcards.method)]["code"]
+
+
+def folders_of_views(wildcards, output):
+    return [os.path.dirname(path) for path in output.views]
+
+
+def folders_of_scores(wildcards, output):
+    return [os.path.dirname(path) for path in output.scores]
 
 
 def of_every_asset(pattern):

@@ -1,10 +1,6 @@
 """views -> scores: one job a method and seed, since loading the scorers takes longer than scoring."""
 
-# A method is scored on every prompt, a variant of one on the ablations' prompts.
-for batch, methods, prompts in (
-    ("scores", NAME, IDS),
-    ("scores_variant", f"{NAME}{VARIATION}+", config["ablations"]["prompts"]),
-):
+for batch, methods, prompts in BATCHES["scores"]:
 
     rule:
         name:
@@ -45,9 +41,7 @@ for batch, methods, prompts in (
             runtime=30,
         params:
             prompts=prompts,
-            folders=lambda wildcards, output: [
-                os.path.dirname(path) for path in output.scores
-            ],
+            folders=folders_of_scores,
             clip=config["clip"],
             reward=f"--reward {config['reward']}" if config["reward"] else "",
             truth=f"--truth {RESULTS}/truth" if config["truth"] else "",

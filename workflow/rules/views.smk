@@ -1,29 +1,48 @@
-"""asset -> views. A foreign code base may enter here: put its views.zip where this rule would."""
+"""asset -> views. A foreign code base may enter here: put its views.zip where these rules would.
 
+One job a method and seed, since starting takes longer than rendering.
+"""
 
-rule views:
-    input:
-        asset=f"{RESULTS}/assets/{{method}}/{{prompt}}/{{seed}}/asset.ply",
-    output:
-        views=f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
-        cameras=f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/cameras.json",
-        sheet=f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/sheet.webp",
-        turntable=f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/turntable.mp4",
-    log:
-        f"{RESULTS}/logs/views/{{method}}-{{prompt}}-{{seed}}.log",
-    conda:
-        "../../environment.yml"
-    resources:
-        gpu=GPU,
-        mem_mb=2000,
-        runtime=10,
-    params:
-        folder=subpath(output.views, parent=True),
-        view=config["views"],
-    shell:
-        "python -m eval.views --asset {input.asset:q} --out {params.folder:q}"
-        " --size {params.view[size]} --views {params.view[count]}"
-        " --elevation {params.view[elevation]} > {log:q} 2>&1"
+for batch, methods, prompts in BATCHES["views"]:
+
+    rule:
+        name:
+            batch
+        input:
+            assets=expand(
+                f"{RESULTS}/assets/{{method}}/{{prompt}}/{{seed}}/asset.ply",
+                prompt=prompts,
+                allow_missing=True,
+            ),
+        output:
+            views=expand(
+                f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
+                prompt=prompts,
+                allow_missing=True,
+            ),
+            others=expand(
+                f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/{{file}}",
+                prompt=prompts,
+                file=["cameras.json", "sheet.webp", "turntable.mp4"],
+                allow_missing=True,
+            ),
+        log:
+            f"{RESULTS}/logs/views/{{method}}-{{seed}}.log",
+        wildcard_constraints:
+            method=methods,
+        conda:
+            "../../environment.yml"
+        resources:
+            gpu=GPU,
+            mem_mb=2000,
+            runtime=30,
+        params:
+            folders=folders_of_views,
+            view=config["views"],
+        shell:
+            "python -m eval.views --asset {input.assets:q} --out {params.folders:q}"
+            " --size {params.view[size]} --views {params.view[count]}"
+            " --elevation {params.view[elevation]} > {log:q} 2>&1"
 
 
 # The true scenes of the toybox's prompts: ground truth for the metrics, and the ceiling row.
