@@ -8,7 +8,7 @@ variance-exploding form y = z / alpha the step is the same map.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ def gradient(
     2 x 2 guided. Raises ValueError under Perp-Neg, which the method does not have.
     """
     if conditioning.perp is not None:
-        raise ValueError("CDS has no Perp-Neg: set prompts.perp_neg=false for it")
+        raise ValueError("CDS has no Perp-Neg; set prompts.perp_neg to false")
     a, (t, t_next) = prior.alphas_cumprod, (times.t, times.t_next)
     z_t = add_noise(a, z_0, noise, t)
     eps_t = guided(prior, z_t, t, conditioning, omega)
@@ -73,6 +73,7 @@ class CDS:
     t' 700 -> 100 | 300 -> 20 | 500 -> 20; perturb 200 | 100 | 100; weight uniform | sds | sds.
     """
 
+    has_perp_neg: ClassVar[bool] = False
     omega: float = 101.0  # s = 100, which is omega - 1
     omega_end: float | None = 51.0  # reached linearly at the end of the run; null: constant
     lam: float = 1.0  # lambda_sds

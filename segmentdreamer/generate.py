@@ -68,6 +68,8 @@ def generate(args: argparse.Namespace) -> None:
 
     config = load_config(args.scale, [*trunk_settings(args.method), *args.set])
     method = load_method(args.method, config.methods.get(args.method, {}))
+    if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
+        raise ValueError(f"{args.method} has no Perp-Neg; set prompts.perp_neg to false")
     torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     digest = check_weights(config)

@@ -90,6 +90,8 @@ def test_optimization_moves_the_render_towards_what_the_method_asks(tmp_path: Pa
         (["--method", "sds", "--set", "prior.path=nowhere"], "no diffusers pipeline at nowhere"),
         (["--method", "sds", "--set", "prior.sha256=abc"], "have SHA-256"),
         (["--method", "sds", "--scale", "huge"], "no scale or configuration file 'huge'"),
+        (["--method", "sctd", "--set", "methods.sctd.unet_jacobian=true"], "set approx_G to false"),
+        (["--method", "cds", "--set", "prompts.perp_neg=true"], "cds has no Perp-Neg"),
     ],
 )
 def test_wrong_input_gets_one_line_and_leaves_nothing(
