@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.distillation import Gradient, Progress, draw_noise, pixel_gradient, rms
+from segmentdreamer.distillation import Gradient, Progress, Scalars, draw_noise, pixel_gradient, rms
 from segmentdreamer.guidance import Conditioning, conditional, guided, unconditional
 from segmentdreamer.prior import Prior
 from segmentdreamer.segments import T_MAX, T_MIN, equal_edges, monotone_edges
@@ -61,19 +61,16 @@ def gradient(
     z_s_hat = ode_step(a, z_t, t, s, eps_hat)
     G_s = ode_step(a, z_s_hat, s, e, unconditional(prior, z_s_hat, s, conditioning))
     G_t_y = ode_step(a, z_t, t, e, eps_hat)
-    G_t = z_e
-    if not approx_G:
-        z_t, G_t = _exact_G(prior, z_t, times, conditioning, unet_jacobian)
+    z_t, G_t = (z_t, z_e) if approx_G else _exact_G(prior, z_t, times, conditioning, unet_jacobian)
 
     self_term, cross_term = G_s - G_t, G_t - G_t_y
     g = self_sign * self_term + (omega + 1) * cross_term  # Eq. 10
     if unet_jacobian:  # like the official gradient, without the factor alpha_e of d G / d z_0
         g = torch.autograd.grad(G_t, z_t, g)[0] * alpha(a, t) / alpha(a, e)
     pixel = _pixel_term(prior, z_e, G_t_y, e, conditioning, omega, w_cp) if w_cp > 0 else None
-    return Gradient(lam * noise_to_signal(a, t) * g, pixel, {
-        "t": t, "s": s, "e": e, "one_step": t < t_tau, "collapsed": times.collapsed,
-        "self_rms": rms(self_term), "cross_rms": rms(cross_term),
-    })  # fmt: skip
+    flags: Scalars = {"t": t, "s": s, "e": e, "one_step": t < t_tau, "collapsed": times.collapsed}
+    sizes: Scalars = {"self_rms": rms(self_term), "cross_rms": rms(cross_term)}
+    return Gradient(lam * noise_to_signal(a, t) * g, pixel, {**flags, **sizes})
 
 
 def _exact_G(
