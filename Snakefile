@@ -10,10 +10,14 @@ configfile: "workflow/config/default.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/weights.smk"
+include: "workflow/rules/environments.smk"
+include: "workflow/rules/point_e.smk"
 include: "workflow/rules/assets.smk"
+include: "workflow/rules/controls.smk"
 include: "workflow/rules/views.smk"
 include: "workflow/rules/reference.smk"
 include: "workflow/rules/scores.smk"
+include: "workflow/rules/image_reward.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/ablations.smk"
 include: "workflow/rules/theory.smk"
@@ -22,12 +26,16 @@ include: "workflow/rules/toybox.smk"
 
 localrules:
     all,
-    table1,
-    sheet,
 
 
 rule all:
     default_target: True
     input:
         rules.table1.output,
+        rules.figures.output,
+        rules.claims.output,
         rules.sheet.output,
+
+
+onsuccess:
+    print_results()

@@ -3,6 +3,7 @@
     python -m eval.ablation --results results/mini --name n --prompts p01 p03 p06 --seeds 2
 
 reads scores, costs and training logs of every variant; controls (start, truth) are rows for reference.
+Beside the table stand the values that it averages, ablation_NAME_per_prompt.csv.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
-from eval.table import CONTROL_TITLES, METRICS, cell, markdown, summarize
+from eval.columns import CONTROL_TITLES, METRICS, heading, read_titles
+from eval.formats import NOTHING, grid
+from eval.statistics import mean_intervals, prompt_means
 from eval.variants import Variant, describe, fields_of, method_of, plain, read_ablation, variants
 
 SPACES = Path("workflow/config/ablations.yaml")
@@ -24,6 +29,7 @@ COLUMNS = Path(__file__).parent / "ablation_metrics.yaml"
 LOGGED = ("collapsed", "one_step")  # columns of train.csv whose mean over the steps is a share
 
 
+@cache
 def columns() -> dict[str, dict[str, Any]]:
     """What each metric is called and how it is printed, in the order of the table."""
     shared, own = (yaml.safe_load(path.read_text()) for path in (METRICS, COLUMNS))
@@ -101,9 +107,11 @@ def shown_columns(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {metric: spec for metric, spec in columns().items() if metric in present}
 
 
-def heading(spec: dict[str, Any]) -> str:
-    """A metric's name with the direction that is better, if there is one."""
-    return spec["name"] + {"up": " ↑", "down": " ↓"}.get(spec.get("better", ""), "")
+def cell(mean: float, low: float, high: float, digits: int) -> str:
+    """`mean [low, high]`, the interval where there is one; a dash where there is no value."""
+    if np.isnan(mean):
+        return NOTHING
+    return f"{mean:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
 
 
 def readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -112,9 +120,10 @@ def readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     header = ["Variant", *map(heading, shown.values())]
     body = []
     for _, group in table.groupby("variant", sort=False):
-        known = group.set_index("metric")
-        row = pd.concat([known["mean"], known["low"].add_suffix("_low"), known["high"].add_suffix("_high")])
-        cells = [cell(row, m, spec["digits"]) if m in known.index else "–" for m, spec in shown.items()]
+        known = group.set_index("metric")[["mean", "low", "high"]]
+        cells = [
+            cell(*known.loc[m].to_list(), digits=spec["digits"]) if m in known.index else NOTHING for m, spec in shown.items()
+        ]
         body.append([" ".join(group["label"].iloc[0].split()), *cells])
     return header, body
 
@@ -150,14 +159,15 @@ def main(argv: list[str] | None = None) -> None:
             scores = pd.concat([scores, collect(args.results, args.controls, args.prompts, 1)])
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    registered = yaml.safe_load(args.titles.read_text()) if args.titles else {}
-    texts = describe(chosen, {name: spec["title"] for name, spec in registered.items()})
-    table = tabulate(summarize(scores), chosen, texts)
+    texts = describe(chosen, read_titles(args.titles))
+    table = tabulate(mean_intervals(scores), chosen, texts)
     out = args.results / "tables"
     out.mkdir(parents=True, exist_ok=True)
     top = caption(table, ablation["title"], args.scale, args.prompts, args.seeds)
-    (out / f"ablation_{args.name}.md").write_text(markdown(*readable(table), top))
+    (out / f"ablation_{args.name}.md").write_text(f"{top}\n\n{grid(*readable(table))}\n", encoding="utf-8")
     table.to_csv(out / f"ablation_{args.name}.csv", index=False, float_format="%.6g")
+    values = prompt_means(scores).rename(columns={"method": "variant"})
+    values.to_csv(out / f"ablation_{args.name}_per_prompt.csv", index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
         if not path.is_file():
             raise FileNotFoundError(f"no CLIP weights at {path}")
         open_clip.add_model_config(path.parent)
+    torch.backends.cudnn.allow_tf32 = False  # scores are float32's, on every device
     model = open_clip.create_model(name, pretrained=weights, device=device).eval()
     setting = open_clip.get_model_preprocess_cfg(model)
     mean, std = (torch.tensor(setting[key])[:, None, None] for key in ("mean", "std"))
@@ -48,7 +49,7 @@ def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
 
 
 @torch.inference_mode()
-def embed_images(clip: Clip, images: np.ndarray) -> np.ndarray:
+def embed_images(clip: Clip, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
     """Image embeddings (V, D) float32, not normalized, of uint8 RGB images (V, H, W, 3)."""
     from PIL import Image
 
@@ -60,8 +61,8 @@ def embed_images(clip: Clip, images: np.ndarray) -> np.ndarray:
             [np.asarray(Image.fromarray(i).resize(shape, Image.Resampling.BICUBIC)) for i in images]
         )
     parts = []
-    for start in range(0, len(resized), BATCH):
-        pixels = torch.from_numpy(resized[start : start + BATCH]).permute(0, 3, 1, 2).float() / 255
+    for start in range(0, len(resized), batch):
+        pixels = torch.from_numpy(resized[start : start + batch]).permute(0, 3, 1, 2).float() / 255
         parts.append(clip.model.encode_image(((pixels - clip.mean) / clip.std).to(device)).float().cpu())
     return torch.cat(parts).numpy()
 

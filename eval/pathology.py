@@ -46,3 +46,14 @@ def mean_inside(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
     count = inside.sum((1, 2))
     total = np.where(inside, values, 0).sum((1, 2))
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def score_pathologies(
+    views: np.ndarray,
+    embeddings: np.ndarray,
+    view_texts: np.ndarray,
+    symmetric: bool = False,
+    reference_detail: float | None = None,
+) -> dict[str, np.ndarray]:
+    """All pathologies of one asset (see the modules of each)."""
+    return {"over_exposure": over_exposure(views), "saturation": saturation(views), "detail": detail(views)}

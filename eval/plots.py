@@ -19,7 +19,7 @@ import pandas as pd
 import yaml
 
 from eval.ablation import SPACES, columns, heading, read_table
-from eval.table import CONTROL_TITLES
+from eval.columns import CONTROL_TITLES
 from eval.variants import read_ablation
 
 if TYPE_CHECKING:

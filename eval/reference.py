@@ -1,9 +1,11 @@
-"""The reference set: images that the prior itself makes for each prompt, as features for FID.
+"""The reference set of FID: the prior's own images of every prompt, kept as features.
 
-    python -m eval.reference --prior toybox/models/prior --prompts prompts/toybox.tsv --count 64 --out FOLDER
+    python -m eval.reference draw --prior toybox/models/prior --prompts prompts/toybox.tsv --count 48 \\
+        --shard 0 --of 1 --out shard.npz
+    python -m eval.reference merge --shards shard.npz --prompts prompts/toybox.tsv --out FOLDER
+    python -m eval.reference views --prior ... --prompts ... --prompt-id p01 --count 120 --out views.zip
 
-Raw prompts without view words, DDIM with guidance; writes features.npz (one array a prompt) and a
-contact sheet. The images themselves are not kept.
+Images live only as long as their features take. A killed shard goes on from the batches in --scratch.
 """
 
 from __future__ import annotations
@@ -11,88 +13,193 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 
-BATCH = 32
+from eval.protocol import file_digest
+from eval.samples import Batch, Sampler, batches, draw, load_prior, shard
+
+SHOWN = 16  # images a prompt on the contact sheet
 
 
-def draw_images(
-    prior_folder: Path,
-    prompt: str,
-    prompt_id: str,
-    count: int,
-    steps: int,
-    omega: float,
-    negative: str,
-) -> np.ndarray:
-    """`count` samples of the prior for one prompt: uint8 (count, H, W, 3); seeds from the prompt's id."""
-    import torch
+def draw_shard(args: argparse.Namespace) -> None:
+    """One shard: features as SPACE/PROMPT/FIRST, a few thumbnails, and how they were made."""
+    from eval.prompts import read_prompts
+    from eval.scorers import inception_features, load_scorers
 
-    from segmentdreamer.guidance import Conditioning
-    from segmentdreamer.prior import DiffusersPrior
-    from segmentdreamer.randomness import derive_seed, generator
-    from segmentdreamer.sampling import sample
+    prompts = read_prompts(args.prompts)
+    texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))
+    sampler = Sampler(args.steps, args.omega, args.negative)
+    work = shard(batches(list(texts), args.count), args.shard, args.of)
+    scratch = args.scratch or args.out.with_suffix(".parts")
+    scratch.mkdir(parents=True, exist_ok=True)
+    open_work = [batch for batch in work if not (scratch / f"{batch.name}.npz").exists()]
+    prior = load_prior(args.prior, args.threads)
+    scorers = load_scorers(args.clip, args.clip_weights, None, args.inception, device=prior.device)
+    began = time.time()
+    for i, (batch, images) in enumerate(draw(prior, texts, open_work, sampler, "reference")):
+        features = {"clip": embed_clip(scorers, images)}
+        if scorers.inception is not None:
+            features |= inception_features(scorers.inception, images)
+        save_part(scratch / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
+        report(i + 1, len(open_work), time.time() - began, batch)
+    record = {
+        "sampler": sampler.describe(),
+        "count": args.count,
+        "weights": scorers.protocol.weights,
+        "prior_sha256": folder_of_prior(args.prior),
+    }
+    join_parts(work, scratch, record, args.out)
+    shutil.rmtree(scratch)
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    prior = DiffusersPrior(prior_folder, device)
-    cond, neg, null = prior.encode_prompt([prompt, negative, ""]).split(1)
-    side = json.loads((prior_folder / "unet" / "config.json").read_text())["sample_size"]
-    images = []
-    for start in range(0, count, BATCH):
-        n = min(BATCH, count - start)
-        g = generator(derive_seed(prompt_id, "reference"), "noise", start)
-        noise = torch.randn(n, 4, side, side, generator=g).to(device)
-        conditioning = Conditioning(cond.expand(n, -1, -1), neg, null)
-        decoded = prior.decode(sample(prior, conditioning, noise, omega, steps))
-        images.append((decoded * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
-    return np.concatenate(images)
+
+def embed_clip(scorers, images: np.ndarray) -> np.ndarray:
+    from eval.clip_score import embed_images
+
+    return embed_images(scorers.clip, images)
 
 
-def write_sheet(images: dict[str, np.ndarray], path: Path, columns: int = 16) -> None:
+def folder_of_prior(folder: Path) -> str:
+    from segmentdreamer.provenance import folder_digest
+
+    return folder_digest(folder)
+
+
+def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:
+    """One batch, atomically: a killed shard leaves whole parts only."""
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as stream:
+        np.savez(stream, thumbnails=thumbnails, **features)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def report(done: int, of: int, seconds: float, batch: Batch) -> None:
+    left = seconds / done * (of - done)
+    print(f"[{done}/{of}] {batch.name}, {left / 60:.1f} min left", file=sys.stderr, flush=True)
+
+
+def join_parts(work: list[Batch], scratch: Path, record: dict, out: Path) -> None:
+    arrays: dict[str, np.ndarray] = {}
+    for batch in work:
+        part = np.load(scratch / f"{batch.name}.npz")
+        for space in part.files:
+            if len(part[space]):
+                arrays[f"{space}/{batch.prompt_id}/{batch.first:06d}"] = part[space]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(out, record=np.array(json.dumps(record)), **arrays)  # type: ignore[arg-type]
+
+
+def merge(args: argparse.Namespace) -> None:
+    """All shards as features.npz (SPACE/PROMPT), statistics.npz, manifest.json and sheet.png."""
+    from eval.frechet import Moments, save_moments
+    from eval.prompts import read_prompts
+
+    ids = read_prompts(args.prompts)["id"].tolist()
+    shards = [np.load(path) for path in args.shards]
+    records = [str(stored["record"]) for stored in shards]
+    if len(set(records)) > 1:
+        raise ValueError("the shards were drawn with different settings; delete them and draw again")
+    stored = {name: part for part in shards for name in part.files}
+    spaces = sorted({name.split("/")[0] for name in stored if "/" in name} - {"thumbnails"})
+    features = {f"{space}/{name}": gather(stored, space, name) for space in spaces for name in ids}
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_sheet([gather(stored, "thumbnails", name) for name in ids], args.out / "sheet.png")
+    pooled = {space: np.concatenate([features[f"{space}/{name}"] for name in ids]) for space in spaces}
+    save_moments({space: Moments.of(values) for space, values in pooled.items()}, args.out / "statistics.npz")
+    manifest = json.loads(records[0]) | {
+        "prompts": len(ids),
+        "images": {space: len(values) for space, values in pooled.items()},
+        "shards": {path.name: file_digest(path) for path in args.shards},
+    }
+    (args.out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    np.savez(args.out / "features.npz", **features)  # type: ignore[arg-type]
+
+
+def gather(stored: dict, kind: str, prompt_id: str) -> np.ndarray:
+    """A prompt's arrays of one kind, in the order of their first index; ValueError if there is none."""
+    names = sorted(name for name in stored if name.startswith(f"{kind}/{prompt_id}/"))
+    if not names:
+        raise ValueError(f"the shards have no {kind} of prompt {prompt_id}")
+    return np.concatenate([stored[name][name] for name in names])
+
+
+def write_sheet(rows: list[np.ndarray], path: Path, side: int = 128) -> None:
     """One row of samples for each prompt."""
     from PIL import Image
 
-    rows = [np.concatenate(list(stack[:columns]), axis=1) for stack in images.values()]
-    Image.fromarray(np.concatenate(rows)).save(path)
+    shown = min(len(row) for row in rows)
+    sheet = Image.fromarray(np.concatenate([np.concatenate(list(row[:shown]), axis=1) for row in rows]))
+    scale = min(1.0, side / rows[0].shape[1])
+    sheet.resize((round(sheet.width * scale), round(sheet.height * scale))).save(path)
+
+
+def draw_views(args: argparse.Namespace) -> None:
+    """Images of prompts as views.zip, independent of the reference set: the ceiling row."""
+    from eval.archive import write_views
+    from eval.prompts import read_prompts
+
+    prompts = read_prompts(args.prompts)
+    texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))
+    sampler = Sampler(args.steps, args.omega, args.negative)
+    prior = load_prior(args.prior, args.threads)
+    work = [batch for name in args.prompt_id for batch in batches([name], args.count)]
+    images: dict[str, list[np.ndarray]] = {name: [] for name in args.prompt_id}
+    for batch, drawn in draw(prior, texts, work, sampler, f"views-{args.seed}"):
+        images[batch.prompt_id].append(drawn)
+        print(batch.name, file=sys.stderr, flush=True)
+    for name, out in zip(args.prompt_id, args.out, strict=True):
+        rgb = np.concatenate(images[name])
+        write_views(np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=-1), out)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Draw the reference set, merge its shards, or draw views.")
+    commands = parser.add_subparsers(required=True)
+    drawing = argparse.ArgumentParser(add_help=False)
+    drawing.add_argument("--prior", type=Path, required=True, help="a StableDiffusionPipeline folder")
+    drawing.add_argument("--prompts", type=Path, required=True)
+    drawing.add_argument("--count", type=int, default=1250, help="images a prompt (default: 1250)")
+    drawing.add_argument("--steps", type=int, default=25, help="DDIM steps (default: 25)")
+    drawing.add_argument("--omega", type=float, default=7.5, help="guidance scale (default: 7.5)")
+    drawing.add_argument("--negative", default="", help="negative prompt (default: empty)")
+    drawing.add_argument("--threads", type=int, default=1)
+    one = commands.add_parser("draw", parents=[drawing], help="one shard of features")
+    one.add_argument("--shard", type=int, default=0, help="0 .. of-1 (default: 0)")
+    one.add_argument("--of", type=int, default=1, help="number of shards (default: 1)")
+    one.add_argument("--clip", default="toybox-clip")
+    one.add_argument("--clip-weights", default="toybox/models/clip/model.safetensors")
+    one.add_argument("--inception", type=Path, help="weights of FID's Inception")
+    one.add_argument("--scratch", type=Path, help="folder of finished batches (default: beside --out)")
+    one.add_argument("--out", type=Path, required=True, help="the shard, .npz")
+    one.set_defaults(run=draw_shard)
+    joined = commands.add_parser("merge", help="shards to features, statistics, manifest and sheet")
+    joined.add_argument("--shards", type=Path, nargs="+", required=True)
+    joined.add_argument("--prompts", type=Path, required=True)
+    joined.add_argument("--out", type=Path, required=True)
+    joined.set_defaults(run=merge)
+    views = commands.add_parser("views", parents=[drawing], help="images as views.zip, for the ceiling row")
+    views.add_argument("--prompt-id", nargs="+", required=True)
+    views.add_argument("--seed", type=int, default=0)
+    views.add_argument("--out", type=Path, nargs="+", required=True, help="views.zip of each prompt")
+    views.set_defaults(run=draw_views)
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Sample the prior for every prompt; keep the features.")
-    parser.add_argument("--prior", type=Path, required=True, help="a StableDiffusionPipeline folder")
-    parser.add_argument("--prompts", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=1250, help="images a prompt (default: 1250)")
-    parser.add_argument("--steps", type=int, default=25, help="DDIM steps (default: 25)")
-    parser.add_argument("--omega", type=float, default=7.5, help="guidance scale (default: 7.5)")
-    parser.add_argument("--negative", default="", help="negative prompt (default: empty)")
-    parser.add_argument("--clip", default="toybox-clip")
-    parser.add_argument("--clip-weights", default="toybox/models/clip/model.safetensors")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args(argv)
+    args = parse_arguments(argv)
     import torch
 
-    from eval.clip_score import embed_images, load_clip
-    from eval.prompts import read_prompts
-
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(getattr(args, "threads", 1))
     try:
-        prompts = read_prompts(args.prompts)
-        clip = load_clip(args.clip, args.clip_weights)
+        args.run(args)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    images = {}
-    for i, (name, text) in enumerate(zip(prompts["id"], prompts["prompt"], strict=True)):
-        print(f"[{i + 1}/{len(prompts)}] {name}: {text}", file=sys.stderr, flush=True)
-        images[name] = draw_images(args.prior, text, name, args.count, args.steps, args.omega, args.negative)
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_sheet(images, args.out / "sheet.png")
-    features = {name: embed_images(clip, stack) for name, stack in images.items()}
-    np.savez(args.out / "features.npz", **features)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
-"""Score the views of one asset: a row for each view and metric, and the features for FID.
+"""Score views: a row for each view and metric, the features for FID, and the protocol that was followed.
 
-python -m eval.score --views views.zip --prompts prompts/toybox.tsv --prompt-id p01 --out FOLDER
+    python -m eval.score FOLDER --prompts FILE              anyone's views, without Snakemake
+    python -m eval.score --views views.zip --prompt-id p01 --out OUT --prompts FILE
+
+FOLDER holds a folder a prompt, named by the prompt's id or its text, with rgb_000.png, rgb_001.png, ...
+(RGBA, or RGB with alpha_*.png beside, or plain RGB), views.zip, or folders of these by seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -15,116 +21,122 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 
-from eval import ground_truth, pathology, toy_reward
-from eval.archive import composite, read_views
-from eval.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip
-from eval.prompts import read_prompts
-from eval.toy_reward import ToyReward
+from eval.archive import read_failure, read_views
+from eval.folder import score_folder
+from eval.prompts import read_prompts, read_texts
+from eval.scorers import VIEW_WORDS, Metrics, PromptTexts, Scorers, embed_prompts, load_scorers, score_asset
 
-Scored = tuple[dict[str, np.ndarray], np.ndarray]
-
-
-def score_clip(clip: Clip, images: np.ndarray, prompts: pd.DataFrame, prompt_id: str) -> Scored:
-    """Metrics `clip` (own prompt), `clip_shuffled` (mean over the others), `clip_r` (own ranks first)."""
-    embedded = embed_images(clip, images)
-    scores = clip_scores(embedded, embed_texts(clip, prompts["prompt"].tolist()))  # (V, T)
-    own = int(np.flatnonzero(prompts["id"] == prompt_id)[0])
-    others = np.delete(scores, own, axis=1)
-    metrics = {"clip": scores[:, own]}
-    if others.shape[1]:
-        metrics["clip_shuffled"] = others.mean(1)
-        metrics["clip_r"] = (scores[:, own] > others.max(1)).astype(float)
-    return metrics, embedded
+COLUMNS = ["view", "metric", "value"]
+SCALES = {"mini": "workflow/config/default.yaml", "paper": "workflow/config/paper.yaml"}
 
 
-def score_reward(model: ToyReward, images: np.ndarray, prompt: str) -> dict[str, np.ndarray]:
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    return {"toy_reward": model.score(pixels, [prompt] * len(images)).numpy()}
+def score_archive(
+    scorers: Scorers, views: Path, prompt_id: str, prompts: PromptTexts, out: Path, args: argparse.Namespace
+) -> None:
+    """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
+    failed = read_failure(views)
+    scores, features = pd.DataFrame(columns=COLUMNS), {}
+    if failed is None:
+        with scorers.watch.part("reading"):
+            images = read_views(views)
+        truth = args.truth / prompt_id if args.truth else None
+        scores, features = score_asset(scorers, images, prompt_id, prompts, truth)
+    write_scores(scores, features, scorers.protocol.record(views, failed), out)
 
 
-def score_truth(views: np.ndarray, folder: Path) -> dict[str, np.ndarray]:
-    truth, two_faced = read_views(folder / "views.zip"), read_views(folder / "two_faced.zip")
-    if truth.shape != views.shape:
-        raise ValueError(f"views are {views.shape}, the truth's in {folder} are {truth.shape}")
-    return {
-        "iou": ground_truth.silhouette_iou(views, truth),
-        "color_error": ground_truth.color_error(views, truth),
-        "janus": ground_truth.janus(views, truth, two_faced),
-    }
-
-
-def score_pathology(views: np.ndarray) -> dict[str, np.ndarray]:
-    return {
-        "over_exposure": pathology.over_exposure(views),
-        "saturation": pathology.saturation(views),
-        "detail": pathology.detail(views),
-    }
-
-
-def score_asset(
-    path: Path,
-    prompt_id: str,
-    prompts: pd.DataFrame,
-    clip: Clip,
-    reward: ToyReward | None,
-    truth: Path | None,
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """All metrics of one asset as rows (view, metric, value), and its CLIP image features (V, D)."""
-    if prompt_id not in set(prompts["id"]):
-        raise ValueError(f"no prompt {prompt_id!r} in the prompt table")
-    views = read_views(path)
-    images = composite(views)
-    metrics, features = score_clip(clip, images, prompts, prompt_id)
-    if reward is not None:
-        prompt = prompts.loc[prompts["id"] == prompt_id, "prompt"].item()
-        metrics |= score_reward(reward, images, prompt)
-    metrics |= score_pathology(views)
-    if truth is not None:
-        metrics |= score_truth(views, truth / prompt_id)
-    frames = [
-        pd.DataFrame({"view": np.arange(len(values)), "metric": name, "value": values})
-        for name, values in metrics.items()
-    ]
-    return pd.concat(frames, ignore_index=True), features
-
-
-def write_scores(scores: pd.DataFrame, features: np.ndarray, out: Path) -> None:
+def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    arrays = {space: values.astype(np.float32) for space, values in features.items()}
+    np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
+    (out / "protocol.json").write_text(json.dumps(record, indent=1) + "\n")
     scores.to_csv(out / "scores.csv", index=False, float_format="%.6g")
-    np.savez(out / "features.npz", clip=features.astype(np.float32))
+
+
+def append_rows(out: Path, extra: Path) -> None:
+    """Add the rows (view, metric, value) of another program's scores to an asset's."""
+    scores = pd.concat([pd.read_csv(out / "scores.csv"), pd.read_csv(extra)])
+    scores[COLUMNS].to_csv(out / "scores.csv", index=False, float_format="%.6g")
+
+
+def apply_scale(args: argparse.Namespace) -> None:
+    """Fill in the scorers that the command line leaves out from the scale's configuration."""
+    source = Path(SCALES.get(args.scale, args.scale))
+    if not source.is_file():
+        raise FileNotFoundError(f"no scale {args.scale!r}; known: {', '.join(SCALES)}, or a YAML file")
+    config = yaml.safe_load(source.read_text())
+    args.clip = args.clip or config["clip"]["name"]
+    args.clip_weights = args.clip_weights or config["clip"]["weights"]
+    args.reward = args.reward or (Path(config["reward"]) if config.get("reward") else None)
+    args.inception = args.inception or (Path(config["inception"]) if config.get("inception") else None)
+    generation = yaml.safe_load(Path(config["generation"]).read_text())
+    words = generation.get("prompts", {}).get("views", ["front", "side", "back"])
+    args.view_words = args.view_words or words
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Score the views of assets; the models are loaded once for all of them."
+        description="Score views of 3D assets by their prompts; the models are loaded once for all.",
+        epilog="With FOLDER: scores.csv, summary.csv, summary.md, features.npz and protocol.json in --out.",
     )
-    parser.add_argument("--views", type=Path, nargs="+", required=True, help="views.zip of each asset")
-    parser.add_argument("--prompt-id", nargs="+", required=True, help="the prompt of each asset")
-    parser.add_argument("--out", type=Path, nargs="+", required=True, help="a folder for each asset")
-    parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
-    parser.add_argument("--clip", default="toybox-clip", help="open_clip model name")
-    parser.add_argument("--clip-weights", default="toybox/models/clip/model.safetensors")
-    parser.add_argument("--reward", type=Path, help="folder of a ToyReward model")
+    parser.add_argument("folder", type=Path, nargs="?", help="views of anyone's method, a folder a prompt")
+    parser.add_argument("--prompts", type=Path, required=True,
+                        help="TSV with columns id and prompt, or a text file with a prompt a line")  # fmt: skip
+    parser.add_argument("--out", type=Path, nargs="+",
+                        help="folder to write to (default: scores/NAME of FOLDER); one each with --views")  # fmt: skip
+    parser.add_argument("--views", type=Path, nargs="+", help="views.zip of each asset, instead of FOLDER")
+    parser.add_argument("--prompt-id", nargs="+", help="the prompt of each asset of --views")
+    parser.add_argument("--scale", default="mini", help="whose scorers: mini, paper, or a workflow "
+                        "configuration (default: mini, the toybox's)")  # fmt: skip
+    parser.add_argument("--clip", help="open_clip model name (default: the scale's)")
+    parser.add_argument("--clip-weights", help="its weights (default: the scale's)")
+    parser.add_argument("--reward", type=Path, help="folder of a ToyReward model (default: the scale's)")
+    parser.add_argument("--inception", type=Path, help="weights of FID's Inception (default: the scale's)")
+    parser.add_argument("--view-words", nargs="+", metavar="WORD",
+                        help=f"front first (default: the scale's, e.g. {', '.join(VIEW_WORDS)})")  # fmt: skip
+    parser.add_argument("--reference", type=Path, help="features.npz of eval.reference, for FID and the like")
     parser.add_argument("--truth", type=Path, help="folder with PROMPT/views.zip and two_faced.zip")
+    parser.add_argument("--extra", type=Path, nargs="+",
+                        help="CSV of each asset of --views with rows of other programs")  # fmt: skip
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--profile", action="store_true", help="print where the time went")
     args = parser.parse_args(argv)
-    if not len(args.views) == len(args.prompt_id) == len(args.out):
-        parser.error("--views, --prompt-id and --out need as many values as there are assets")
+    if (args.folder is None) == (args.views is None):
+        parser.error("give either FOLDER or --views")
+    lists = [x for x in (args.views, args.prompt_id, args.out, args.extra) if x is not None]
+    if args.views and (args.prompt_id is None or args.out is None or len({len(x) for x in lists}) > 1):
+        parser.error("--views, --prompt-id, --out and --extra need as many values as there are assets")
     return args
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
+    began = time.perf_counter()
     torch.set_num_threads(args.threads)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        prompts = read_prompts(args.prompts)
-        clip = load_clip(args.clip, args.clip_weights)
-        reward = toy_reward.load(args.reward) if args.reward else None
-        for views, prompt_id, out in zip(args.views, args.prompt_id, args.out, strict=True):
-            write_scores(*score_asset(views, prompt_id, prompts, clip, reward, args.truth), out)
+        apply_scale(args)
+        table = read_prompts(args.prompts) if args.views else read_texts(args.prompts)
+        scorers = load_scorers(
+            args.clip, args.clip_weights, args.reward, args.inception, args.view_words, device
+        )
+        loaded = time.perf_counter() - began
+        prompts = embed_prompts(scorers, table)
+        if args.views:
+            for views, prompt_id, out in zip(args.views, args.prompt_id, args.out, strict=True):
+                score_archive(scorers, views, prompt_id, prompts, out, args)
+            for out, extra in zip(args.out, args.extra or [], strict=False):
+                append_rows(out, extra)
+        else:
+            out = args.out[0] if args.out else Path("scores") / args.folder.resolve().name
+            score_folder(scorers, args.folder, prompts, out, args.reference, args.truth)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
+    if args.profile:
+        scorers.watch.seconds["loading"] = loaded
+        print(scorers.watch.table(time.perf_counter() - began), file=sys.stderr)
 
 
 if __name__ == "__main__":

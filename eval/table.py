@@ -1,7 +1,10 @@
-"""Table 1: one row a method, mean and confidence interval over prompts, in csv, md and tex.
+"""Table 1: a row a method, in csv, md, tex and html, with its intervals, ranks and tests.
 
     python -m eval.table --results results/mini --prompts prompts/toybox.tsv --methods sds sctd \\
-        --controls start truth --seeds 1 --scale mini
+        --controls truth start --scale mini --titles baselines/methods.yaml --paper baselines/paper.yaml
+
+writes into RESULTS/tables: table1 and table1_extended, and the long tables behind them (summary, comparisons,
+variance, per_prompt, paper_order); table1.json says what was measured, for the ledger and the figures.
 """
 
 from __future__ import annotations
@@ -11,190 +14,158 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import yaml
 
-from eval.fid import jackknife_fid
+from eval.analysis import Analysis, analyze, tested
+from eval.collection import Run, read_run, read_study
+from eval.columns import columns, read_titles
+from eval.comparison import smallest_p
+from eval.formats import BETTER, WORSE, grid, latex, markdown
+from eval.layout import ALPHA, Setting, build_table
+from eval.paper import SCALE, compare_orders, paper_values, read_paper
 from eval.prompts import read_prompts
-from eval.statistics import bootstrap_interval, prompt_means
+from eval.table_page import page
+from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
-METRICS = Path(__file__).parent / "metrics.yaml"
-CONTROL_TITLES = {"start": "start (0 steps)", "truth": "true scene (ceiling)"}
-
-
-def asset_folders(args: argparse.Namespace, prompts: pd.DataFrame) -> pd.DataFrame:
-    """Every asset of the run: method, prompt, seed."""
-    return pd.DataFrame(
-        [
-            (m, p, s)
-            for m in (*args.methods, *args.controls)
-            for p in prompts["id"]
-            for s in range(args.seeds)
-        ],
-        columns=["method", "prompt", "seed"],
-    )
+PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
+         "shift": "_difference", "shift_low": "_difference_low", "shift_high": "_difference_high",
+         "p": "_p", "holm": "_p_holm"}  # fmt: skip
 
 
-def read_scores(results: Path, assets: pd.DataFrame) -> pd.DataFrame:
-    """All score files and costs as one long table: method, prompt, seed, view, metric, value."""
-    frames = []
-    for method, prompt, seed in assets.itertuples(index=False, name=None):
-        where = f"{method}/{prompt}/{seed}"
-        frame = pd.read_csv(results / "scores" / where / "scores.csv")
-        cost = results / "assets" / where / "cost.json"
-        if cost.exists() and method not in CONTROL_TITLES:
-            figures = json.loads(cost.read_text())
-            extra = pd.DataFrame({"view": 0, "metric": ["seconds", "nfe"],
-                                  "value": [figures["seconds"], figures["nfe"]]})  # fmt: skip
-            frame = pd.concat([frame, extra], ignore_index=True)
-        frames.append(frame.assign(method=method, prompt=prompt, seed=seed))
-    return pd.concat(frames, ignore_index=True)
+def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> pd.DataFrame:
+    """One row a method or control: scale, method, title, failed, and of each metric the PARTS.
 
-
-def read_features(results: Path, assets: pd.DataFrame, method: str) -> list[np.ndarray]:
-    """CLIP features of a method's views, one array a prompt (seeds pooled)."""
-    mine = assets[assets["method"] == method]
-    return [
-        np.concatenate([
-            np.load(results / f"scores/{method}/{prompt}/{seed}/features.npz")["clip"]
-            for seed in rows["seed"]
-        ])
-        for prompt, rows in mine.groupby("prompt", sort=False)
-    ]  # fmt: skip
-
-
-def summarize(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean and interval over prompts: columns method, metric, mean, low, high, prompts."""
+    Besides, METRIC_floor, the mean with failures at the floor, where anything failed; METRIC_paper, the
+    paper's value, at its own scale; METRIC_paper_rank at any.
+    """
+    table = analysis.summary.set_index(["method", "metric"]).to_dict("index")
+    floor = analysis.floor.set_index(["method", "metric"])["mean"].to_dict()
+    failures = run.failed()["method"].value_counts()
+    nan = float("nan")
     rows = []
-    for (method, metric), group in prompt_means(scores).groupby(["method", "metric"], sort=False):
-        values = group["value"].dropna().to_numpy()
-        low, high = bootstrap_interval(values)
-        mean = values.mean() if len(values) else float("nan")
-        rows.append((method, metric, mean, low, high, len(values)))
-    return pd.DataFrame(rows, columns=["method", "metric", "mean", "low", "high", "prompts"])
-
-
-def summarize_fid(results: Path, assets: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
-    stored = np.load(results / "reference" / "features.npz")
-    reference = [stored[name] for name in prompts["id"]]
-    rows = []
-    for method in assets["method"].unique():
-        value, error = jackknife_fid(read_features(results, assets, method), reference)
-        rows.append((method, "fid", value, value - 1.96 * error, value + 1.96 * error, len(reference)))
-    return pd.DataFrame(rows, columns=["method", "metric", "mean", "low", "high", "prompts"])
-
-
-def wide(summary: pd.DataFrame, order: list[str], scale: str) -> pd.DataFrame:
-    """One row a method; for each metric its mean, low and high."""
-    rows = []
-    for method in order:
-        row: dict[str, object] = {"scale": scale, "method": method}
-        mine = summary[summary["method"] == method].set_index("metric")
-        for metric in columns():
-            for part in ("mean", "low", "high"):
-                row[metric if part == "mean" else f"{metric}_{part}"] = (
-                    mine.loc[metric, part] if metric in mine.index else float("nan")
-                )
+    for method in (*run.methods, *run.controls):
+        row: dict[str, object] = {"scale": setting.scale, "method": method, "title": setting.title(method)}
+        row["failed"] = int(failures.get(method, 0))
+        for metric in metrics:
+            known = table.get((method, metric), {})
+            row |= {metric + suffix: known.get(part, nan) for part, suffix in PARTS.items()}
+            if floor:
+                row[f"{metric}_floor"] = floor.get((method, metric), nan)
+            theirs = pd.Series(paper_values(setting.paper, metric), dtype=float)
+            if len(theirs):
+                ranks = theirs.rank(ascending=columns()[metric]["better"] == "down")
+                row[f"{metric}_paper_rank"] = ranks.get(method, nan)
+            if len(theirs) and setting.scale == SCALE:
+                row[f"{metric}_paper"] = theirs.get(method, nan)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def columns() -> dict[str, dict]:
-    return yaml.safe_load(METRICS.read_text())
-
-
-def cell(row: pd.Series, metric: str, digits: int) -> str:
-    """`mean [low, high]`, or a dash where there is no value."""
-    if np.isnan(row[metric]):
-        return "–"
-    text = f"{row[metric]:.{digits}f}"
-    if not np.isnan(row[f"{metric}_low"]):
-        text += f" [{row[f'{metric}_low']:.{digits}f}, {row[f'{metric}_high']:.{digits}f}]"
-    return text
-
-
-def grid(table: pd.DataFrame, titles: dict[str, str]) -> tuple[list[str], list[list[str]]]:
-    """Header and body as text; metrics that no row has are left out."""
-    shown = {m: spec for m, spec in columns().items() if table[m].notna().any()}
-    arrows = {"up": "↑", "down": "↓"}
-    header = ["Method", *(f"{spec['name']} {arrows[spec['better']]}" for spec in shown.values())]
-    body = [
-        [
-            titles.get(row["method"], row["method"]),
-            *(cell(row, m, s["digits"]) for m, s in shown.items()),
-        ]
-        for _, row in table.iterrows()
+def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
+    """Scale, scorer, numbers of prompts and seeds, how to read a cell, what can be significant, protocols."""
+    n, asked, failed = len(analysis.complete), len(run.prompts), len(run.failed())
+    alive = len(set(analysis.summary["method"]) & set(run.methods))
+    family = len(tested(analysis.primary)) * (alive - 1)
+    reference = setting.title(setting.reference)
+    parts = [
+        f"Table 1, scale `{setting.scale}`: {n} prompts, {setting.seeds} seed(s).",
+        f"Text-image scorer: {setting.scorer}.",
+        "Mean over prompts [95 % interval: BCa bootstrap over prompts; pooled distances: jackknife] #rank; "
+        "best in bold.",
     ]
-    return header, body
+    if failed:
+        parts.append(f"{failed} asset(s) failed (notes): the first block counts the {n} of {asked} prompts "
+                     "on which every method succeeded, the second all of them.")  # fmt: skip
+    if setting.reference in run.methods and alive > 1:
+        parts.append(
+            f"{BETTER} better, {WORSE} worse than {reference}: paired sign-flip test over prompts (pooled "
+            f"distances: jackknife t), Holm over {family} comparisons, p < {ALPHA:g}. The smallest attainable "
+            f"p is {smallest_p(n):.2g}, {min(1.0, family * smallest_p(n)):.2g} after Holm."
+        )
+    if setting.paper and setting.scale == SCALE:
+        parts.append("The paper's value stands below ours; the notes say what differs by design.")
+    parts.append("Figures of one scale are never compared with another's.")
+    protocols = [f"{metric}: {text}" for metric, text in run.protocols.items()]
+    if protocols:
+        parts.append(f"Protocols ({run.protocol_id}): {'; '.join(protocols)}.")
+    return " ".join(parts)
 
 
-def markdown(header: list[str], body: list[list[str]], caption: str) -> str:
-    lines = [header, ["---"] * len(header), *body]
-    return caption + "\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+def order_table(orders: pd.DataFrame, setting: Setting) -> str:
+    """Our order of the methods against the paper's, as Markdown; nothing without a paper."""
+    table = grid(ORDER_HEADER, order_rows(orders, setting))
+    return f"\n{order_text(setting)}\n\n{table}\n" if len(orders) else ""
 
 
-def latex(header: list[str], body: list[list[str]], caption: str) -> str:
-    """A booktabs table."""
-    swap = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--", "_": r"\_", "%": r"\%"}
-
-    def clean(text: str) -> str:
-        for old, new in swap.items():
-            text = text.replace(old, new)
-        return text
-
-    rows = [" & ".join(clean(c) for c in line) + r" \\" for line in (header, *body)]
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{clean(caption)}}}",
-        rf"\begin{{tabular}}{{l{'c' * (len(header) - 1)}}}",
-        r"\toprule",
-        rows[0],
-        r"\midrule",
-        *rows[1:],
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def caption(args: argparse.Namespace, prompts: int) -> str:
-    return (
-        f"Table 1, scale `{args.scale}`: {prompts} prompts, {args.seeds} seed(s). Text-image scorer: "
-        f"{args.scorer}. Mean over prompts with 95 % intervals (BCa bootstrap over prompts; FID: "
-        "jackknife). Figures of one scale are never compared with another's."
+def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None:
+    """Every file of the table."""
+    out.mkdir(parents=True, exist_ok=True)
+    orders = compare_orders(analysis.summary, setting.paper, analysis.primary, run.methods)
+    present = set(analysis.summary.loc[analysis.summary["mean"].notna(), "metric"])
+    every = [metric for metric in columns() if metric in present]
+    top = caption(analysis, run, setting)
+    table = build_table(analysis, run, setting, analysis.primary, top)
+    extended = build_table(analysis, run, setting, every, top.replace("Table 1", "Table 1, all metrics", 1))
+    tables = {
+        "table1": wide(analysis, run, setting, analysis.primary),
+        "table1_extended": wide(analysis, run, setting, every),
+        "summary": analysis.summary, "comparisons": analysis.comparisons, "variance": analysis.variance,
+        "per_prompt": analysis.per_prompt, "paper_order": orders,
+    }  # fmt: skip
+    for name, frame in tables.items():
+        frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
+    (out / "table1.md").write_text(markdown(table) + order_table(orders, setting), encoding="utf-8")
+    (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
+    (out / "table1.tex").write_text(latex(table), encoding="utf-8")
+    document = page(
+        f"Table 1, scale {setting.scale}", table, sections(extended, orders, analysis, run, setting)
     )
+    (out / "table1.html").write_text(document, encoding="utf-8")
+    (out / "table1.json").write_text(json.dumps(record(analysis, run, setting), indent=1) + "\n")
+
+
+def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
+    """What was measured, for the ledger and the figures."""
+    return {
+        "scale": setting.scale, "scorer": setting.scorer, "reference": setting.reference,
+        "methods": {method: setting.title(method) for method in run.methods},
+        "controls": {method: setting.title(method) for method in run.controls},
+        "prompts": run.prompts, "complete": analysis.complete, "seeds": setting.seeds,
+        "primary": analysis.primary, "device": run.device,
+        "protocol_id": run.protocol_id, "protocols": run.protocols,
+        "failed": run.failed().to_dict("records"),
+    }  # fmt: skip
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Assemble Table 1 from the scores of a run.")
+    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
+    parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
+    parser.add_argument("--methods", nargs="+", required=True, help="rows that compete")
+    parser.add_argument("--controls", nargs="*", default=[], help="rows below the rule")
+    parser.add_argument("--seeds", type=int, default=1, help="of each method and prompt (default: 1)")
+    parser.add_argument("--scale", required=True, help="printed; `paper` shows the paper's figures")
+    parser.add_argument("--scorer", default="toybox-clip", help="printed (default: toybox-clip)")
+    parser.add_argument("--reference", default="sctd", help="tests are against it (default: sctd)")
+    parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
+    parser.add_argument("--paper", type=Path, help="YAML: method -> the paper's figures")
+    parser.add_argument("--study", type=Path, help="CSV of a ranking study: method, prompt, metric, value")
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Assemble Table 1 from the scores of a run.")
-    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
-    parser.add_argument("--prompts", type=Path, required=True)
-    parser.add_argument("--methods", nargs="+", required=True)
-    parser.add_argument("--controls", nargs="*", default=[])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--scale", required=True)
-    parser.add_argument("--scorer", default="toybox-clip")
-    parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
-    args = parser.parse_args(argv)
+    args = parse_arguments(argv)
     try:
-        prompts = read_prompts(args.prompts)
-        assets = asset_folders(args, prompts)
-        scores = read_scores(args.results, assets)
-        summary = pd.concat([summarize(scores), summarize_fid(args.results, assets, prompts)])
+        prompts = list(read_prompts(args.prompts)["id"])
+        run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
+        studied = [read_study(args.study, args.methods, prompts)] if args.study else []
+        scores = pd.concat([run.scores, *studied], ignore_index=True)
+        titles, paper = read_titles(args.titles), read_paper(args.paper)
+        setting = Setting(args.scale, args.scorer, args.seeds, args.reference, titles, paper)
+        analysis = analyze(run, scores, args.reference)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    registered = yaml.safe_load(args.titles.read_text()) if args.titles else {}
-    titles = CONTROL_TITLES | {name: spec["title"] for name, spec in registered.items()}
-    table = wide(summary, [*args.methods, *args.controls], args.scale)
-    header, body = grid(table, titles)
-    out = args.results / "tables"
-    out.mkdir(parents=True, exist_ok=True)
-    prompt_means(scores).to_csv(out / "per_prompt.csv", index=False, float_format="%.6g")
-    (out / "table1.md").write_text(markdown(header, body, caption(args, len(prompts))))
-    (out / "table1.tex").write_text(latex(header, body, caption(args, len(prompts))))
-    table.to_csv(out / "table1.csv", index=False, float_format="%.6g")
+    write_all(analysis, run, setting, args.results / "tables")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Render the views of assets: 120 RGBA images on the evaluation orbit, a contact sheet and a turntable.
 
-python -m eval.views --asset asset.ply --out FOLDER --size 64
+    python -m eval.views --asset asset.ply --out FOLDER --size 64
+
+An asset without a single Gaussian is a failed one: its views.zip states the reason instead (see archive),
+which is read from `cost.json` beside the asset.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 
-from eval.archive import composite, write_views
+from eval.archive import composite, write_failure, write_views
 
 SHEET_VIEWS = 8
 
@@ -30,6 +33,8 @@ def render(asset: Path, views: int, elevation: float, size: int, device: str) ->
     from segmentdreamer.render import render_views
 
     params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
+    if not len(params["means"]):
+        raise FailedAsset(reason_of(asset))
     cameras = orbit(views=views, elevation=elevation, size=size)
     images = render_views(activate(params), cameras).cpu()  # (V, H, W, 4), premultiplied
     alpha = images[..., 3:]
@@ -45,6 +50,17 @@ def render(asset: Path, views: int, elevation: float, size: int, device: str) ->
         "convention": "world to camera, x right, y down, z forward; azimuth 0 sees the front (+y)",
     }
     return (rgba * 255).round().to(torch.uint8).numpy(), record
+
+
+class FailedAsset(ValueError):
+    """An asset that its method could not make; the message is the reason."""
+
+
+def reason_of(asset: Path) -> str:
+    """What the asset's cost.json says of its failure."""
+    cost = asset.with_name("cost.json")
+    record = json.loads(cost.read_text()) if cost.exists() else {}
+    return record.get("failed") or "the asset has no Gaussians"
 
 
 def write_sheet(rgba: np.ndarray, path: Path) -> None:
@@ -84,6 +100,16 @@ def write_all(rgba: np.ndarray, cameras: dict, out: Path) -> None:
     write_views(rgba, out / "views.zip")
 
 
+def write_failed(reason: str, out: Path) -> None:
+    """What a failed asset has in place of its views; a white tile stands in sheet and turntable."""
+    blank = np.zeros((2, 32, 32, 4), np.uint8)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "cameras.json").write_text(json.dumps({"views": 0, "failed": reason}))
+    write_sheet(blank, out / "sheet.webp")
+    write_turntable(blank, out / "turntable.mp4")
+    write_failure(reason, out / "views.zip")
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Render the evaluation views of 3D Gaussian assets.")
     parser.add_argument("--asset", type=Path, nargs="+", required=True, help="3DGS PLY files")
@@ -101,7 +127,11 @@ def main(argv: list[str] | None = None) -> None:
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         for asset, out in zip(args.asset, args.out, strict=True):
-            write_all(*render(asset, args.views, args.elevation, args.size, device), out)
+            try:
+                write_all(*render(asset, args.views, args.elevation, args.size, device), out)
+            except FailedAsset as failure:
+                print(f"{asset}: failed: {failure}", file=sys.stderr)
+                write_failed(str(failure), out)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -82,6 +83,34 @@ def wrap(azimuth: Tensor) -> Tensor:
     return (azimuth + 180.0) % 360.0 - 180.0
 
 
+# What the official configurations (config/*.yaml) choose by kind of subject: polar angles and azimuths in
+# degrees. "animal" also serves scenes. For heads they are of two minds about the highest camera, polar 45 or
+# 60; the wider range is taken. All other ranges are the same for every kind.
+PRESETS: dict[str, dict[str, Any]] = {
+    "object": {
+        "polar": (45.0, 105.0),
+        "polar_max": (45.0, 105.0),
+        "azimuth": (-180.0, 180.0),
+        "azimuth_max": (-180.0, 180.0),
+        "gamma": 1.0,
+    },
+    "animal": {
+        "polar": (60.0, 90.0),
+        "polar_max": (60.0, 90.0),
+        "azimuth": (-180.0, 180.0),
+        "azimuth_max": (-180.0, 180.0),
+        "gamma": 1.5,
+    },
+    "head": {
+        "polar": (45.0, 90.0),
+        "polar_max": (45.0, 90.0),
+        "azimuth": (-80.0, 80.0),
+        "azimuth_max": (-180.0, 180.0),
+        "gamma": 1.5,
+    },
+}
+
+
 @dataclass(frozen=True)
 class CameraConfig:
     """The training distribution; defaults are the official 'object' preset.
@@ -90,6 +119,8 @@ class CameraConfig:
     Ranges are (low, high); polar angles from +z and azimuths in degrees, fov in radians.
     """
 
+    # Whose ranges stand where the configuration names none: one kind's, or that of the prompt's kind.
+    preset: Literal["none", "prompt", "object", "animal", "head"] = "none"
     radius: tuple[float, float] = (5.2, 5.5)
     radius_min: float = 3.5
     radius_max: float = 5.0

@@ -16,7 +16,8 @@ from typing import Any, Literal
 import yaml
 
 from segmentdreamer.brightness import BrightnessConfig
-from segmentdreamer.cameras import CameraConfig
+from segmentdreamer.cameras import PRESETS, CameraConfig
+from segmentdreamer.networks import DType, NetworkOptions
 from segmentdreamer.optimizer import OptimizerConfig
 from segmentdreamer.prompts import PromptConfig
 from segmentdreamer.regularizers import RegularizerConfig
@@ -30,11 +31,13 @@ class ConfigError(ValueError):
     """A configuration that does not fit its schema; the message names the key."""
 
 
-@dataclass(frozen=True)
-class PriorConfig:
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig(NetworkOptions):
+    """The diffusion model, and how its networks run."""
+
     path: str  # a StableDiffusionPipeline folder
     sha256: str = ""  # of the folder's manifest (see provenance.folder_digest); empty: not checked
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: DType = "float32"  # of the networks; on a CPU they run in float32 whatever stands here
     latents: Literal["float32", "float16"] = "float32"  # latents and solver; official rounding: float16
 
 
@@ -48,6 +51,7 @@ class TrainConfig:
     flip: float = 0.5  # share of steps whose whole batch is mirrored before encoding
     disparity: bool = True  # render depth, for TV and as_latent
     checkpoint_every: int = 500
+    patience: int = 100  # steps without a finite gradient, after which an asset counts as failed
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,12 @@ class GenerationConfig:
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)  # hyper-parameters by method
 
 
-def load_config(source: str | Path, overrides: list[str] | None = None) -> GenerationConfig:
+def load_config(
+    source: str | Path, overrides: list[str] | None = None, camera_preset: str | None = None
+) -> GenerationConfig:
     """Read a scale's name (`mini`) or a YAML file, apply `section.key=value` overrides, and check.
+
+    `camera_preset`, the prompt's kind, matters where the file says `cameras: {preset: prompt}`.
 
     Raises ConfigError with one line that says what is wrong and where.
     """
@@ -80,6 +88,8 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Gener
     data = yaml.safe_load(path.read_text())
     for override in overrides or []:
         apply_override(data, override)
+    if isinstance(cameras := data.get("cameras", {}), dict):
+        data["cameras"] = apply_preset(cameras, camera_preset)
     return build(GenerationConfig, data, "")
 
 
@@ -92,6 +102,19 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     for section in sections:
         data = data.setdefault(section, {})
     data[last] = yaml.safe_load(value)
+
+
+def apply_preset(cameras: dict[str, Any], of_prompt: str | None) -> dict[str, Any]:
+    """A `cameras` section with its preset's values filled in under its own.
+
+    `preset: prompt` becomes `of_prompt`, the prompt table's `camera` (None: object). Raises ConfigError for a
+    kind of prompt that has no preset.
+    """
+    if of_prompt is not None and of_prompt not in PRESETS:
+        raise ConfigError(f"no camera preset {of_prompt!r}; known: {', '.join(PRESETS)}")
+    if cameras.get("preset") == "prompt":
+        cameras = {**cameras, "preset": of_prompt or "object"}
+    return {**PRESETS.get(str(cameras.get("preset")), {}), **cameras}
 
 
 def build(cls: Any, data: Any, where: str) -> Any:

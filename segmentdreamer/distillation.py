@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.guidance import Conditioning
+from segmentdreamer.placement import place
 from segmentdreamer.prior import Prior
 from segmentdreamer.randomness import generator
 
@@ -72,7 +73,7 @@ def draw_noise(z_0: Tensor, seed: int, number: int, offset: float) -> Tensor:
     g = generator(seed, "noise", number)
     eps = torch.randn(z_0.shape, generator=g)
     shift = torch.randn(1, z_0.shape[1], 1, 1, generator=g)
-    return (eps + offset * shift).to(z_0)
+    return place(eps + offset * shift, z_0)
 
 
 def uniform_int(low: int, high: int, g: torch.Generator) -> int:

@@ -91,9 +91,9 @@ def exported(folder: Path) -> Path:
 
 def export(folder: Path, out: Path) -> None:
     """Write unet.onnx, encoder.pt, decoder.onnx, text.onnx, tokenizer.json and info.json."""
-    from segmentdreamer.networks import TorchNetworks, load_text
+    from segmentdreamer.networks import load_folder, load_text
 
-    networks = TorchNetworks(folder, "cpu", torch.float32)
+    networks = load_folder(folder, "cpu", torch.float32)
     c = networks.unet.config
     side, channels = c["sample_size"], c["in_channels"]
     z = torch.randn(2, channels, side, side)

@@ -38,6 +38,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", default="mini", help="mini, or a YAML file of your own (default: mini)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     parser.add_argument("--prompt-id", help="name for seeds and files (default: made from the prompt)")
+    parser.add_argument("--camera-preset", metavar="KIND",
+                        help="object, animal or head: the views that suit the prompt, where the scale "
+                        "leaves the choice to it (default: object)")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="override a configuration value; may be given again")  # fmt: skip
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
@@ -65,8 +68,9 @@ def generate(args: argparse.Namespace) -> None:
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
     from segmentdreamer.provenance import run_key
+    from segmentdreamer.start import start_digest
 
-    config = load_config(args.scale, [*trunk_settings(args.method), *args.set])
+    config = load_config(args.scale, [*trunk_settings(args.method), *args.set], args.camera_preset)
     method = load_method(args.method, config.methods.get(args.method, {}))
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
         raise ValueError(f"{args.method} has no Perp-Neg; set prompts.perp_neg to false")
@@ -77,12 +81,15 @@ def generate(args: argparse.Namespace) -> None:
     out = args.out or Path("assets") / args.method / prompt_id
     checkpoint = args.checkpoint or out / ".checkpoint.pt"
     chosen = hyper_parameters(method)
-    key = run_key(config, args.method, chosen, args.prompt, prompt_id, args.seed, digest, device)
+    inputs = [digest, start_digest(config.start, prompt_id)]
+    key = run_key(config, args.method, chosen, args.prompt, prompt_id, args.seed, inputs, device)
 
-    run, watch = optimize_asset(args, config, method, prompt_id, device, checkpoint, key)
-    write_outputs(run, out)
-    write_records(run, out, args, config, chosen, prompt_id, device, digest, time.time() - began)
+    run, watch, failure = optimize_asset(args, config, method, prompt_id, device, checkpoint, key)
+    write_outputs(run, out, failure)
+    write_records(run, out, args, config, chosen, prompt_id, device, digest, time.time() - began, failure)
     checkpoint.unlink(missing_ok=True)
+    if failure:
+        print(f"failed: {failure}; {out / 'asset.ply'} is empty", file=sys.stderr)
     if args.profile:
         print(watch.table(run.seconds), file=sys.stderr)
 
@@ -95,25 +102,31 @@ def optimize_asset(
     device: str,
     checkpoint: Path,
     key: str,
-) -> tuple[Run, Any]:
-    """The finished run, resumed from its checkpoint where there is one."""
+) -> tuple[Run, Any, str]:
+    """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
     import torch
 
-    from segmentdreamer.optimize import load_checkpoint, optimize, read_rows, save_checkpoint, start_run
-    from segmentdreamer.prior import DiffusersPrior
+    from segmentdreamer.optimize import (
+        AssetFailed,
+        check_progress,
+        load_checkpoint,
+        optimize,
+        read_rows,
+        save_checkpoint,
+        start_run,
+    )
+    from segmentdreamer.prior import open_prior
     from segmentdreamer.profile import Stopwatch
     from segmentdreamer.prompts import embed_views
-    from segmentdreamer.start import ball, start_seed
+    from segmentdreamer.start import start_seed, start_state
 
     seed = start_seed(prompt_id, args.seed)
-    dtype = getattr(torch, config.prior.dtype)
-    prior = DiffusersPrior(
-        config.prior.path, device, dtype, threads=args.threads, latents=getattr(torch, config.prior.latents)
-    )
+    prior = open_prior(config.prior, device, args.threads)
     prompts = embed_views(prior, args.prompt, config.prompts)
     run = load_checkpoint(checkpoint, key, config, device)
     if run is None:
-        params = {k: torch.nn.Parameter(v.to(device)) for k, v in ball(config.start, seed).items()}
+        start = start_state(config.start, seed, prompt_id)
+        params = {k: torch.nn.Parameter(v.to(device)) for k, v in start.items()}
         run = start_run(params, config)
     elif not args.quiet:
         print(f"resuming at step {run.step} of {config.train.steps}", file=sys.stderr)
@@ -124,14 +137,20 @@ def optimize_asset(
         bar.update(1)
         if state.step % LOG_EVERY == 0 or state.step == config.train.steps:
             read_rows(state.rows)
+            check_progress(state, config.train.patience)
             row = state.rows[-1]
             bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
         if state.step % config.train.checkpoint_every == 0 and state.step < config.train.steps:
             save_checkpoint(state, checkpoint, key)
 
+    failure = ""
     with bar:
-        optimize(run, method, prior, prompts, config, seed, watch, after_step)
-    return run, watch
+        try:
+            optimize(run, method, prior, prompts, config, seed, watch, after_step)
+        except AssetFailed as error:
+            failure = str(error)
+            read_rows(run.rows)
+    return run, watch, failure
 
 
 def progress_bar(args: argparse.Namespace, config: GenerationConfig, run: Run) -> Any:
@@ -158,10 +177,12 @@ def check_weights(config: GenerationConfig) -> str:
     return digest
 
 
-def write_outputs(run: Run, out: Path) -> None:
+def write_outputs(run: Run, out: Path, failure: str) -> None:
+    """asset.ply, without a single Gaussian if the run failed, and train.csv."""
     from segmentdreamer.gaussians import save_ply
 
-    save_ply(run.params, out / "asset.ply")
+    kept = 0 if failure else None
+    save_ply({name: value.detach()[:kept] for name, value in run.params.items()}, out / "asset.ply")
     names = list(dict.fromkeys(name for row in run.rows for name in row))
     with (out / "train.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, names, restval="")
@@ -179,11 +200,13 @@ def write_records(
     device: str,
     digest: str,
     wall: float,
+    failure: str,
 ) -> None:
     """cost.json and provenance.json."""
     import torch
 
     from segmentdreamer import provenance
+    from segmentdreamer.start import start_digest
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
     cost = {
@@ -195,6 +218,7 @@ def write_records(
         "peak_memory_mib": round(peak, 1),
         "gaussians": len(run.params["means"]),
         "device": device,
+        "failed": failure,  # empty, or the reason
     }
     if device != "cpu":
         cost["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
@@ -207,6 +231,7 @@ def write_records(
         "seed": args.seed,
         "config": dataclasses.asdict(config),
         "weights_sha256": digest,
+        "start_sha256": start_digest(config.start, prompt_id),  # of its file; empty for a shape
         "asset_sha256": provenance.file_digest(out / "asset.ply"),
         "versions": provenance.package_versions(),
         "machine": provenance.describe_machine(device),

@@ -53,6 +53,10 @@ class Run:
     rows: list[Row] = field(default_factory=list)
 
 
+class AssetFailed(RuntimeError):
+    """An optimization that can come to nothing any more; the message is the reason."""
+
+
 def start_run(params: Parameters, config: GenerationConfig) -> Run:
     strategy = build_strategy(config.optimizer)
     state = strategy.initialize_state(scene_scale=config.optimizer.extent)
@@ -69,9 +73,14 @@ def optimize(
     watch: Stopwatch,
     after_step: Callable[[Run], None] = lambda run: None,
 ) -> Run:
-    """Take the run from where it stands to `config.train.steps`, calling `after_step` after each."""
+    """Take the run from where it stands to `config.train.steps`, calling `after_step` after each.
+
+    Raises AssetFailed when no Gaussian is left.
+    """
     strategy, prior.watch = build_strategy(config.optimizer), watch
     while run.step < config.train.steps:
+        if not len(run.params["means"]):
+            raise AssetFailed(f"every Gaussian was pruned by step {run.step}")
         began, evaluated = time.perf_counter(), prior.nfe
         row = take_step(run, method, prior, prompts, config, seed, strategy, watch)
         run.step += 1
@@ -187,6 +196,13 @@ def read_rows(rows: list[Row]) -> None:
         values = torch.stack([row[name].float().mean() for row, name in pending]).tolist()
         for (row, name), value in zip(pending, values, strict=True):
             row[name] = value
+
+
+def check_progress(run: Run, patience: int) -> None:
+    """Raise AssetFailed if none of the last `patience` steps, which must have been read, changed anything."""
+    last = run.rows[-patience:]
+    if len(last) == patience and all(row["skipped"] for row in last):
+        raise AssetFailed(f"{patience} gradients in a row were not finite, by step {run.step}")
 
 
 def save_checkpoint(run: Run, path: Path, key: str) -> None:

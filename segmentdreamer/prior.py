@@ -7,21 +7,28 @@ in float32; what enters a network is cast to the network's type and comes back a
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
+from segmentdreamer.networks import NetworkOptions, Networks, TorchNetworks, load_folder, vae_type
+from segmentdreamer.placement import place
 from segmentdreamer.profile import Stopwatch
 from segmentdreamer.solver import Timestep, scaled_linear_alphas_cumprod, stack_times
 
 if TYPE_CHECKING:
-    from segmentdreamer.networks import Networks
+    from segmentdreamer.config import PriorConfig
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+EXPORT_LIMIT = 200_000_000  # parameters of a UNet: an ONNX file ends at 2 GiB, and exporting doubles it
 
 
 class Prior(Protocol):
@@ -76,9 +83,10 @@ class UNetPrior:
 class DiffusersPrior(UNetPrior):
     """A StableDiffusionPipeline folder (the toybox's, SD 2.1-base, ...) as a prior.
 
-    networks: "exported" (ONNX Runtime and TorchScript, the CPU's default) or "torch" (the default and
-    only choice on CUDA, in `dtype`). latents: the solver's type; float16 rounds as the official code does.
-    Raises ValueError for a model that does not predict epsilon.
+    networks: "exported" (ONNX Runtime and TorchScript), "torch", None (exported for small float32 networks
+    on a CPU, else torch), or networks themselves, in `dtype`, for the folder's schedule. latents: the
+    solver's type; float16 rounds as the official code does. options: how PyTorch runs the networks.
+    Raises ValueError for a model that does not predict epsilon, or is too large to export.
     """
 
     def __init__(
@@ -86,14 +94,19 @@ class DiffusersPrior(UNetPrior):
         folder: Path | str,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
-        networks: str | None = None,
+        networks: str | Networks | None = None,
         threads: int = 1,
         latents: torch.dtype = torch.float32,
+        options: NetworkOptions | None = None,
     ):
         self.folder, self.device = Path(folder), device
         self._differentiable: NoisePredictor | None = None
+        self.vae_dtype = vae_type(options, dtype)
+        self.encoded = self.decoded = 0  # pictures so far, for the count of the arithmetic
         alphas_cumprod = read_schedule(self.folder).to(device, latents)
-        self.networks = load_networks(self.folder, device, dtype, networks, threads)
+        if networks is None or isinstance(networks, str):
+            networks = load_networks(self.folder, device, dtype, networks, threads, options)
+        self.networks = networks
         super().__init__(self.networks.predict, alphas_cumprod, dtype)
 
     @property
@@ -103,27 +116,27 @@ class DiffusersPrior(UNetPrior):
 
     def differentiable(self) -> NoisePredictor:
         """The UNet in PyTorch, loaded when it is first needed: exported networks have no gradient."""
-        from segmentdreamer.networks import TorchNetworks
-
         if isinstance(self.networks, TorchNetworks):
             return self.network
         if self._differentiable is None:
-            self._differentiable = TorchNetworks(self.folder, self.device, self.dtype).predict
+            self._differentiable = load_folder(self.folder, self.device, self.dtype).predict
         return self._differentiable
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Posterior mean plus `noise` times its deviation (official: a sample), scaled."""
+        self.encoded += len(images)
         with self.watch.part("vae"):
-            moments = self.networks.moments((2 * images - 1).to(self.dtype))
+            moments = self.networks.moments((2 * images - 1).to(self.vae_dtype))
         mean, log_variance = moments.float().chunk(2, 1)
         if noise is not None:
-            mean = mean + (0.5 * log_variance.clamp(-30, 20)).exp() * noise.to(mean)
+            mean = mean + (0.5 * log_variance.clamp(-30, 20)).exp() * place(noise, mean)
         return mean * self.networks.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
+        self.decoded += len(latents)
         with self.watch.part("vae"):
-            decoded = self.networks.decode((latents / self.networks.scaling_factor).to(self.dtype))
+            decoded = self.networks.decode((latents / self.networks.scaling_factor).to(self.vae_dtype))
         return (decoded.float() / 2 + 0.5).clamp(0, 1)
 
     @torch.no_grad()
@@ -131,16 +144,62 @@ class DiffusersPrior(UNetPrior):
         return self.networks.embed(texts)
 
 
-def load_networks(folder: Path, device: str, dtype: torch.dtype, kind: str | None, threads: int) -> Networks:
-    """The folder's networks of the asked kind; by default exported ones on a CPU with ONNX Runtime."""
-    fast = device == "cpu" and find_spec("onnxruntime") is not None
-    if (kind or ("exported" if fast else "torch")) == "exported":
+def open_prior(
+    config: PriorConfig, device: str, threads: int = 1, networks: str | Networks | None = None
+) -> DiffusersPrior:
+    """The configured prior on a device; a type that the device does not bear is replaced, with a message.
+
+    networks: as of DiffusersPrior. Sets PyTorch's TF32 switches on CUDA.
+    """
+    dtype, options = getattr(torch, config.dtype), config
+    if device == "cpu":
+        halves = sorted({config.dtype, config.vae_dtype or config.dtype} - {"float32"})
+        if halves:
+            # A 320-channel convolution of SD 2.1's takes 200 times as long in bfloat16 on a CPU without units
+            # for it, and more yet in float16.
+            print(f"on a CPU the networks run in float32, not in {' and '.join(halves)}", file=sys.stderr)
+        dtype, options = torch.float32, replace(config, vae_dtype=None)
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = config.tf32
+        torch.backends.cudnn.allow_tf32 = config.tf32
+    latents = getattr(torch, config.latents)
+    return DiffusersPrior(config.path, device, dtype, networks, threads, latents, options)
+
+
+def load_networks(
+    folder: Path,
+    device: str,
+    dtype: torch.dtype,
+    kind: str | None,
+    threads: int,
+    options: NetworkOptions | None = None,
+) -> Networks:
+    """The folder's networks of the asked kind; by default exported ones where they are the faster."""
+    if (kind or default_kind(folder, device, dtype)) == "exported":
+        if (count := count_parameters(folder / "unet")) > EXPORT_LIMIT:
+            raise ValueError(
+                f"{folder}: a UNet of {count:,} parameters does not fit an ONNX file; run it in PyTorch"
+            )
         from segmentdreamer.exported import ExportedNetworks
 
         return ExportedNetworks(folder, threads)
-    from segmentdreamer.networks import TorchNetworks
+    return load_folder(folder, device, dtype, options)
 
-    return TorchNetworks(folder, device, dtype)
+
+def default_kind(folder: Path, device: str, dtype: torch.dtype) -> str:
+    """ "exported" for float32 on a CPU with ONNX Runtime, if the UNet fits an ONNX file; else "torch"."""
+    fast = device == "cpu" and dtype == torch.float32 and find_spec("onnxruntime") is not None
+    return "exported" if fast and count_parameters(folder / "unet") <= EXPORT_LIMIT else "torch"
+
+
+def count_parameters(folder: Path) -> int:
+    """How many numbers the safetensors files of a network's folder hold, read from their headers."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        total += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total
 
 
 def read_schedule(folder: Path) -> Tensor:

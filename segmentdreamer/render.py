@@ -13,6 +13,7 @@ from torch import Tensor
 
 from segmentdreamer.cameras import Cameras
 from segmentdreamer.gaussians import Splats
+from segmentdreamer.placement import place
 from segmentdreamer.randomness import generator
 from segmentdreamer.rasterizer import rasterization
 
@@ -54,9 +55,9 @@ def render_training(
     official renderer draws it for each view).
     """
     g = generator(seed, "render", step)
-    jitter = 1 + config.scale_jitter * torch.randn(splats.scales.shape, generator=g).to(splats.scales)
+    jitter = 1 + config.scale_jitter * place(torch.randn(splats.scales.shape, generator=g), splats.scales)
     scales = (splats.scales * jitter).clamp(min=0)
-    backgrounds = draw_backgrounds(len(cameras.viewmats), config, g).to(splats.means)
+    backgrounds = place(draw_backgrounds(len(cameras.viewmats), config, g), splats.means)
     out, alphas, meta = rasterize(
         replace(splats, scales=scales),
         cameras,
@@ -80,15 +81,14 @@ def render_views(splats: Splats, cameras: Cameras, background: Tensor | None = N
 def rasterize(
     splats: Splats, cameras: Cameras, backgrounds: Tensor | None, mode: Any, config: RenderConfig
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    device = splats.means.device
     return rasterization(
         splats.means,
         splats.quats,
         splats.scales,
         splats.opacities,
         splats.colors,
-        cameras.viewmats.to(device),
-        cameras.Ks.to(device),
+        place(cameras.viewmats, splats.means),
+        place(cameras.Ks, splats.means),
         cameras.size,
         cameras.size,
         near_plane=config.near,
@@ -113,7 +113,7 @@ def to_disparity(depth: Tensor, transmittance: Tensor, fov: Tensor) -> Tensor:
     f / (D + 10 T + 1e-5), its least value over opaque pixels subtracted (over all where none is), then
     divided by its range; 0 everywhere on an empty frame.
     """
-    focal = 1 / (2 * torch.tan(0.5 * fov)).to(depth)[:, None, None]
+    focal = 1 / place(2 * torch.tan(0.5 * fov), depth)[:, None, None]
     raw = focal / (depth + EMPTY_DEPTH * transmittance + 1e-5)  # (B, H, W)
     surface = torch.where(transmittance <= OPAQUE, raw, torch.full_like(raw, torch.inf))
     low = surface.amin((1, 2), keepdim=True)

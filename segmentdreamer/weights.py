@@ -1,224 +1,124 @@
 """Fetch model weights: from a local folder, else from the first source that gives them; verify, install.
 
-    python -m segmentdreamer.weights sd21-base --out weights/sd21-base
+    python -m segmentdreamer.weights sd21-base      one model, into weights/sd21-base
+    python -m segmentdreamer.weights --all          every model that is not there yet
+    python -m segmentdreamer.weights --check        what is there, what is missing, and where to get it
 
-What belongs to each name, its sources and digests: workflow/config/weights.yaml. Files that are there
-already are verified and kept. A local folder (--from, or $SEGMENTDREAMER_WEIGHTS/NAME) is linked, not
-copied. Downloads go to OUT.part, whose finished files a second call keeps, and digests to OUT.sha256.
+What belongs to each name, its sources and digests: workflow/config/weights.yaml. A local folder (--from, or
+$SEGMENTDREAMER_WEIGHTS/NAME) is linked, not copied.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from segmentdreamer.catalog import (
+    LIST,
+    Weights,
+    describe_files,
+    describe_source,
+    format_bytes,
+    read_list,
+    read_weights,
+)
+from segmentdreamer.installation import LOCAL, WeightsError, absent, obtain
+from segmentdreamer.provenance import folder_digest
 
-from segmentdreamer.config import ConfigError, build
-from segmentdreamer.provenance import file_digest, folder_digest
-
-LIST = Path(__file__).parent.parent / "workflow" / "config" / "weights.yaml"
-LOCAL = "SEGMENTDREAMER_WEIGHTS"  # a folder that holds NAME/ for any of the names
-
-
-class WeightsError(ValueError):
-    """Weights that are missing or not the right ones; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A Hugging Face repository at one commit."""
-
-    revision: str
-    official: bool  # by the model's authors
+ROOT = Path("weights")
 
 
-@dataclass(frozen=True)
-class Weights:
-    """One entry of the list."""
-
-    title: str
-    license: str
-    waits_for: str  # installed last: who finds it finds all
-    epsilon: bool
-    sources: dict[str, Source]
-    files: dict[str, str | None]  # path: SHA-256
+def local_folder(name: str) -> Path | None:
+    """The folder of this name below $SEGMENTDREAMER_WEIGHTS, if there is one."""
+    if LOCAL not in os.environ:
+        return None
+    candidate = Path(os.environ[LOCAL]) / name
+    return candidate if candidate.is_dir() else None
 
 
-def read_weights(name: str, path: Path = LIST) -> Weights:
-    """The entry `name`; ConfigError where there is none or it is ill-formed."""
-    entries = yaml.safe_load(path.read_text())
-    if name not in entries:
-        raise ConfigError(f"no weights {name!r} in {path}; known: {', '.join(entries)}")
-    return build(Weights, entries[name], name)
+def missing_files(entries: dict[str, Weights], root: Path) -> dict[str, list[str]]:
+    """By entry, the listed files that `root`/NAME lacks; entries that are complete are left out."""
+    lacking = {name: absent(root / name, weights) for name, weights in entries.items()}
+    return {name: files for name, files in lacking.items() if files}
 
 
-def obtain(weights: Weights, out: Path, local: Path | None = None) -> dict[str, str]:
-    """Make `out` hold every file of `weights`, verified; the digests found, by file.
-
-    Raises WeightsError if a file is wrong, is missing in `local`, or can be had from no source.
-    """
-    missing = absent(out, list(weights.files))
-    digests = verify(weights, out, [name for name in weights.files if name not in missing], out)
-    if missing and local:
-        digests |= verify(weights, local, missing, out)
-        install(weights, missing, local, out, move=False)
-    elif missing:
-        staging = Path(f"{out}.part")
-        digests |= download(weights, missing, staging, out)
-        install(weights, missing, staging, out, move=True)
-        shutil.rmtree(staging)
-    write_record(out, digests)
-    return digests
-
-
-def verify(weights: Weights, folder: Path, names: list[str], out: Path) -> dict[str, str]:
-    """Digests of the files `names` in `folder`; WeightsError for one that is absent or not as expected."""
-    if lacking := absent(folder, names):
-        raise WeightsError(f"{folder} lacks {', '.join(lacking)}")
-    if weights.epsilon and "scheduler/scheduler_config.json" in names:
-        check_epsilon(folder)
-    recorded = read_record(out)
-    digests = {}
-    for name in names:
-        digests[name] = file_digest(folder / name)
-        expected = weights.files[name] or recorded.get(name)
-        if expected and digests[name] != expected:
-            origin = "the list's" if weights.files[name] else f"{record_of(out)}'s (delete it to accept)"
-            raise WeightsError(f"{folder / name} has SHA-256 {digests[name]}, not {origin} {expected}")
-    return digests
+def report(entries: dict[str, Weights], root: Path) -> str:
+    """A line for each entry, and for what is missing where to get it and where to put it."""
+    missing, lines = missing_files(entries, root), []
+    for name, weights in entries.items():
+        files = missing.get(name, [])
+        amount = format_bytes(sum(weights.files[file].bytes for file in files or weights.files))
+        lines.append(f"{'missing' if files else 'there':<8} {amount:>8}  {root / name}: {weights.title}")
+    for name, files in missing.items():
+        weights = entries[name]
+        sources = " or ".join(describe_source(where, source) for where, source in weights.sources.items())
+        lines += ["", f"Put into {root / name}/ ({weights.license}), from {sources}:"]
+        lines += [f"  {line}" for line in describe_files(weights, files)]
+    if missing:
+        total = sum(entries[name].files[file].bytes for name, files in missing.items() for file in files)
+        lines += [
+            "",
+            f"{format_bytes(total)} to download: `python -m segmentdreamer.weights --all` where the sources "
+            f"can be reached, or name a folder that holds NAME/ in {LOCAL}",
+        ]
+    return "\n".join(lines)
 
 
-def check_epsilon(folder: Path) -> None:
-    """WeightsError unless the pipeline in `folder` predicts epsilon."""
-    from segmentdreamer.prior import read_schedule
-
-    try:
-        read_schedule(folder)
-    except (ValueError, KeyError) as error:
-        raise WeightsError(str(error)) from error
-
-
-def download(weights: Weights, names: list[str], staging: Path, out: Path) -> dict[str, str]:
-    """Bring `names` into `staging` from the first source that has the right files; their digests."""
+def obtain_all(entries: dict[str, Weights], root: Path) -> None:
+    """Fetch what is missing, model by model; WeightsError at the end, with every failure."""
     failures = []
-    for repo, source in weights.sources.items():
-        kind = "" if source.official else " (not the authors')"
-        print(f"trying {repo} at {source.revision[:8]}{kind}", file=sys.stderr, flush=True)
-        trouble = fetch_all(repo, source.revision, names, staging)
-        if not trouble:
-            try:
-                return verify(weights, staging, names, out)
-            except WeightsError as error:
-                trouble = str(error)
-                shutil.rmtree(staging)  # or the next try would go on from the wrong bytes
-        failures.append(f"{repo} at {source.revision[:8]}{kind}: {trouble}")
-    raise WeightsError(what_to_do(weights, names, out, failures))
-
-
-def fetch_all(repo: str, revision: str, names: list[str], staging: Path) -> str:
-    """Fetch `names` from one repository; the trouble in a line, empty for none.
-
-    The hub's client resumes a file whose connection broke, and retries for half a minute. A try that it
-    gave up is followed by another only if it brought a file: a source out of reach is asked once.
-    """
-    while True:
-        wanted = absent(staging, names)
+    for name in missing_files(entries, root):
+        print(f"{name}: {entries[name].title}", file=sys.stderr, flush=True)
         try:
-            fetch(repo, revision, names, staging)
-        except Exception as error:  # of several libraries; whatever it is, another source may do
-            if len(absent(staging, names)) < len(wanted):
-                continue
-            return (str(error).splitlines() or [type(error).__name__])[0][:200]
-        lacking = absent(staging, names)
-        return f"has no {', '.join(lacking)}" if lacking else ""
+            obtain(entries[name], root / name, local_folder(name))
+        except (ValueError, OSError) as error:
+            failures.append(str(error))
+    if failures:
+        raise WeightsError("\n\n".join(failures))
 
 
-def fetch(repo: str, revision: str, names: list[str], staging: Path) -> None:
-    """One call of the hub's client; files that are finished in `staging` are kept."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import logging
-
-    for leftover in staging.rglob("*.incomplete"):  # of a killed call; the client begins such files anew
-        leftover.unlink()
-    logging.set_verbosity_error()  # its retries, a line each
-    snapshot_download(repo, revision=revision, allow_patterns=names, local_dir=staging, max_workers=2)
+def obtain_one(name: str, weights: Weights, out: Path, local: Path | None) -> None:
+    """Fetch one model and print its digests."""
+    digests = obtain(weights, out, local or local_folder(name))
+    for file, digest in sorted(digests.items()):
+        print(f"{digest}  {file}")
+    if weights.epsilon:
+        print(f"{folder_digest(out)}  the folder, for prior.sha256")
 
 
-def absent(folder: Path, names: list[str]) -> list[str]:
-    return [name for name in names if not (folder / name).is_file()]
-
-
-def install(weights: Weights, names: list[str], source: Path, out: Path, move: bool) -> None:
-    """Move or link files into `out`, the one that the workflow waits for last."""
-    for name in sorted(names, key=lambda name: name == weights.waits_for):
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if move:
-            (source / name).replace(target)
-        else:
-            target.unlink(missing_ok=True)  # a dangling link
-            target.symlink_to((source / name).resolve())
-
-
-def record_of(out: Path) -> Path:
-    """Beside the folder, not in it: the folder's own digest is that of the model alone."""
-    return Path(f"{out}.sha256")
-
-
-def read_record(out: Path) -> dict[str, str]:
-    """Digests found before, by file."""
-    path = record_of(out)
-    rows = [line.split("  ", 1) for line in path.read_text().splitlines()] if path.exists() else []
-    return {name.removeprefix(f"{out.name}/"): digest for digest, name in rows}
-
-
-def write_record(out: Path, digests: dict[str, str]) -> None:
-    """In the form of sha256sum: `cd weights && sha256sum -c NAME.sha256`."""
-    rows = [f"{digest}  {out.name}/{name}\n" for name, digest in sorted(digests.items())]
-    record_of(out).write_text("".join(rows))
-
-
-def what_to_do(weights: Weights, names: list[str], out: Path, failures: list[str]) -> str:
-    """The one message of a download that failed everywhere."""
-    tried = "".join(f"\n  {failure}" for failure in failures)
-    digests = {name: weights.files[name] for name in names}
-    files = "".join(
-        f"\n  {name}" + (f"  sha256 {digest}" if digest else "") for name, digest in digests.items()
-    )
-    return (
-        f"no source gave {weights.title} ({weights.license}):{tried}\n"
-        "Try again where the hub can be reached (finished files are kept), or put these files "
-        f"into {out}/, or name a folder that has them with --from FOLDER or {LOCAL} (which holds "
-        f"{out.name}/):{files}"
-    )
-
-
-def main(argv: list[str] | None = None) -> None:
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fetch and verify the weights that a scale needs.")
-    parser.add_argument("name", help="an entry of the list, e.g. sd21-base")
-    parser.add_argument("--out", type=Path, required=True, help="folder to install into")
+    parser.add_argument("name", nargs="?", help="an entry of the list, e.g. sd21-base")
+    parser.add_argument("--all", action="store_true", help="every entry that is not complete yet")
+    parser.add_argument("--check", action="store_true",
+                        help="list what is there and what is missing; fails if anything is")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="folder of NAME to install into (default: weights/NAME)")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of all models (default: weights)")
     parser.add_argument("--from", dest="local", type=Path, metavar="FOLDER",
                         help=f"local folder to link instead (default: ${LOCAL}/NAME, if there)")  # fmt: skip
     parser.add_argument("--list", type=Path, default=LIST, help="(default: workflow/config/weights.yaml)")
     args = parser.parse_args(argv)
-    local = args.local
-    if local is None and LOCAL in os.environ:
-        candidate = Path(os.environ[LOCAL]) / args.name
-        local = candidate if candidate.is_dir() else None
+    if (args.name is not None) + args.all + args.check != 1:
+        parser.error("give a name, --all or --check")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
     try:
-        weights = read_weights(args.name, args.list)
-        digests = obtain(weights, args.out, local)
+        if args.check:
+            entries = read_list(args.list)
+            print(report(entries, args.root))
+            sys.exit(1 if missing_files(entries, args.root) else 0)
+        if args.all:
+            obtain_all(read_list(args.list), args.root)
+        else:
+            weights = read_weights(args.name, args.list)
+            obtain_one(args.name, weights, args.out or args.root / args.name, args.local)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    for name, digest in sorted(digests.items()):
-        print(f"{digest}  {name}")
-    if weights.epsilon:
-        print(f"{folder_digest(args.out)}  the folder, for prior.sha256")
 
 
 if __name__ == "__main__":

@@ -205,7 +205,7 @@ def test_costs_are_those_of_the_runs(table: pd.DataFrame) -> None:
 def test_the_readable_table_shows_controls_beside_the_variants(results: Path, table: pd.DataFrame) -> None:
     text = (results / "tables/ablation_n.md").read_text()
     assert "| N = 10, redraw_t = true | 101.50 [" in text and "Collapsed draws" in text
-    assert "| true scene (ceiling) | 51.00 [" in text and "Janus ↓ |" not in text
+    assert "| true scene (3D ceiling) | 51.00 [" in text and "Janus ↓ |" not in text
 
 
 def test_a_missing_asset_is_told_in_one_line(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from eval import ground_truth, score, sheet
 from eval.archive import composite, read_views, write_views
-from eval.fid import fid, jackknife_fid
 from eval.prompts import read_prompts
 from eval.statistics import bootstrap_interval, prompt_means
 from eval.table import grid, latex, markdown
@@ -85,23 +84,6 @@ def test_the_wrong_color_and_the_wrong_shape_cost_what_they_should() -> None:
     assert ground_truth.silhouette_iou(red, blue).min() == 1
     assert ground_truth.color_error(red, blue).min() > 0.1
     assert ground_truth.silhouette_iou(car, red).mean() < 0.7
-
-
-def test_fid_of_diagonal_gaussians_is_the_closed_form() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(4000, 6))
-    x = (x - x.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T))).T  # exactly white
-    shift, scale = np.arange(6) / 3, 1 + np.arange(6) / 4
-    expected = (shift**2).sum() + ((scale - 1) ** 2).sum()
-    assert fid(x * scale + shift, x) == pytest.approx(expected, rel=1e-6)
-
-
-def test_jackknife_leaves_prompts_out_and_agrees_with_the_pooled_value() -> None:
-    rng = np.random.default_rng(1)
-    mine, reference = ([rng.normal(size=(40, 4)) + s for _ in range(5)] for s in (0.5, 0.0))
-    value, error = jackknife_fid(mine, reference)
-    assert value == pytest.approx(fid(np.concatenate(mine), np.concatenate(reference)))
-    assert error > 0
 
 
 def test_the_unit_of_analysis_is_the_prompt() -> None:

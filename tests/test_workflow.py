@@ -31,9 +31,12 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
     jobs = planned(ran.stdout + ran.stderr)
     methods, prompts = len(yaml.safe_load((ROOT / "workflow/config/default.yaml").read_text())["methods"]), 6
     assert ran.returncode == 0, ran.stderr
-    assert jobs["generate"] == methods * prompts and jobs["start"] == prompts
-    assert jobs["views"] == methods + 1 and jobs["scores"] == methods + 2
-    assert jobs["reference"] == jobs["truth"] == jobs["table1"] == jobs["sheet"] == 1
+    assert jobs["generate"] == methods * prompts and jobs["start"] == jobs["sphere"] == prompts
+    assert jobs["views"] == jobs["scores"] == methods
+    assert jobs["views_control"] == 2 and jobs["scores_control"] == 5
+    assert jobs["truth_views"] == jobs["shuffled_views"] == prompts and jobs["prior_views"] == 1
+    assert jobs["reference_shard"] == jobs["reference"] == jobs["truth"] == jobs["table1"] == 1
+    assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
     prompts, seeds = 3, 2
     assert ran.returncode == 0, ran.stderr
     assert jobs["generate"] == points * prompts * seeds
-    assert jobs["scores_variant"] == jobs["views_variant"] == points * seeds and jobs["scores"] == 2
+    assert jobs["scores_variant"] == jobs["views_variant"] == points * seeds and jobs["scores_control"] == 2
     assert jobs["ablation_table"] == jobs["ablation_plot"] == jobs["ablation_grid"] == 1
     assert "table1" not in jobs and "reference" not in jobs
 
@@ -158,12 +161,32 @@ def test_a_foreign_method_enters_with_an_entry_and_a_four_line_rule(tmp_path: Pa
     ran = snakemake("-n", "--quiet", "rules", "--config", "methods=[foreign]", "results=r", cwd=tmp_path)
     jobs = planned(ran.stdout + ran.stderr)
     assert ran.returncode == 0, ran.stderr
-    assert jobs["foreign"] == 6 and "generate" not in jobs and jobs["views"] == 2
+    assert jobs["foreign"] == 6 and "generate" not in jobs and jobs["views"] == 1
 
 
 def test_the_papers_plan_has_its_full_size(tmp_path: Path) -> None:
+    """Every rule's number of jobs: 5 methods and 4 controls, 40 prompts, one seed, 50 shards."""
     paper = ("--configfile", "workflow/config/paper.yaml", "--config", f"results={tmp_path}/r")
-    table = planned(snakemake("table1", "-n", "--quiet", "rules", *paper).stdout)
-    assert table["generate"] == 5 * 40 and table["views"] == 6 and table["reference"] == 1
+    ran = snakemake("-n", "--quiet", "rules", *paper)
+    jobs = planned(ran.stdout + ran.stderr)
+    prompts, methods = 40, 5
+    assert ran.returncode == 0, ran.stderr
+    assert jobs["generate"] == jobs["views"] == jobs["scores"] == methods * prompts == 200
+    assert jobs["start"] == jobs["sphere"] == jobs["shuffled_views"] == jobs["prior_views"] == prompts
+    assert jobs["views_control"] == 2 * prompts and jobs["scores_control"] == 4 * prompts
+    assert jobs["reference_shard"] == 50 and jobs["reference"] == 1
+    assert jobs["point_e"] == prompts
+    assert all(jobs[name] == 1 for name in ("table1", "figures", "claims", "sheet"))
+    assert "truth" not in jobs and "truth_views" not in jobs
     ablation = planned(snakemake("ablation_n", "-n", "--quiet", "rules", *paper).stdout)
-    assert ablation["generate"] == 8 * 8 * 3 and ablation["scores_variant"] == 8 * 3
+    assert ablation["generate"] == ablation["scores_variant"] == 8 * 8 * 3
+
+
+def test_views_and_scores_of_one_asset_are_one_job_of_a_cluster(tmp_path: Path) -> None:
+    paper = ("--configfile", "workflow/config/paper.yaml", "--config", f"results={tmp_path}/r")
+    target = f"{tmp_path}/r/scores/sctd/p07/0/scores.csv"
+    ran = snakemake(target, "-n", *paper)
+    groups = re.findall(r"^rule (views|scores):.*?(?:^$|\Z)", ran.stdout, re.M | re.S)
+    assert sorted(groups) == ["scores", "views"], ran.stderr
+    text = (ROOT / "workflow/rules/views.smk").read_text() + (ROOT / "workflow/rules/scores.smk").read_text()
+    assert text.count('"views_and_scores"') == 2

@@ -36,7 +36,7 @@ rule ablation_table:
         results=subpath(output.csv, ancestor=2),
         prompts=config["ablations"]["prompts"],
         seeds=config["ablations"]["seeds"],
-        controls=CONTROLS,
+        controls=REFERENCES,
         scale=config["scale"],
     shell:
         "python -m eval.ablation --results {params.results:q} --name {wildcards.ablation}"

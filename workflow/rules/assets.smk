@@ -21,31 +21,18 @@ rule generate:
     threads: 1
     resources:
         gpu=GPU,
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=need("generate", "mem_mb"),
+        runtime=need("generate", "runtime"),
+        disk_mb=need("generate", "disk_mb"),
     params:
+        device=ON_DEVICE,
         text=prompt_text,
         folder=subpath(output.asset, parent=True),
         scratch=f"{RESULTS}/.scratch/{{method}}-{{prompt}}-{{seed}}.pt",
         name=method_name,
         settings=settings,
     shell:
-        "python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
+        "{params.device}python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
         " --method {params.name} --seed {wildcards.seed} --scale {input.generation:q}"
         " --out {params.folder:q} --checkpoint {params.scratch:q} --threads {threads}"
         " --quiet {params.settings:q} > {log:q} 2>&1"
-
-
-# The state that every method starts from, as a row of its own.
-rule start:
-    input:
-        generation=config["generation"],
-    output:
-        asset=f"{RESULTS}/assets/start/{{prompt}}/{{seed}}/asset.ply",
-    log:
-        f"{RESULTS}/logs/start/{{prompt}}-{{seed}}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        "python -m segmentdreamer.start --scale {input.generation:q} --prompt-id {wildcards.prompt}"
-        " --seed {wildcards.seed} --out {output.asset:q} > {log:q} 2>&1"

@@ -12,6 +12,7 @@ from snakemake.utils import validate
 
 sys.path.insert(0, str(workflow.basedir))
 from eval.prompts import read_prompts
+from eval.protocol import CODE as SCORING
 from eval.variants import method_of, overrides, variants
 
 
@@ -38,7 +39,6 @@ def read_yaml(path):
 
 # Unlimited resources are ignored locally: without this, every core would start a job on one GPU.
 workflow.global_resources.setdefault("gpu", max(1, visible_gpus()))
-GPU = min(1, visible_gpus())
 
 # Threads that wait must not spin, and no compute job may reach for a hub.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -51,7 +51,8 @@ try:
     REGISTRY = read_yaml(Path(workflow.basedir) / "baselines" / "methods.yaml")
     ABLATIONS = read_yaml(config["ablations"]["spaces"])
     validate(ABLATIONS, "../schemas/ablations.schema.yaml")
-    PRIOR = read_yaml(config["generation"])["prior"]["path"]
+    RESOURCES = read_yaml(config["resources"])
+    GENERATION = read_yaml(config["generation"])
 except FileNotFoundError as error:
     stop(f"no such file: {error.filename}")
 except Exception as error:
@@ -63,25 +64,45 @@ if unknown := [name for name in config["methods"] if name not in REGISTRY]:
 # A foreign method has an entry without a class, and a rule of its own that brings assets or views.
 OURS = [name for name, entry in REGISTRY.items() if "class" in entry]
 RESULTS = config["results"]
+PRIOR = GENERATION["prior"]["path"]
+VIEW_WORDS = GENERATION.get("prompts", {}).get("views", ["front", "side", "back"])
 IDS = list(PROMPTS["id"])
 TEXT = dict(zip(PROMPTS["id"], PROMPTS["prompt"]))
 SEEDS = list(range(config["seeds"]))
-CONTROLS = ["start", "truth"] if config["truth"] else ["start"]
+SCORING = [path for path in (f"eval/{name}" for name in SCORING) if os.path.exists(path)]
+
+# Rows of the table that no method made: what the metrics give to the best and to nothing.
+TRUTH = ["truth"] if config["truth"] else []
+CONTROLS = ["prior", *TRUTH, "shuffled", "start", "sphere"]
+REFERENCES = ["start", *TRUTH]  # those that ablations show
+PRIMARY = "sctd" if "sctd" in config["methods"] else config["methods"][0]
 SHOWN = [*config["methods"], *CONTROLS]
-SCORING = ["eval/score.py", "eval/ground_truth.py", "eval/pathology.py"]
+
+# A job asks for a GPU where there is one; a cluster's submitting node may have none.
+GPU = {"cpu": 0, "cuda": 1, "auto": min(1, visible_gpus())}[config["device"]]
+# Each job gets a device of its own, also where a machine has several.
+ON_DEVICE = "python workflow/scripts/with_gpu.py " if GPU else ""
+if config["device"] == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 # Where a method's name stands, a variant's may: its name and what it changes, sctd/N~3/redraw_t~True.
 NAME = "[a-z0-9_]+"
 VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_]*~[^/]+)"
 
-# A method's assets are rendered and scored for all prompts at once, a variant's for the ablations' prompts.
-BATCHES = {
-    stage: [
-        (stage, NAME, IDS),
-        (f"{stage}_variant", f"{NAME}{VARIATION}+", config["ablations"]["prompts"]),
-    ]
-    for stage in ("views", "scores")
-}
+# Views and scores: one job for all prompts of a method, since starting takes longer than a small scale's
+# work, or one job an asset. Of a variant, the ablations' prompts.
+PER_ASSET = config["jobs"] == "asset"
+EVERY = ["{prompt}"] if PER_ASSET else IDS
+OF_JOB = "{method}-{prompt}-{seed}" if PER_ASSET else "{method}-{seed}"
+BATCHES = [
+    ("", f"(?!(?:{'|'.join(CONTROLS)})/){NAME}", EVERY),
+    ("_control", "|".join(CONTROLS), EVERY),
+    (
+        "_variant",
+        f"{NAME}{VARIATION}+",
+        ["{prompt}"] if PER_ASSET else config["ablations"]["prompts"],
+    ),
+]
 
 
 wildcard_constraints:
@@ -107,6 +128,27 @@ def settings(wildcards):
 def code_of(wildcards):
     """The files that a method's numbers depend on beside the trunk; a change reruns its assets alone."""
     return REGISTRY[method_of(wildcards.method)]["code"]
+
+
+def need(stage, resource):
+    """An input function: what a job of this stage needs, more with every attempt (resources.yaml)."""
+    amount = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
+
+    def grown(wildcards, attempt):
+        return amount[resource] * attempt
+
+    return grown
+
+
+def prompts_of(wildcards, output):
+    """The prompts of a job, from its first kind of outputs: .../PROMPT/SEED/FILE."""
+    return [Path(path).parts[-3] for path in next(iter(dict(output.items()).values()))]
+
+
+def shuffled_source(wildcards):
+    """The primary method's views of the next prompt of the table."""
+    following = IDS[(IDS.index(wildcards.prompt) + 1) % len(IDS)]
+    return f"{RESULTS}/views/{PRIMARY}/{following}/{wildcards.seed}/views.zip"
 
 
 def folders_of_views(wildcards, output):
@@ -160,3 +202,11 @@ def of_every_control(pattern):
     return expand(
         pattern, method=CONTROLS, prompt=config["ablations"]["prompts"], seed=0
     )
+
+
+def print_results():
+    """The table and the ledger of a finished run, where it made them."""
+    for name in ("table1.md", "../logs/claims.log"):
+        path = Path(RESULTS) / "tables" / name
+        if path.exists():
+            print(path.read_text())

@@ -1,10 +1,10 @@
-"""views -> scores: one job a method and seed, since loading the scorers takes longer than scoring."""
+"""views -> scores: CLIP and its kin, features, pathologies and, on the toybox, the known scene."""
 
-for batch, methods, prompts in BATCHES["scores"]:
+for batch, methods, prompts in BATCHES:
 
     rule:
         name:
-            batch
+            f"scores{batch}"
         input:
             views=expand(
                 f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
@@ -14,6 +14,7 @@ for batch, methods, prompts in BATCHES["scores"]:
             prompts=config["prompts"],
             code=SCORING,
             clip=config["clip"]["weights"],
+            inception=config["inception"] or [],
             reward=(
                 [f"{config['reward']}/model.safetensors"] if config["reward"] else []
             ),
@@ -24,28 +25,40 @@ for batch, methods, prompts in BATCHES["scores"]:
                 prompt=prompts,
                 allow_missing=True,
             ),
-            features=expand(
-                f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/features.npz",
+            others=expand(
+                f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/{{file}}",
                 prompt=prompts,
+                file=["features.npz", "protocol.json"],
                 allow_missing=True,
             ),
         log:
-            f"{RESULTS}/logs/scores/{{method}}-{{seed}}.log",
+            f"{RESULTS}/logs/scores/{OF_JOB}.log",
         wildcard_constraints:
             method=methods,
+        group:
+            "views_and_scores"
         conda:
             "../../environment.yml"
+        threads: 1
         resources:
             gpu=GPU,
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=need("scores", "mem_mb"),
+            runtime=need("scores", "runtime"),
+            disk_mb=need("scores", "disk_mb"),
         params:
-            prompts=prompts,
+            device=ON_DEVICE,
+            prompts=prompts_of,
             folders=folders_of_scores,
             clip=config["clip"],
+            inception=(
+                f"--inception {config['inception']}" if config["inception"] else ""
+            ),
             reward=f"--reward {config['reward']}" if config["reward"] else "",
             truth=f"--truth {RESULTS}/truth" if config["truth"] else "",
+            words=list(dict.fromkeys(VIEW_WORDS)),
         shell:
-            "python -m eval.score --views {input.views:q} --prompt-id {params.prompts}"
-            " --out {params.folders:q} --prompts {input.prompts:q} --clip {params.clip[name]:q}"
-            " --clip-weights {params.clip[weights]:q} {params.reward} {params.truth} > {log:q} 2>&1"
+            "{params.device}python -m eval.score --views {input.views:q}"
+            " --prompt-id {params.prompts} --out {params.folders:q} --prompts {input.prompts:q}"
+            " --clip {params.clip[name]:q} --clip-weights {params.clip[weights]:q}"
+            " --view-words {params.words:q} {params.inception} {params.reward} {params.truth}"
+            " --profile > {log:q} 2>&1"

@@ -1,4 +1,17 @@
-"""scores -> Table 1 and the contact sheet: the only rules that see all methods."""
+"""scores -> Table 1, figures, the ledger of claims and the contact sheet: only these rules see all methods."""
+
+FIGURES = ["quality_time", "quality_nfe", "heat_map"] + (
+    ["critical_difference"] if len(config["methods"]) > 1 else []
+)
+
+
+def measured_ablations(wildcards):
+    """Tables of ablations that were made: the ledger decides by what is there, and names what is not."""
+    return [
+        path
+        for path in expand(f"{RESULTS}/tables/ablation_{{name}}.csv", name=ABLATIONS)
+        if os.path.exists(path)
+    ]
 
 
 rule table1:
@@ -6,21 +19,42 @@ rule table1:
         scores=of_every_asset(
             f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"
         ),
-        features=of_every_asset(
+        others=of_every_asset(
             f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/features.npz"
+        ),
+        rewards=image_reward_files(
+            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/image_reward.csv"
         ),
         reference=f"{RESULTS}/reference/features.npz",
         prompts=config["prompts"],
         titles="baselines/methods.yaml",
+        paper="baselines/paper.yaml",
+        study=config["study"] or [],
     output:
         csv=f"{RESULTS}/tables/table1.csv",
         md=report(f"{RESULTS}/tables/table1.md", category="Table 1"),
         tex=f"{RESULTS}/tables/table1.tex",
+        html=report(f"{RESULTS}/tables/table1.html", category="Table 1"),
+        record=f"{RESULTS}/tables/table1.json",
         prompts=f"{RESULTS}/tables/per_prompt.csv",
+        others=multiext(
+            f"{RESULTS}/tables/",
+            "table1_extended.csv",
+            "table1_extended.md",
+            "summary.csv",
+            "comparisons.csv",
+            "variance.csv",
+            "paper_order.csv",
+        ),
     log:
         f"{RESULTS}/logs/table1.log",
     conda:
         "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=need("tables", "mem_mb"),
+        runtime=need("tables", "runtime"),
+        disk_mb=need("tables", "disk_mb"),
     params:
         results=subpath(output.csv, ancestor=2),
         methods=config["methods"],
@@ -28,11 +62,61 @@ rule table1:
         seeds=config["seeds"],
         scale=config["scale"],
         scorer=config["clip"]["name"],
+        reference=PRIMARY,
+        study=f"--study {config['study']}" if config["study"] else "",
     shell:
         "python -m eval.table --results {params.results:q} --prompts {input.prompts:q}"
         " --methods {params.methods} --controls {params.controls} --seeds {params.seeds}"
-        " --scale {params.scale:q} --scorer {params.scorer:q} --titles {input.titles:q}"
-        " > {log:q} 2>&1"
+        " --scale {params.scale:q} --scorer {params.scorer:q} --reference {params.reference}"
+        " --titles {input.titles:q} --paper {input.paper:q} {params.study} > {log:q} 2>&1"
+
+
+rule figures:
+    input:
+        table=rules.table1.output.record,
+        others=rules.table1.output.others,
+        prompts=rules.table1.output.prompts,
+    output:
+        report(
+            expand(f"{RESULTS}/plots/{{name}}.svg", name=FIGURES), category="Figures"
+        ),
+        expand(f"{RESULTS}/plots/{{name}}.png", name=FIGURES),
+    log:
+        f"{RESULTS}/logs/figures.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=need("light", "mem_mb"),
+        runtime=need("light", "runtime"),
+        disk_mb=need("light", "disk_mb"),
+    params:
+        results=subpath(input.table, ancestor=2),
+    shell:
+        "python -m eval.figures --results {params.results:q} > {log:q} 2>&1"
+
+
+# The paper's claims against this run, printed at its end.
+rule claims:
+    input:
+        table=rules.table1.output.record,
+        others=rules.table1.output.others,
+        prompts=rules.table1.output.prompts,
+        ablations=measured_ablations,
+        claims="workflow/config/claims.yaml",
+    output:
+        csv=f"{RESULTS}/tables/claims.csv",
+        md=report(f"{RESULTS}/tables/claims.md", category="Claims"),
+        json=f"{RESULTS}/tables/claims.json",
+    log:
+        f"{RESULTS}/logs/claims.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        results=subpath(input.table, ancestor=2),
+    shell:
+        "python -m eval.claims --results {params.results:q} --claims {input.claims:q} > {log:q} 2>&1"
 
 
 rule sheet:
@@ -47,9 +131,14 @@ rule sheet:
         f"{RESULTS}/logs/sheet.log",
     conda:
         "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=need("light", "mem_mb"),
+        runtime=need("light", "runtime"),
+        disk_mb=need("light", "disk_mb"),
     params:
         results=subpath(output[0], ancestor=2),
-        shown=["start", *config["methods"], *CONTROLS[1:]],
+        shown=["start", *config["methods"], *TRUTH],
     shell:
         "python -m eval.sheet --results {params.results:q} --prompts {input.prompts:q}"
         " --methods {params.shown} --out {output:q} > {log:q} 2>&1"

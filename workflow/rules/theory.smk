@@ -16,9 +16,11 @@ if config["truth"]:
             f"{RESULTS}/logs/theory.log",
         conda:
             "../../environment.yml"
+        threads: 1
         resources:
-            mem_mb=2000,
-            runtime=15,
+            mem_mb=need("theory", "mem_mb"),
+            runtime=need("theory", "runtime"),
+            disk_mb=need("theory", "disk_mb"),
         params:
             folder=subpath(output.points, parent=True),
             prior=subpath(input.weights, parent=True),

@@ -23,7 +23,9 @@ rule toybox_data:
         "../../environment.yml"
     threads: 2
     resources:
-        mem_mb=6000,
+        mem_mb=need("training", "mem_mb"),
+        runtime=need("training", "runtime"),
+        disk_mb=need("training", "disk_mb"),
     shell:
         "python -m toybox.data --out {output:q} > {log:q} 2>&1"
 
@@ -40,7 +42,9 @@ rule toybox_autoencoder:
     threads: 2
     resources:
         gpu=GPU,
-        mem_mb=6000,
+        mem_mb=need("training", "mem_mb"),
+        runtime=need("training", "runtime"),
+        disk_mb=need("training", "disk_mb"),
     shell:
         "python -m toybox.train_autoencoder --data {input:q} --out {output:q} > {log:q} 2>&1"
 
@@ -58,7 +62,9 @@ rule toybox_prior:
     threads: 2
     resources:
         gpu=GPU,
-        mem_mb=8000,
+        mem_mb=need("training", "mem_mb"),
+        runtime=need("training", "runtime"),
+        disk_mb=need("training", "disk_mb"),
     params:
         folder=subpath(output[0], parent=True),
     shell:
@@ -76,6 +82,11 @@ rule toybox_prior_figures:
         "toybox/runs/logs/prior_figures.log",
     conda:
         "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=need("training", "mem_mb"),
+        runtime=need("training", "runtime"),
+        disk_mb=need("training", "disk_mb"),
     params:
         prior=subpath(input.prior, parent=True),
         judge=subpath(input.judge, parent=True),
@@ -95,9 +106,12 @@ rule toybox_scorer:
         scorer="clip|reward|judge",
     conda:
         "../../environment.yml"
+    threads: 1
     resources:
         gpu=GPU,
-        mem_mb=6000,
+        mem_mb=need("training", "mem_mb"),
+        runtime=need("training", "runtime"),
+        disk_mb=need("training", "disk_mb"),
     params:
         folder=subpath(output[0], parent=True),
         module=lambda wildcards: (

@@ -3,7 +3,8 @@
 WEIGHTS = read_yaml(Path(workflow.basedir) / "workflow" / "config" / "weights.yaml")
 
 
-# One job a model: it installs all files of the model, and the one asked for here last.
+# One job a model: it installs all files of the model, and the one asked for here last. A failed download is
+# resumed by the program itself, then by the retries, then by the next run. Local: on the submitting node.
 rule weights:
     output:
         "weights/{name}/{file}",
@@ -12,9 +13,15 @@ rule weights:
     wildcard_constraints:
         name="|".join(WEIGHTS),
         file="|".join(entry["waits_for"] for entry in WEIGHTS.values()),
+    retries: 2
     localrule: True
     conda:
         "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=need("weights", "mem_mb"),
+        runtime=need("weights", "runtime"),
+        disk_mb=need("weights", "disk_mb"),
     params:
         folder=subpath(output[0], parent=True),
     shell:

@@ -1,0 +1,196 @@
+"""All files of a run as long tables: the one place that knows where scores, costs and features lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
+COSTS = {"seconds": "seconds", "nfe": "nfe"}  # metric: key of cost.json
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, read once.
+
+    assets: method, prompt, seed, status (ok or failed), reason. scores: method, prompt, seed, view, metric,
+    value, costs among them (view 0); a failed asset has no rows. protocols: metric -> protocol id.
+    """
+
+    results: Path
+    methods: list[str]
+    controls: list[str]
+    prompts: list[str]
+    assets: pd.DataFrame
+    scores: pd.DataFrame
+    protocols: dict[str, str] = field(default_factory=dict)
+    protocol_id: str = ""
+    device: str = ""
+
+    def failed(self) -> pd.DataFrame:
+        """The failed assets of the methods: method, prompt, seed, reason."""
+        mine = self.assets[self.assets["method"].isin(self.methods)]
+        return mine.loc[mine["status"] == "failed", ["method", "prompt", "seed", "reason"]]
+
+
+def read_run(
+    results: Path, methods: Iterable[str], controls: Iterable[str], prompts: Iterable[str], seeds: int
+) -> Run:
+    """Scores, costs and protocols of every asset of these methods and controls.
+
+    A control may have fewer seeds than the methods, as the truth has. Raises FileNotFoundError for a missing
+    score file and ValueError if two score files follow different protocols.
+    """
+    methods, controls, prompts = list(methods), list(controls), list(prompts)
+    keys = list_assets(results, methods, controls, prompts, seeds)
+    records = [read_protocol(results / "scores" / path_of(*key)) for key in keys]
+    scored = [(key, record) for key, record in zip(keys, records, strict=True) if record["status"] == "ok"]
+    check_protocols(results, scored)
+    frames = [read_asset(results, *key, cost=key[0] not in controls) for key, _ in scored]
+    assets = pd.DataFrame(keys, columns=["method", "prompt", "seed"])
+    assets["status"] = [record["status"] for record in records]
+    assets["reason"] = [record["reason"] for record in records]
+    known = scored[0][1] if scored else {}
+    return Run(
+        results, methods, controls, prompts, assets,
+        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCORES),
+        known.get("protocol", {}), known.get("protocol_id", ""), read_device(results, methods, keys),
+    )  # fmt: skip
+
+
+def list_assets(
+    results: Path, methods: list[str], controls: list[str], prompts: list[str], seeds: int
+) -> list[tuple[str, str, int]]:
+    """(method, prompt, seed) of every asset, methods first; a control's seeds are those that it has."""
+    keys = [(m, p, s) for m in methods for p in prompts for s in range(seeds)]
+    return keys + [
+        (c, p, s)
+        for c in controls
+        for p in prompts
+        for s in range(seeds)
+        if s == 0 or (results / "scores" / path_of(c, p, s) / "scores.csv").exists()
+    ]
+
+
+def path_of(method: str, prompt: str, seed: int) -> str:
+    return f"{method}/{prompt}/{seed}"
+
+
+def read_protocol(folder: Path) -> dict[str, Any]:
+    """protocol.json of one score file: status, reason, protocol, protocol_id; ok and unknown without it.
+
+    ImageReward's protocol, where it scored, is part of both.
+    """
+    known = {"status": "ok", "reason": "", "protocol": {}, "protocol_id": ""}
+    path, reward = folder / "protocol.json", folder / "image_reward.json"
+    record = known | (json.loads(path.read_text()) if path.exists() else {})
+    if reward.exists():
+        theirs = json.loads(reward.read_text())
+        record["protocol"] = record["protocol"] | theirs["protocol"]
+        record["protocol_id"] += f"+{theirs['protocol_id']}"
+    if record["status"] not in ("ok", "failed"):
+        raise ValueError(f"{path}: status {record['status']!r} is neither ok nor failed")
+    return record | {"reason": record["reason"] or ""}
+
+
+def check_protocols(results: Path, scored: list[tuple[tuple[str, str, int], dict[str, Any]]]) -> None:
+    """ValueError that names two score files unless all share one protocol id."""
+    for key, record in scored[1:]:
+        first, other = scored[0][1]["protocol_id"], record["protocol_id"]
+        if first != other:
+            paths = [results / "scores" / path_of(*k) / "protocol.json" for k in (scored[0][0], key)]
+            raise ValueError(
+                f"two protocols in one table: {paths[0]} has {first or 'none'}, {paths[1]} has "
+                f"{other or 'none'}; score both again"
+            )
+
+
+def read_asset(results: Path, method: str, prompt: str, seed: int, cost: bool) -> pd.DataFrame:
+    """The scores of one asset and, if asked for and known, its cost: the columns of SCORES."""
+    where = path_of(method, prompt, seed)
+    folder = results / "scores" / where
+    scores = pd.read_csv(folder / "scores.csv")
+    if (folder / "image_reward.csv").exists():
+        scores = pd.concat([scores, pd.read_csv(folder / "image_reward.csv")], ignore_index=True)
+    path = results / "assets" / where / "cost.json"
+    if cost and path.exists():
+        figures = json.loads(path.read_text())
+        rows = [(0, metric, figures[key]) for metric, key in COSTS.items() if key in figures]
+        memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
+        rows += [(0, "peak_memory", memory)] if memory else []
+        scores = pd.concat([scores, pd.DataFrame(rows, columns=scores.columns)], ignore_index=True)
+    return scores.assign(method=method, prompt=prompt, seed=seed)[SCORES]
+
+
+def read_device(results: Path, methods: list[str], keys: list[tuple[str, str, int]]) -> str:
+    """The devices that the methods were optimized on, as their costs tell; empty if none does."""
+    paths = [results / "assets" / path_of(*key) / "cost.json" for key in keys if key[0] in methods]
+    found = {json.loads(path.read_text()).get("device", "") for path in paths if path.exists()}
+    return ", ".join(sorted(found - {""}))
+
+
+def read_features(
+    run: Run, method: str, space: str, prompts: list[str], floor: str = ""
+) -> list[np.ndarray] | None:
+    """A method's features of one space, one array (n, D) a prompt with its seeds pooled; None if it has none.
+
+    Failed assets are left out, or replaced by those of the control `floor`.
+    """
+    found = []
+    for prompt in prompts:
+        assets = run.assets[(run.assets["method"] == method) & (run.assets["prompt"] == prompt)]
+        arrays = []
+        for seed, status in zip(assets["seed"], assets["status"], strict=True):
+            source = method if status == "ok" else floor
+            if source:
+                arrays.append(read_array(run.results, source, prompt, int(seed), space))
+        if not arrays or any(array is None for array in arrays):
+            return None
+        found.append(np.concatenate([array for array in arrays if array is not None]))
+    return found
+
+
+def read_array(results: Path, method: str, prompt: str, seed: int, space: str) -> np.ndarray | None:
+    """The features (n, D) of one asset's views, of seed 0 if it has no other; None without that space."""
+    path = results / "scores" / path_of(method, prompt, seed) / "features.npz"
+    if not path.exists():
+        path = results / "scores" / path_of(method, prompt, 0) / "features.npz"
+    with np.load(path) as stored:
+        return stored[space] if space in stored.files else None
+
+
+def read_reference(results: Path, space: str, prompts: list[str]) -> list[np.ndarray] | None:
+    """The reference features of one space, one array (n, D) a prompt; None if it has not that space.
+
+    Raises FileNotFoundError without a reference, ValueError if a prompt is missing.
+    """
+    path = results / "reference" / "features.npz"
+    with np.load(path) as stored:
+        names = set(stored.files)
+        if not any(name.startswith(f"{space}/") for name in names):
+            return None
+        missing = [prompt for prompt in prompts if f"{space}/{prompt}" not in names]
+        if missing:
+            raise ValueError(f"{path}: no {space} features of {', '.join(missing)}")
+        return [stored[f"{space}/{prompt}"] for prompt in prompts]
+
+
+def read_study(path: Path, methods: list[str], prompts: list[str]) -> pd.DataFrame:
+    """A ranking study's result, as scores: columns of SCORES (seed and view 0).
+
+    The file has columns method, prompt, metric (q1, q2, q3), value (mean rank); else ValueError in one line.
+    """
+    table = pd.read_csv(path)
+    missing = [name for name in ("method", "prompt", "metric", "value") if name not in table]
+    if missing:
+        raise ValueError(f"{path}: missing column {', '.join(missing)}")
+    mine = table[table["method"].isin(methods) & table["prompt"].isin(prompts)]
+    if mine.empty:
+        raise ValueError(f"{path}: none of this table's methods and prompts")
+    return mine.assign(seed=0, view=0)[SCORES]

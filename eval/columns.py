@@ -1,0 +1,45 @@
+"""What each metric and each control is called, and how a metric is printed."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+METRICS = Path(__file__).parent / "metrics.yaml"
+CONTROL_TITLES = {
+    "truth": "true scene (3D ceiling)",
+    "prior": "the prior's own images (2D ceiling)",
+    "shuffled": "SCTD's assets under other prompts",
+    "start": "zero optimization steps",
+    "sphere": "gray sphere",
+}
+ARROWS = {"up": " ↑", "down": " ↓"}
+
+
+@cache
+def columns() -> dict[str, dict[str, Any]]:
+    """Every metric of metrics.yaml, in the order of the table."""
+    return yaml.safe_load(METRICS.read_text())
+
+
+def heading(spec: dict[str, Any]) -> str:
+    """A metric's name with the direction that is better, if there is one."""
+    return spec["name"] + ARROWS.get(spec.get("better", ""), "")
+
+
+def primary_columns(present: set[str]) -> list[str]:
+    """The metrics of Table 1 among those present; one that yields to another present one is not."""
+    return [
+        metric
+        for metric, spec in columns().items()
+        if metric in present and spec.get("primary") and spec.get("yields_to") not in present
+    ]
+
+
+def read_titles(path: Path | None) -> dict[str, str]:
+    """method -> title, of a YAML file whose entries have a `title`; empty without a file."""
+    registered = yaml.safe_load(path.read_text()) if path else {}
+    return {name: spec["title"] for name, spec in registered.items()}

@@ -1,0 +1,181 @@
+"""Paired comparison of each method against a reference (SCTD), prompt by prompt.
+
+All tests are two-sided. Positive shifts mean that the method's figure is the larger one, whichever
+direction is better; `won` already knows the direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+EXACT_UP_TO = 14  # pairs; 2^14 sign patterns are all counted
+DRAWS = 100_000  # sign patterns drawn above that
+COLUMNS = ["method", "metric", "n", "shift", "low", "high", "won", "p"]
+
+
+@lru_cache(maxsize=2)
+def sign_patterns(n: int, draws: int, seed: int) -> np.ndarray:
+    """Signs (patterns, n) in {-1, 1}: all 2^n of them up to EXACT_UP_TO pairs, else seeded draws."""
+    if n <= EXACT_UP_TO:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    else:
+        bits = np.random.default_rng(seed).integers(0, 2, (draws, n), dtype=np.int8)
+    signs = np.where(bits, 1.0, -1.0)
+    signs.setflags(write=False)
+    return signs
+
+
+def sign_flip_p(differences: np.ndarray, draws: int = DRAWS, seed: int = 0) -> float:
+    """p of the paired permutation test: how many of the sign patterns give a mean as far from zero.
+
+    differences: (n,), one a prompt. Exact for n <= 14; beyond, (1 + hits) / (1 + draws) (Phipson and
+    Smyth 2010). NaN without pairs. The null is that the two methods can be exchanged on each prompt, so
+    differences are symmetric about zero; then the level holds exactly, however skewed the scores are.
+    """
+    differences = np.asarray(differences, dtype=float)
+    n = len(differences)
+    if n == 0:
+        return float("nan")
+    sums = np.abs(sign_patterns(n, draws, seed) @ differences)
+    rounding = 1e-12 * np.abs(differences).sum()  # equal sums may differ by the order of summation
+    hits = int((sums >= abs(differences.sum()) - rounding).sum())
+    return hits / len(sums) if n <= EXACT_UP_TO else (1 + hits) / (1 + draws)
+
+
+def smallest_p(n: int, draws: int = DRAWS) -> float:
+    """The smallest p that sign_flip_p can return on n prompts: 2^(1-n) where it is exact; NaN for none.
+
+    With k comparisons in Holm's family nothing can be significant unless k times this is at most alpha.
+    """
+    if n < 1:
+        return float("nan")
+    return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (1 + draws)
+
+
+def walsh_averages(differences: np.ndarray) -> np.ndarray:
+    """Sorted means of all pairs i <= j: (n (n + 1) / 2,)."""
+    differences = np.asarray(differences, dtype=float)
+    i, j = np.triu_indices(len(differences))
+    return np.sort((differences[i] + differences[j]) / 2)
+
+
+def signed_rank_below(n: int) -> np.ndarray:
+    """P(W <= w) of Wilcoxon's signed-rank statistic, w = 0 .. n (n + 1) / 2, exactly."""
+    counts = np.ones(1)
+    for rank in range(1, n + 1):
+        counts = (np.pad(counts, (0, rank)) + np.pad(counts, (rank, 0))) / 2
+    return np.cumsum(counts)
+
+
+def hodges_lehmann(differences: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """Shift (median of the Walsh averages) and the interval that inverts Wilcoxon's exact test.
+
+    differences: (n,). Returns shift, low, high. Coverage is at least `level` for symmetric differences; no
+    interval has it below six pairs at 95 %, so low and high are NaN there.
+    """
+    averages = walsh_averages(differences)
+    if len(averages) == 0:
+        return float("nan"), float("nan"), float("nan")
+    shift = float(np.median(averages))
+    outside = int((signed_rank_below(len(differences)) <= (1 - level) / 2 + 1e-12).sum())
+    if outside == 0:
+        return shift, float("nan"), float("nan")
+    return shift, float(averages[outside - 1]), float(averages[-outside])
+
+
+def share_won(differences: np.ndarray, better: str) -> float:
+    """Share of prompts on which the method is better than the reference, ties half; NaN without pairs.
+
+    differences: method minus reference (n,); better: "up" or "down".
+    """
+    if better not in ("up", "down"):
+        raise ValueError(f"better is {better!r}, neither up nor down")
+    if len(differences) == 0:
+        return float("nan")
+    gain = np.asarray(differences) * (1 if better == "up" else -1)
+    return float((gain > 0).mean() + 0.5 * (gain == 0).mean())
+
+
+def compare(
+    means: pd.DataFrame, better: Mapping[str, str], reference: str = "sctd", seed: int = 0
+) -> pd.DataFrame:
+    """Each method against the reference on each metric: method, metric, n, shift, low, high, won, p.
+
+    means: method, prompt, metric, value (see prompt_means); better: metric -> "up" or "down", and only
+    these metrics are compared. Only prompts where both have a value are paired; n counts them. Raises
+    ValueError if the reference has no rows.
+    """
+    if reference not in set(means["method"]):
+        raise ValueError(f"no method {reference!r} to compare with")
+    rows = []
+    for metric, direction in better.items():
+        mine = means[means["metric"] == metric]
+        table = mine.pivot(index="prompt", columns="method", values="value")
+        if reference not in table:
+            continue
+        for method in mine["method"].drop_duplicates():
+            if method != reference:
+                pairs = (table[method] - table[reference]).dropna().to_numpy()
+                shift, low, high = hodges_lehmann(pairs)
+                row = (shift, low, high, share_won(pairs, direction), sign_flip_p(pairs, seed=seed))
+                rows.append((method, metric, len(pairs), *row))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def distance_p(difference: float, error: float, n: int) -> float:
+    """p of a difference of distances (FID, KID) from its jackknife standard error over n prompts.
+
+    Student's t with n - 1 degrees of freedom: with few prompts the error itself is uncertain. NaN if
+    there is no error to judge by (NaN, negative, or n < 2); 0 error leaves 1 for no difference, else 0.
+    """
+    from scipy.stats import t
+
+    if np.isnan(difference) or np.isnan(error) or error < 0 or n < 2:
+        return float("nan")
+    if error == 0:
+        return float(difference == 0)
+    return float(2 * t.sf(abs(difference) / error, n - 1))
+
+
+def compare_distances(distances: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Rows of compare() for pooled distances, whose shift is the paired difference itself.
+
+    distances: method, metric, difference (method minus reference), error (jackknife SE of it), n.
+    `won` is NaN: a pooled distance has no value on a single prompt.
+    """
+    from scipy.stats import t
+
+    rows = []
+    columns = distances[["method", "metric", "difference", "error", "n"]].itertuples(index=False, name=None)
+    for method, metric, shift, error, n in columns:
+        reach = float(t.ppf((1 + level) / 2, n - 1)) * error if n > 1 else float("nan")
+        p = distance_p(shift, error, n)
+        rows.append((method, metric, n, shift, shift - reach, shift + reach, float("nan"), p))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p values (n,), in the order given; a NaN stays one and is no member of the family.
+
+    The chance of any false rejection is at most alpha under every dependence (Holm 1979).
+    """
+    p = np.asarray(p, dtype=float)
+    adjusted = np.full(len(p), np.nan)
+    order = np.argsort(p, kind="stable")  # NaN last
+    order = order[: int((~np.isnan(p)).sum())]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def adjust(rows: pd.DataFrame, primary: set[str]) -> pd.DataFrame:
+    """`rows` of compare() and compare_distances() with a column `holm`: one family over methods x primary.
+
+    Metrics that are not primary get NaN: they are described, not tested.
+    """
+    family = rows["metric"].isin(primary).to_numpy()
+    return rows.assign(holm=holm(np.where(family, rows["p"].to_numpy(dtype=float), np.nan)))

@@ -1,0 +1,157 @@
+"""Distances of methods to a reference set, by metric id: value, jackknife error, paired differences.
+
+Features are one array (n_p, D) a prompt, in the same order for all methods and the reference. The unit is the
+prompt: errors leave one prompt out of both sides, differences do so for both methods at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from eval import frechet, mmd
+from eval.comparison import distance_p
+
+Prompts = Sequence[np.ndarray]
+Estimate = tuple[np.ndarray, np.ndarray]  # of all prompts (M,), with each prompt left out (P, M)
+
+
+def estimate_kid(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
+    """Classic KID by subsets. Its jackknife is of all pairs, whose expectation the subsets share."""
+    _, left_out = mmd.jackknife(mmd.unbiased_mmd2, mmd.kernel_sums(mmd.cubic, methods, reference))
+    pooled = np.concatenate(reference)
+    return np.array([mmd.kid(np.concatenate(method), pooled) for method in methods]), left_out
+
+
+def estimate_kid_pp(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
+    return mmd.jackknife(mmd.paired_mmd2, mmd.kernel_sums(mmd.cubic, methods, reference))
+
+
+def estimate_cmmd(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
+    return scale(mmd.jackknife(mmd.biased_mmd2, unit_sums(methods, reference)))
+
+
+def estimate_cmmd_pp(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
+    return scale(mmd.jackknife(mmd.paired_mmd2, unit_sums(methods, reference)))
+
+
+def unit_sums(methods: Sequence[Prompts], reference: Prompts) -> list[mmd.KernelSums]:
+    units = [[mmd.normalize(block) for block in prompts] for prompts in methods]
+    return mmd.kernel_sums(mmd.gaussian, units, [mmd.normalize(block) for block in reference])
+
+
+def scale(estimate: Estimate) -> Estimate:
+    return estimate[0] * mmd.CMMD_SCALE, estimate[1] * mmd.CMMD_SCALE
+
+
+def balance(prompts: Prompts) -> list[np.ndarray]:
+    """Features of length sqrt(D), as KID's kernel expects: of a CLIP feature the direction tells, not the length."""
+    return [mmd.normalize(block) * np.sqrt(block.shape[1]) for block in prompts]
+
+
+def estimate_kid_clip(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
+    return estimate_kid([balance(method) for method in methods], balance(reference))
+
+
+def estimate_kid_clip_pp(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
+    return estimate_kid_pp([balance(method) for method in methods], balance(reference))
+
+
+# Metric id -> feature space and estimator. What was taken on CLIP bears it in its name, as FID does.
+MEASURES: dict[str, tuple[str, Callable[[Sequence[Prompts], Prompts], Estimate]]] = {
+    "fid_clip": ("clip", frechet.jackknife),
+    "fid_clean": ("inception_clean", frechet.jackknife),
+    "fid_pytorch": ("inception_pytorch", frechet.jackknife),
+    "kid": ("inception_clean", estimate_kid),
+    "kid_pp": ("inception_clean", estimate_kid_pp),
+    "kid_clip": ("clip", estimate_kid_clip),
+    "kid_clip_pp": ("clip", estimate_kid_clip_pp),
+    "cmmd": ("clip", estimate_cmmd),
+    "cmmd_pp": ("clip", estimate_cmmd_pp),
+}
+
+_estimates: dict[tuple[str, bytes, bytes], tuple[float, np.ndarray]] = {}
+
+
+def estimate(metric: str, features: Mapping[str, Prompts], reference: Prompts) -> Estimate:
+    """The metric of M methods (M,), and with each of P prompts left out of both sides (P, M).
+
+    Remembered by the features' bytes: a table asks for the same figures once for each pair of methods.
+    Raises ValueError for an unknown metric, or for lists of prompts that differ in length.
+    """
+    if metric not in MEASURES:
+        raise ValueError(f"no distance {metric!r}; there are {', '.join(MEASURES)}")
+    for method, prompts in features.items():
+        if len(prompts) != len(reference):
+            raise ValueError(f"{method} has {len(prompts)} prompts, the reference {len(reference)}")
+    theirs = digest(reference)
+    keys = {method: (metric, digest(prompts), theirs) for method, prompts in features.items()}
+    new = [method for method, key in keys.items() if key not in _estimates]
+    if new:
+        values, left_out = MEASURES[metric][1]([features[method] for method in new], reference)
+        for number, method in enumerate(new):
+            _estimates[keys[method]] = float(values[number]), left_out[:, number]
+    found = [_estimates[key] for key in keys.values()]
+    return np.array([value for value, _ in found]), np.stack([left for _, left in found], axis=1)
+
+
+def digest(prompts: Prompts) -> bytes:
+    """Digest of one array a prompt."""
+    known = hashlib.blake2b(digest_size=16)
+    for block in prompts:
+        known.update(f"{block.shape}{block.dtype}".encode())
+        known.update(np.ascontiguousarray(block).data)
+    return known.digest()
+
+
+def jackknife_error(left_out: np.ndarray) -> np.ndarray:
+    """Standard error (M,) from delete-one values (P, M); NaN below three prompts."""
+    n = len(left_out)
+    if n < 3:
+        return np.full(left_out.shape[1], np.nan)
+    return np.sqrt((n - 1) / n * np.square(left_out - left_out.mean(0)).sum(0))
+
+
+def measure(metric: str, features: Mapping[str, Prompts], reference: Prompts) -> pd.DataFrame:
+    """Distance of each method: columns method, metric, value, se (jackknife over prompts)."""
+    values, left_out = estimate(metric, features, reference)
+    return pd.DataFrame(
+        {"method": list(features), "metric": metric, "value": values, "se": jackknife_error(left_out)}
+    )
+
+
+def compare(
+    metric: str,
+    features: Mapping[str, Prompts],
+    reference: Prompts,
+    against: str = "sctd",
+    level: float = 0.95,
+    resamples: int = 0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Each other method minus `against`: columns method, metric, difference, se, low, high, p.
+
+    se: jackknife of the difference; p: two-sided Student's t with it. low, high: its t interval, or, with
+    `resamples`, for Frechet distances, percentiles of the difference under prompts drawn with replacement,
+    the same for both methods. Raises ValueError if `against` is not among the methods.
+    """
+    from scipy.stats import t
+
+    if against not in features:
+        raise ValueError(f"no method {against!r} to compare with")
+    names, n = list(features), len(reference)
+    values, left_out = estimate(metric, features, reference)
+    base = names.index(against)
+    difference, error = values - values[base], jackknife_error(left_out - left_out[:, [base]])
+    reach = t.ppf((1 + level) / 2, n - 1) * error if n > 1 else np.full(len(names), np.nan)
+    low, high = difference - reach, difference + reach
+    if resamples and MEASURES[metric][1] is frechet.jackknife:
+        drawn = frechet.bootstrap([features[name] for name in names], reference, resamples, seed)
+        low, high = np.quantile(drawn - drawn[:, [base]], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    p = [distance_p(d, e, n) for d, e in zip(difference, error, strict=True)]
+    rows = pd.DataFrame({"method": names, "metric": metric, "difference": difference, "se": error,
+                         "low": low, "high": high, "p": p})  # fmt: skip
+    return rows[rows["method"] != against].reset_index(drop=True)

@@ -1,0 +1,225 @@
+"""The figures beside Table 1: quality against cost, prompts against methods, ranks.
+
+    python -m eval.figures --results results/mini
+
+reads RESULTS/tables and writes quality_time, quality_nfe, heat_map and critical_difference, each as svg and
+png, into RESULTS/plots. As wide as a column of a two-column page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from eval.columns import columns, heading
+from eval.plots import COLORS, MARKERS, STYLE, WIDTH, errors, save
+from eval.ranks import CriticalDifference, critical_difference, value_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL = 1.25  # inches: the height of a row of panels
+HEADLINES = (
+    "clip",
+    "image_reward",
+    "toy_reward",
+    "fid_pytorch",
+    "fid_clip",
+    "iou",
+)  # the first four are drawn
+DIVERGING = ("#D55E00", "#F7F7F7", "#0072B2")  # worse, the prompt's mean, better
+
+
+def panels(rows: int, across: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """An empty figure of the common width and style; axes (rows, across)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(STYLE):
+        return plt.subplots(
+            rows, across, figsize=(WIDTH, height), layout="constrained", squeeze=False, **options
+        )
+
+
+def draw_cost(summary: pd.DataFrame, cost: str, label: str, titles: dict[str, str]) -> Figure:
+    """Quality against cost: a point a method with both intervals, a panel a headline metric.
+
+    summary: method, metric, mean, low, high. cost: the metric on the horizontal axis, called `label`.
+    Raises ValueError if no method has both.
+    """
+    known = columns()
+    table = summary.set_index(["method", "metric"])
+    methods = [m for m in titles if (m, cost) in table.index]
+    shown = [q for q in HEADLINES if any((m, q) in table.index for m in methods)][:4]
+    if not shown:
+        raise ValueError(f"no method has both {cost} and a score")
+    rows = math.ceil(len(shown) / 2)
+    figure, axes = panels(rows, 2, PANEL * rows + 0.35, sharex=True)
+    for axis, metric in zip(axes.flat, shown, strict=False):
+        for number, method in enumerate(methods):
+            if (method, metric) in table.index:
+                draw_point(
+                    axis, table.loc[(method, cost)], table.loc[(method, metric)], number, titles[method]
+                )
+        axis.set_title(heading(known[metric]))
+        axis.margins(0.12)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel(label)
+    lines, names = axes.flat[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside upper center", ncols=min(5, len(names)), frameon=False,
+                  handlelength=1.0, columnspacing=1.0, handletextpad=0.4)  # fmt: skip
+    return figure
+
+
+def draw_point(axis: Axes, x: pd.Series, y: pd.Series, number: int, title: str) -> None:
+    across, along = (errors(row.to_frame().T) for row in (x, y))
+    axis.errorbar([x["mean"]], [y["mean"]], xerr=across, yerr=along, color=COLORS[number % len(COLORS)],
+                  marker=MARKERS[number % len(MARKERS)], linestyle="", capsize=1.2, elinewidth=0.7,
+                  label=title)  # fmt: skip
+
+
+def deviations(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:
+    """How much better than the prompt's mean over methods each method is: prompts x methods.
+
+    per_prompt: method, prompt, metric, value. Positive is better, whatever the metric's direction.
+    """
+    mine = per_prompt[per_prompt["metric"] == metric]
+    wide = mine.pivot(index="prompt", columns="method", values="value").reindex(columns=methods)
+    sign = -1 if columns()[metric].get("better") == "down" else 1
+    return sign * wide.sub(wide.mean(axis=1), axis=0)
+
+
+def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, str]) -> Figure:
+    """Prompts x methods, a panel a metric, colored by the distance to the prompt's mean (better: blue)."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colors = LinearSegmentedColormap.from_list("worse to better", DIVERGING)
+    colors.set_bad("0.8")
+    prompts = len(per_prompt["prompt"].unique())
+    rows = math.ceil(len(metrics) / 3)
+    height = rows * (0.55 + max(0.09, min(0.16, 4 / prompts)) * prompts) + 0.45
+    figure, axes = panels(rows, 3, height, sharey=True)
+    image = None
+    for axis, metric in zip(axes.flat, metrics, strict=False):
+        table = deviations(per_prompt, metric, list(titles))
+        limit = np.nanmax(np.abs(table.to_numpy())) or 1.0
+        image = axis.imshow(table / limit, cmap=colors, vmin=-1, vmax=1, aspect="auto", interpolation="none")
+        spec = columns()[metric]
+        axis.set_title(f"{heading(spec)}  ±{limit:.{spec['digits']}f}")
+        axis.set_xticks(range(len(titles)), list(titles.values()), rotation=90)
+        axis.set_yticks(range(len(table)), list(table.index), fontsize=5 if prompts > 20 else None)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+    for axis in axes.flat[len(metrics) :]:
+        axis.set_visible(False)
+    if image is not None:
+        bar = figure.colorbar(image, ax=axes, location="bottom", aspect=40, shrink=0.6, pad=0.02)
+        bar.set_ticks([-1, 0, 1], labels=["worse", "mean of the prompt", "better"])
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=0)
+    return figure
+
+
+def draw_ranks(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, str]) -> Figure:
+    """Critical-difference diagrams, one a metric: mean ranks, and bars over methods that may be equal."""
+    found = [
+        critical_difference(per_prompt, metric, columns()[metric]["better"], list(titles))
+        for metric in metrics
+    ]
+    figure, axes = panels(len(metrics), 1, (0.62 + 0.13 * len(titles)) * len(metrics))
+    for axis, metric, ranks in zip(axes.flat, metrics, found, strict=True):
+        draw_rank_axis(axis, ranks, {m: number for number, m in enumerate(titles)}, titles)
+        p = "" if np.isnan(ranks.friedman_p) else f", Friedman p = {ranks.friedman_p:.2g}"
+        axis.set_title(f"{heading(columns()[metric])}, n = {ranks.n}{p}", loc="left")
+    return figure
+
+
+def draw_rank_axis(
+    axis: Axes, ranks: CriticalDifference, numbers: dict[str, int], titles: dict[str, str]
+) -> None:
+    """One diagram: the axis of ranks on top, bars of groups below it, then a line a method to its name."""
+    count = len(ranks.methods)
+    middle = (count + 1) / 2
+    bars = len(ranks.groups)
+    axis.set_xlim(1 - 0.9, count + 0.9)
+    axis.set_ylim(-(bars * 0.35 + 0.6 + (count + 1) // 2), 0.9)
+    axis.set_axis_off()
+    axis.plot([1, count], [0, 0], color="black", linewidth=0.8, clip_on=False)
+    for tick in range(1, count + 1):
+        axis.plot([tick, tick], [0, 0.15], color="black", linewidth=0.8)
+        axis.text(tick, 0.25, str(tick), ha="center", va="bottom", fontsize=6)
+    place = dict(zip(ranks.methods, ranks.mean_ranks, strict=True))
+    for level, group in enumerate(ranks.groups):
+        ends = place[group[0]] - 0.04, place[group[-1]] + 0.04
+        axis.plot(ends, [-0.35 * (level + 1)] * 2, color="0.35", linewidth=2.2, solid_capstyle="butt")
+    left = [m for m in ranks.methods if place[m] <= middle]
+    right = [m for m in ranks.methods if place[m] > middle][::-1]
+    for names, end, side in ((left, 1 - 0.1, "right"), (right, count + 0.1, "left")):
+        for depth, method in enumerate(names):
+            y = -(bars * 0.35 + 0.6 + depth)
+            color = COLORS[numbers[method] % len(COLORS)]
+            axis.plot([place[method], place[method], end], [0, y, y], color=color, linewidth=0.8)
+            axis.plot([place[method]], [0], color=color, marker=MARKERS[numbers[method] % len(MARKERS)])
+            shift = -0.05 if side == "right" else 0.05
+            axis.text(end + shift, y, f"{titles[method]} {place[method]:.2f}", ha=side, va="center",
+                      fontsize=6.5)  # fmt: skip
+    if bars < 1 or not np.isnan(ranks.difference):
+        axis.text(count + 0.9, 0.9, f"CD = {ranks.difference:.2f}", ha="right", va="top", fontsize=6)
+
+
+def draw_all(tables: Path) -> dict[str, Figure]:
+    """Every figure that the tables of a run allow, by name."""
+    record = json.loads((tables / "table1.json").read_text())
+    summary, per_prompt = pd.read_csv(tables / "summary.csv"), pd.read_csv(tables / "per_prompt.csv")
+    alive = set(per_prompt["method"])
+    titles = {m: title for m, title in record["methods"].items() if m in alive}
+    mine = per_prompt[per_prompt["method"].isin(titles) & per_prompt["prompt"].isin(record["complete"])]
+    metrics = [m for m in record["primary"] if varies(mine, m, list(titles))]
+    unit = "GPU" if "cuda" in record["device"] else "CPU" if record["device"] else "run"
+    figures = {}
+    for name, cost, label in (("time", "seconds", f"{unit} time (s)"), ("nfe", "nfe", "network evaluations")):
+        if (summary["metric"] == cost).any():
+            figures[f"quality_{name}"] = draw_cost(summary, cost, label, titles)
+    if metrics:
+        figures["heat_map"] = draw_heat_map(mine, metrics, titles)
+    if metrics and len(titles) > 1:
+        figures["critical_difference"] = draw_ranks(mine, metrics[:3], titles)
+    return figures
+
+
+def varies(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> bool:
+    """Whether a metric of the views has a value for all methods and tells any two of them apart."""
+    if columns()[metric].get("pooled") or columns()[metric].get("cost"):
+        return False
+    table = value_table(per_prompt, metric, methods)
+    return len(table) > 0 and bool((np.ptp(table.to_numpy(), axis=1) > 0).any())
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Draw the figures beside Table 1.")
+    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
+    parser.add_argument("--out", type=Path, help="folder (default: RESULTS/plots)")
+    args = parser.parse_args(argv)
+    try:
+        figures = draw_all(args.results / "tables")
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    for name, figure in figures.items():
+        for suffix in ("svg", "png"):
+            save(figure, (args.out or args.results / "plots") / f"{name}.{suffix}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""From figures to the cells of Table 1: what is printed, what is bold, what a reader may ask of a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.analysis import FLOOR, Analysis
+from eval.collection import Run
+from eval.columns import CONTROL_TITLES, columns, heading
+from eval.formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
+from eval.paper import SCALE, paper_values
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is printed about a run and is not in its score files."""
+
+    scale: str
+    scorer: str
+    seeds: int
+    reference: str
+    titles: dict[str, str]
+    paper: dict[str, dict[str, Any]]
+
+    def title(self, method: str) -> str:
+        return self.titles.get(method) or CONTROL_TITLES.get(method, method)
+
+
+def printed(metric: str, summary: pd.DataFrame) -> dict[str, Any]:
+    """How a column is printed: name, better, digits, factor; long times in their longer unit."""
+    spec = {"factor": 1.0} | columns()[metric]
+    largest = summary.loc[summary["metric"] == metric, "mean"].max()
+    return spec | spec["long"] if "long" in spec and largest > spec["long"]["above"] else spec
+
+
+def build_table(analysis: Analysis, run: Run, setting: Setting, metrics: list[str], caption: str) -> Table:
+    """Methods, then (if anything failed) the same with failures at the floor, then controls."""
+    specs = {metric: printed(metric, analysis.summary) for metric in metrics}
+    notes, marks = footnotes(run, setting)
+    blocks = [Block("", build_rows(analysis.summary, run.methods, specs, run, setting, marks))]
+    if len(analysis.floor):
+        text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(FLOOR)}"
+        blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, setting, {})))
+    if run.controls:
+        blocks.append(Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, {})))
+    header = ["Method", *map(heading, specs.values())]
+    return Table(caption, header, blocks, notes, [f"{s['name']}: {s['note']}" for s in specs.values()])
+
+
+def footnotes(run: Run, setting: Setting) -> tuple[list[str], dict[str, str]]:
+    """The numbered notes (failures; what the paper did otherwise), and which of them each method carries."""
+    notes: list[str] = []
+    numbers: dict[str, list[int]] = {}
+    failed = run.failed()
+    for method in run.methods:
+        mine = failed[failed["method"] == method]
+        texts = [f"{setting.title(method)}, {a.prompt}, seed {a.seed}: failed ({a.reason})"
+                 for a in mine.itertuples()]  # fmt: skip
+        if setting.scale == SCALE and (differs := setting.paper.get(method, {}).get("differs")):
+            texts.append(f"{setting.title(method)}: {differs}")
+        for text in texts:
+            notes.append(text)
+            numbers.setdefault(method, []).append(len(notes))
+    return notes, {method: ",".join(map(str, found)) for method, found in numbers.items()}
+
+
+def build_rows(
+    summary: pd.DataFrame, methods: list[str], specs: dict[str, dict[str, Any]], run: Run, setting: Setting,
+    marks: dict[str, str],
+) -> list[Row]:  # fmt: skip
+    """A row a method; the best figure of methods that compete is bold, controls compete with nobody."""
+    known = summary.set_index(["method", "metric"]).to_dict("index")
+    best = {metric: best_value(summary, metric, methods, spec) for metric, spec in specs.items()}
+    rows = []
+    for method in methods:
+        cells = []
+        for metric, spec in specs.items():
+            figures = known.get((method, metric))
+            if figures is None or np.isnan(figures["mean"]):
+                cells.append(Cell())
+            else:
+                bold = method in run.methods and figures["mean"] == best[metric]
+                cells.append(build_cell(figures, metric, method, bold, spec, run, setting))
+        rows.append(Row(setting.title(method), cells, marks.get(method, "")))
+    return rows
+
+
+def best_value(summary: pd.DataFrame, metric: str, methods: list[str], spec: dict[str, Any]) -> float:
+    means = summary.loc[(summary["metric"] == metric) & summary["method"].isin(methods), "mean"]
+    if "better" not in spec or means.dropna().empty:
+        return float("nan")
+    return float(means.max() if spec["better"] == "up" else means.min())
+
+
+def build_cell(
+    figures: Mapping[Any, Any], metric: str, method: str, bold: bool, spec: dict[str, Any], run: Run,
+    setting: Setting,
+) -> Cell:  # fmt: skip
+    """One figure with its interval, mark, rank, the paper's value, and everything else as details."""
+    factor = spec["factor"]
+    interval = f"[{number(figures['low'], spec)}, {number(figures['high'], spec)}]"
+    rank = figures.get("rank", float("nan"))
+    theirs = paper_values(setting.paper, metric) if setting.scale == SCALE else {}
+    return Cell(
+        value=figures["mean"] * factor,
+        text=number(figures["mean"], spec),
+        interval="" if np.isnan(figures["low"]) else interval,
+        mark=mark(figures, spec),
+        rank="" if np.isnan(rank) else f"#{rank:.0f}",
+        paper=paper_number(theirs[method] * factor, spec["digits"]) if method in theirs else "",
+        best=bold,
+        details=describe(figures, metric, method, spec, run, setting),
+    )
+
+
+def number(value: float, spec: dict[str, Any]) -> str:
+    text = f"{value * spec['factor']:.{spec['digits']}f}"
+    return NOTHING if np.isnan(value) else text.removeprefix("-") if float(text) == 0 else text
+
+
+def paper_number(value: float, digits: int) -> str:
+    """The paper's figure with all the decimals that the paper has, and no fewer than ours."""
+    return f"{value:.{max(digits, len(f'{value:g}'.partition('.')[2]))}f}"
+
+
+def mark(figures: Mapping[Any, Any], spec: dict[str, Any]) -> str:
+    """BETTER or WORSE than the reference method, where Holm's p is below ALPHA; else nothing."""
+    p = figures.get("holm", float("nan"))
+    if np.isnan(p) or p >= ALPHA or "better" not in spec:
+        return ""
+    return BETTER if (figures["shift"] > 0) == (spec["better"] == "up") else WORSE
+
+
+def describe(
+    figures: Mapping[Any, Any], metric: str, method: str, spec: dict[str, Any], run: Run, setting: Setting
+) -> str:
+    """The tooltip: n, interval, rank, difference to the reference with its p, protocol."""
+    parts = [f"{spec['name']} of {setting.title(method)}: {number(figures['mean'], spec)}"]
+    if not np.isnan(figures["low"]):
+        parts.append(f"95 % interval {number(figures['low'], spec)} to {number(figures['high'], spec)}")
+    parts.append(f"n = {figures['n']:.0f} prompts")
+    if not np.isnan(chance := figures.get("first", float("nan"))):
+        parts.append(f"first in {100 * chance:.0f} % of resamples")
+    if not np.isnan(shift := figures.get("shift", float("nan"))):
+        ends = [number(figures[f"shift_{end}"], spec) for end in ("low", "high")]
+        size = f"{shift * spec['factor']:+.{spec['digits']}f} [{ends[0]}, {ends[1]}]"
+        parts.append(f"against {setting.title(setting.reference)} {size}, p = {figures['p']:.3g}")
+        if not np.isnan(figures["holm"]):
+            parts.append(f"adjusted p = {figures['holm']:.3g}")
+    protocol = run.protocols.get(metric, spec["note"])
+    parts.append(f"protocol {run.protocol_id or 'unknown'}: {protocol}")
+    return "; ".join(parts)

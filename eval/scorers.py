@@ -1,0 +1,192 @@
+"""The scorers of a scale, loaded once, and all scores of one asset's views.
+
+CLIP gives the text-image metrics and the features of one feature space; Inception, where it is asked for,
+those of two more (one a resize protocol); ToyReward is the toybox's reward. ImageReward has an environment
+and a program of its own, whose rows are appended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from eval import ground_truth
+from eval.archive import composite, has_alpha, read_views
+from eval.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip
+from eval.pathology import score_pathologies
+from eval.protocol import Protocol, file_digest
+from segmentdreamer.profile import Stopwatch
+
+if TYPE_CHECKING:
+    from eval.inception import InceptionV3
+    from eval.toy_reward import ToyReward
+
+VIEW_WORDS = ("front", "right side", "back", "left side")
+TEMPLATE = "{prompt}, {view} view"
+Metrics = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """Everything that maps pictures to numbers, with the protocol that says how."""
+
+    clip: Clip
+    reward: ToyReward | None
+    inception: InceptionV3 | None
+    view_words: tuple[str, ...]
+    protocol: Protocol
+    device: str = "cpu"
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+
+@dataclass(frozen=True)
+class PromptTexts:
+    """A prompt table's unit text embeddings: of the prompts, and of each under every view word."""
+
+    ids: list[str]
+    texts: list[str]
+    prompts: np.ndarray  # (T, D)
+    views: np.ndarray  # (T, K, D)
+    symmetric: list[bool]
+
+
+def load_scorers(
+    clip: str,
+    clip_weights: str,
+    reward: Path | None = None,
+    inception: Path | None = None,
+    view_words: Sequence[str] = VIEW_WORDS,
+    device: str = "cpu",
+    extra: dict[str, str] | None = None,
+) -> Scorers:
+    """Load the models; FileNotFoundError or ValueError tell in one line what is missing.
+
+    reward: folder of a ToyReward. inception: weights of FID's network. extra: protocols of metrics that
+    other programs measured.
+    """
+    from eval import toy_reward
+
+    model = load_clip(clip, clip_weights, device)
+    metrics, weights = clip_protocols(clip, model.size, view_words), {}
+    if Path(clip_weights).is_file():
+        weights["clip"] = file_digest(Path(clip_weights))
+    toy = toy_reward.load(reward).to(device) if reward else None
+    if reward:
+        metrics["toy_reward"] = f"ToyReward, {toy.size} px, over white, raw prompt" if toy else ""
+        weights["toy_reward"] = file_digest(reward / "model.safetensors")
+    network = None
+    if inception:
+        from eval.inception import load_inception
+
+        network = load_inception(inception, device)
+        for protocol in ("clean", "pytorch"):
+            metrics[f"fid_{protocol}"] = f"Inception-v3 2015-12-05 pool3, resize {protocol}, over white"
+        weights["inception"] = file_digest(inception)
+    protocol = Protocol(metrics | (extra or {}), weights)
+    return Scorers(model, toy, network, tuple(dict.fromkeys(view_words)), protocol, device)
+
+
+def clip_protocols(name: str, size: int, view_words: Sequence[str]) -> dict[str, str]:
+    how = f"open_clip {name}, {size} px bicubic, over white, float32"
+    words = "/".join(dict.fromkeys(view_words))
+    return {
+        "clip": f"100 cos, raw prompt; {how}",
+        "clip_r": f"own prompt first of the table; {how}",
+        "fid_clip": f"image features, not normalized; {how}",
+        "cmmd": f"unit image features; {how}",
+        "janus_index": f"softmax over '{TEMPLATE}' of {words}; {how}",
+    }
+
+
+def embed_prompts(scorers: Scorers, prompts: pd.DataFrame) -> PromptTexts:
+    """Text embeddings of a prompt table (columns id, prompt, symmetric)."""
+    texts = prompts["prompt"].tolist()
+    worded = [TEMPLATE.format(prompt=text, view=view) for text in texts for view in scorers.view_words]
+    with scorers.watch.part("text"):
+        embedded = embed_texts(scorers.clip, [*texts, *worded])
+    views = embedded[len(texts) :].reshape(len(texts), len(scorers.view_words), -1)
+    symmetric = (prompts["symmetric"] == "yes").tolist()
+    return PromptTexts(prompts["id"].tolist(), texts, embedded[: len(texts)], views, symmetric)
+
+
+def score_asset(
+    scorers: Scorers, views: np.ndarray, prompt_id: str, prompts: PromptTexts, truth: Path | None = None
+) -> tuple[pd.DataFrame, Metrics]:
+    """All metrics of one asset as rows (view, metric, value), and its features by feature space.
+
+    views: (V, H, W, 4) uint8, straight alpha. truth: folder with views.zip and two_faced.zip of the true
+    scene. A metric of the whole asset has one row, of view 0. Raises ValueError for an unknown prompt.
+    """
+    if prompt_id not in prompts.ids:
+        raise ValueError(f"no prompt {prompt_id!r} in the prompt table")
+    own = prompts.ids.index(prompt_id)
+    watch = scorers.watch
+    with watch.part("compositing"):
+        images = composite(views)
+    with watch.part("clip"):
+        features = {"clip": embed_images(scorers.clip, images)}
+    metrics = text_image_metrics(clip_scores(features["clip"], prompts.prompts), own)
+    if scorers.reward is not None:
+        with watch.part("toy_reward"):
+            pixels = torch.from_numpy(images).to(scorers.device).permute(0, 3, 1, 2).float() / 255
+            rewards = scorers.reward.score(pixels, [prompts.texts[own]] * len(images))
+            metrics["toy_reward"] = rewards.cpu().numpy()
+    if scorers.inception is not None:
+        with watch.part("inception"):
+            features |= inception_features(scorers.inception, images)
+    if has_alpha(views):
+        with watch.part("pathologies"):
+            metrics |= score_pathologies(
+                views, features["clip"], prompts.views[own], symmetric=prompts.symmetric[own]
+            )
+    if truth is not None:
+        with watch.part("ground truth"):
+            metrics |= score_truth(views, truth)
+    return as_rows(metrics), features
+
+
+def text_image_metrics(scores: np.ndarray, own: int) -> Metrics:
+    """`clip` (own prompt), `clip_shuffled` (mean over the others), `clip_r` (own ranks first).
+
+    scores: (V, T), 100 cos of every view and every prompt of the table.
+    """
+    others = np.delete(scores, own, axis=1)
+    metrics = {"clip": scores[:, own]}
+    if others.shape[1]:
+        metrics["clip_shuffled"] = others.mean(1)
+        metrics["clip_r"] = (scores[:, own] > others.max(1)).astype(float)
+    return metrics
+
+
+def inception_features(inception: InceptionV3, images: np.ndarray) -> Metrics:
+    from eval.inception import embed
+
+    return {f"inception_{p}": embed(inception, images, f"fid_{p}") for p in ("clean", "pytorch")}
+
+
+def score_truth(views: np.ndarray, folder: Path) -> Metrics:
+    """Metrics against the known scene; without alpha there is no silhouette to compare, so none."""
+    truth, two_faced = read_views(folder / "views.zip"), read_views(folder / "two_faced.zip")
+    if not has_alpha(views):
+        return {}
+    if truth.shape != views.shape:
+        raise ValueError(f"views are {views.shape}, the truth's in {folder} are {truth.shape}")
+    return {
+        "iou": ground_truth.silhouette_iou(views, truth),
+        "color_error": ground_truth.color_error(views, truth),
+        "janus": ground_truth.janus(views, truth, two_faced),
+    }
+
+
+def as_rows(metrics: Metrics) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame({"view": np.arange(len(values)), "metric": name, "value": values})
+        for name, values in metrics.items()
+    ]
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,95 @@
+"""A small finished run on disk whose truth is known: what tests of tables, claims and figures read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+METHODS = ("sds", "ism", "cds", "gcs", "sctd")
+CONTROLS = ("truth", "start")
+PROMPTS = tuple(f"p{number:02d}" for number in range(1, 9))
+FAILED = ("ism", "p03", 0)
+REASON = "CUDA out of memory"
+PROTOCOL = {"clip": "clip_b32_64", "toy_reward": "toy_64"}
+
+# Of every view: clip = 80 + 3 prompt + offset + jitter; jitter differs from prompt to prompt and view to view.
+CLIP = {"sds": -4.0, "ism": 0.0, "cds": -2.0, "gcs": -1.0, "sctd": 0.0, "truth": 3.0, "start": -70.0}
+REWARD = {"sds": 1.0, "ism": 0.2, "cds": -1.0, "gcs": 0.0, "sctd": 0.0, "truth": 2.0, "start": -2.0}
+SHIFT = {"sds": 0.6, "ism": 0.3, "cds": 0.9, "gcs": 0.45, "sctd": 0.1, "truth": 0.0, "start": 5.0}
+SECONDS = {"sds": 18.0, "ism": 24.0, "cds": 20.0, "gcs": 44.0, "sctd": 22.0}
+
+
+def write_run(root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool = True) -> Path:
+    """The run's folder: scores, costs, provenance, turntables and reference of every asset."""
+    rng = np.random.default_rng(0)
+    for method in (*METHODS, *CONTROLS):
+        for number, prompt in enumerate(PROMPTS):
+            for seed in range(seeds):
+                where = f"{method}/{prompt}/{seed}"
+                alive = (method, prompt, seed) != failed
+                write_scores(root / "scores" / where, method, number, alive, features, rng)
+                if method in METHODS and alive:
+                    write_asset(root / "assets" / where, method, number)
+                    (root / "views" / where).mkdir(parents=True)
+                    (root / "views" / where / "turntable.mp4").write_bytes(b"")
+    if features:
+        (root / "reference").mkdir(parents=True)
+        arrays = {f"clip/{p}": around(number, 0.0, 40, rng) for number, p in enumerate(PROMPTS)}
+        np.savez(root / "reference/features.npz", **arrays)
+    return root
+
+
+def write_scores(
+    folder: Path, method: str, number: int, alive: bool, features: bool, rng: np.random.Generator
+) -> None:
+    folder.mkdir(parents=True)
+    jitter = 0.5 * np.sin(7 * number + 3 * len(method) + ord(method[0]))
+    rows = []
+    for view in range(6) if alive else ():
+        wave = 0.2 * np.cos(view)
+        rows += [
+            (view, "clip", 80 + 3 * number + CLIP[method] + jitter + wave),
+            (view, "toy_reward", REWARD[method] + 0.1 * number + 0.2 * jitter + wave),
+            (view, "clip_r", 1.0),
+            (view, "iou", 0.8 + CLIP[method] / 200),
+            (view, "over_exposure", 0.1 + 0.05 * (method == "gcs") + 0.002 * jitter),
+        ]
+    pd.DataFrame(rows, columns=["view", "metric", "value"]).to_csv(folder / "scores.csv", index=False)
+    arrays = {"clip": around(number, SHIFT[method], 12, rng)} if alive and features else {}
+    np.savez(folder / "features.npz", **arrays)
+    record = {"status": "ok" if alive else "failed", "reason": "" if alive else REASON,
+              "protocol": PROTOCOL, "protocol_id": "a1b2"}  # fmt: skip
+    (folder / "protocol.json").write_text(json.dumps(record))
+
+
+def around(number: int, shift: float, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Features (count, 6) about the prompt's own place, `shift` away from the reference."""
+    center = np.array([np.cos(number), np.sin(number), 0.5, 0.0, 0.0, 0.0])
+    return (center + shift / 2 + 0.3 * rng.normal(size=(count, 6))).astype(np.float32)
+
+
+def write_asset(folder: Path, method: str, number: int) -> None:
+    folder.mkdir(parents=True)
+    cost = {"seconds": SECONDS[method] + 0.1 * number, "nfe": 100 * SECONDS[method], "device": "cpu",
+            "peak_memory_mib": 400}  # fmt: skip
+    (folder / "cost.json").write_text(json.dumps(cost))
+    (folder / "provenance.json").write_text(json.dumps({"asset_sha256": "0"}))
+
+
+def write_prompts(path: Path) -> Path:
+    rows = [f"{p}\ta thing number {p}\ta thing.\tobject\tno" for p in PROMPTS]
+    path.write_text("\n".join(["id\tprompt\tinit_prompt\tcamera\tsymmetric", *rows]) + "\n")
+    return path
+
+
+def arguments(root: Path, scale: str = "mini", seeds: int = 1) -> list[str]:
+    """The command line of eval.table for this run."""
+    prompts = write_prompts(root / "prompts.tsv")
+    return [
+        "--results", str(root), "--prompts", str(prompts), "--methods", *METHODS, "--controls", *CONTROLS,
+        "--seeds", str(seeds), "--scale", scale, "--titles", "baselines/methods.yaml",
+        "--paper", "baselines/paper.yaml",
+    ]  # fmt: skip

@@ -1,0 +1,100 @@
+"""The reference set: how it is split never changes it, a killed shard goes on, statistics are one file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval import reference
+from eval.archive import read_views
+from eval.samples import BATCH, Sampler, batches, draw, load_prior, shard
+
+ROOT = Path(__file__).parent.parent
+PROMPTS = "prompts/smoke.tsv"
+PRIOR = ["--prior", "toybox/models/prior", "--prompts", PROMPTS, "--steps", "2", "--omega", "5"]
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(("prompts", "count", "shards"), [(40, 1250, 50), (6, 48, 1), (3, 33, 4), (1, 2, 3)])
+def test_shards_cover_every_image_once_and_are_even(prompts: int, count: int, shards: int) -> None:
+    work = batches([f"p{i}" for i in range(prompts)], count)
+    parts = [shard(work, i, shards) for i in range(shards)]
+    assert [batch for part in parts for batch in part] == work
+    assert sum(batch.count for batch in work) == prompts * count
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert max(batch.count for batch in work) <= BATCH
+
+
+def draw_set(out: Path, of: int) -> dict[str, np.ndarray]:
+    shards = [out / f"{i}.npz" for i in range(of)]
+    for i, path in enumerate(shards):
+        reference.main(["draw", *PRIOR, "--count", "40", "--shard", str(i), "--of", str(of), "--out", str(path)])
+    reference.main(["merge", "--shards", *map(str, shards), "--prompts", PROMPTS, "--out", str(out)])
+    stored = np.load(out / "features.npz")
+    return {name: stored[name] for name in stored.files}
+
+
+def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None:
+    whole, split = draw_set(tmp_path / "one", 1), draw_set(tmp_path / "three", 3)
+    assert set(whole) == set(split) and all(len(values) == 40 for values in whole.values())
+    assert all(np.array_equal(whole[name], split[name]) for name in whole)
+    manifest = json.loads((tmp_path / "three/manifest.json").read_text())
+    assert manifest["sampler"].startswith("DDIM (eta 0), 2 steps, guidance 5") and len(manifest["shards"]) == 3
+    assert not list(tmp_path.rglob("*.parts"))
+
+
+def test_a_killed_shard_goes_on_from_its_finished_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["draw", *PRIOR, "--count", "40", "--scratch", str(tmp_path / "parts"), "--out"]
+    honest, drawn = reference.draw, []
+
+    def counting(prior, texts, work, sampler, stream, limit):
+        for batch, images in honest(prior, texts, work, sampler, stream):
+            if len(drawn) == limit:
+                raise KeyboardInterrupt
+            drawn.append(batch)
+            yield batch, images
+
+    monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=1))
+    with pytest.raises(KeyboardInterrupt):
+        reference.main([*command, str(tmp_path / "shard.npz")])
+    assert len(list((tmp_path / "parts").glob("*.npz"))) == 1
+    monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=99))
+    reference.main([*command, str(tmp_path / "shard.npz")])
+    monkeypatch.setattr(reference, "draw", honest)
+    reference.main([*command, str(tmp_path / "straight.npz")])
+    resumed, straight = np.load(tmp_path / "shard.npz"), np.load(tmp_path / "straight.npz")
+    assert all(np.array_equal(resumed[name], straight[name]) for name in straight.files)
+    assert len(drawn) == len(set(drawn)) and not (tmp_path / "parts").exists()
+
+
+def test_published_statistics_give_the_fid_of_the_features(tmp_path: Path) -> None:
+    from eval.frechet import frechet, load_moments
+
+    stored = draw_set(tmp_path, 1)
+    pooled = np.concatenate(list(stored.values()))
+    mine = np.random.default_rng(0).normal(size=(200, pooled.shape[1]))
+    moments = load_moments(tmp_path / "statistics.npz")["clip"]
+    assert frechet(mine, moments) == pytest.approx(frechet(mine, pooled), rel=1e-6)
+
+
+def test_the_ceilings_images_are_not_the_reference_sets(tmp_path: Path) -> None:
+    prior = load_prior(Path("toybox/models/prior"))
+    texts = {"p02": "a red bear with a blue hat"}
+    work = batches(["p02"], 4)
+    kept, other = (
+        next(iter(draw(prior, texts, work, Sampler(2, 5.0), stream)))[1] for stream in ("reference", "views-0")
+    )
+    assert np.abs(kept.astype(int) - other).mean() > 1
+    reference.main(["views", *PRIOR[:2], "--prompts", "prompts/toybox.tsv", "--steps", "2", "--omega", "5",
+                    "--prompt-id", "p02", "--count", "4", "--out", str(tmp_path / "views.zip")])  # fmt: skip
+    views = read_views(tmp_path / "views.zip")
+    assert np.array_equal(views[..., :3], other) and (views[..., 3] == 255).all()

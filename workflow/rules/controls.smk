@@ -1,0 +1,126 @@
+"""Controls: rows of the table that no method made. They enter as assets or as views, like any method."""
+
+
+# The state that every method starts from.
+rule start:
+    input:
+        generation=config["generation"],
+    output:
+        asset=f"{RESULTS}/assets/start/{{prompt}}/{{seed}}/asset.ply",
+    log:
+        f"{RESULTS}/logs/start/{{prompt}}-{{seed}}.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=need("start", "mem_mb"),
+        runtime=need("start", "runtime"),
+        disk_mb=need("start", "disk_mb"),
+    shell:
+        "python -m segmentdreamer.start --scale {input.generation:q} --prompt-id {wildcards.prompt}"
+        " --seed {wildcards.seed} --out {output.asset:q} > {log:q} 2>&1"
+
+
+# A gray sphere: what metrics give to a shape that means nothing.
+rule sphere:
+    output:
+        asset=f"{RESULTS}/assets/sphere/{{prompt}}/{{seed}}/asset.ply",
+    log:
+        f"{RESULTS}/logs/sphere/{{prompt}}-{{seed}}.log",
+    conda:
+        "../../environment.yml"
+    localrule: True
+    shell:
+        "python -m segmentdreamer.start --shape sphere --out {output.asset:q} > {log:q} 2>&1"
+
+
+# The primary method's assets under the prompts of others: what is not alignment.
+rule shuffled_views:
+    input:
+        shuffled_source,
+    output:
+        f"{RESULTS}/views/shuffled/{{prompt}}/{{seed}}/views.zip",
+    log:
+        f"{RESULTS}/logs/shuffled/{{prompt}}-{{seed}}.log",
+    conda:
+        "../../environment.yml"
+    localrule: True
+    shell:
+        "cp {input:q} {output:q} > {log:q} 2>&1"
+
+
+# The prior's own pictures, from other seeds than the reference set's: no 3D asset of it can be nearer.
+rule prior_views:
+    input:
+        prompts=config["prompts"],
+        weights=f"{PRIOR}/model_index.json",
+        code="eval/samples.py",
+    output:
+        views=expand(
+            f"{RESULTS}/views/prior/{{prompt}}/{{seed}}/views.zip",
+            prompt=EVERY,
+            allow_missing=True,
+        ),
+    log:
+        f"{RESULTS}/logs/prior_views/{OF_JOB.removeprefix('{method}-')}.log",
+    priority: 5
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=GPU,
+        mem_mb=need("reference", "mem_mb"),
+        runtime=need("reference", "runtime"),
+        disk_mb=need("reference", "disk_mb"),
+    params:
+        device=ON_DEVICE,
+        prior=subpath(input.weights, parent=True),
+        prompts=prompts_of,
+        draw=config["reference"],
+    shell:
+        "{params.device}python -m eval.reference views --prior {params.prior:q}"
+        " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"
+        " --count {params.draw[control]} --steps {params.draw[steps]} --omega {params.draw[omega]}"
+        " --out {output.views:q} > {log:q} 2>&1"
+
+
+# The true scenes of the toybox's prompts: ground truth for the metrics, and the 3D ceiling.
+rule truth:
+    input:
+        prompts=config["prompts"],
+    output:
+        views=expand(f"{RESULTS}/truth/{{prompt}}/views.zip", prompt=IDS),
+        two_faced=expand(f"{RESULTS}/truth/{{prompt}}/two_faced.zip", prompt=IDS),
+    log:
+        f"{RESULTS}/logs/truth.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=need("views", "mem_mb"),
+        runtime=need("views", "runtime"),
+        disk_mb=need("views", "disk_mb"),
+    params:
+        folder=subpath(output[0], ancestor=2),
+        view=config["views"],
+    shell:
+        "python -m toybox.truth --prompts {input.prompts:q} --out {params.folder:q}"
+        " --size {params.view[size]} --views {params.view[count]}"
+        " --elevation {params.view[elevation]} > {log:q} 2>&1"
+
+
+rule truth_views:
+    input:
+        f"{RESULTS}/truth/{{prompt}}/views.zip",
+    output:
+        f"{RESULTS}/views/truth/{{prompt}}/{{seed}}/views.zip",
+    log:
+        f"{RESULTS}/logs/truth/{{prompt}}-{{seed}}.log",
+    conda:
+        "../../environment.yml"
+    localrule: True
+    shell:
+        "cp {input:q} {output:q} > {log:q} 2>&1"
+
+
+ruleorder: truth_views > shuffled_views > prior_views > views_control

@@ -1,0 +1,63 @@
+"""views -> ImageReward, in an environment of its own; only where the configuration names its weights."""
+
+IMAGE_REWARD = config.get("image_reward", "")
+
+
+def image_reward_files(pattern):
+    """The files of every asset that the table reads, if the scale has ImageReward at all."""
+    return of_every_asset(pattern) if IMAGE_REWARD else []
+
+
+if IMAGE_REWARD:
+
+    for batch, methods, prompts in BATCHES:
+
+        rule:
+            name:
+                f"image_reward{batch}"
+            input:
+                views=expand(
+                    f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
+                    prompt=prompts,
+                    allow_missing=True,
+                ),
+                prompts=config["prompts"],
+                code=["eval/image_reward.py", "eval/image_reward_weights.py"],
+                weights=f"{IMAGE_REWARD}/model.safetensors",
+                vocabulary=f"{IMAGE_REWARD}/bert-base-uncased/vocab.txt",
+                environment=environment("image_reward"),
+            output:
+                scores=expand(
+                    f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/image_reward.csv",
+                    prompt=prompts,
+                    allow_missing=True,
+                ),
+                protocols=expand(
+                    f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/image_reward.json",
+                    prompt=prompts,
+                    allow_missing=True,
+                ),
+            log:
+                f"{RESULTS}/logs/image_reward/{OF_JOB}.log",
+            wildcard_constraints:
+                method=methods,
+            group:
+                "views_and_scores"
+            conda:
+                "../../environment.yml"
+            threads: 1
+            resources:
+                gpu=GPU,
+                mem_mb=need("reward", "mem_mb"),
+                runtime=need("reward", "runtime"),
+                disk_mb=need("reward", "disk_mb"),
+            params:
+                device=ON_DEVICE,
+                python=python_of("image_reward"),
+                prompts=prompts_of,
+                folders=folders_of_scores,
+                weights=IMAGE_REWARD,
+            shell:
+                "{params.device}{params.python:q} -m eval.image_reward --views {input.views:q}"
+                " --prompt-id {params.prompts} --prompts {input.prompts:q}"
+                " --weights {params.weights:q} --out {params.folders:q} > {log:q} 2>&1"

@@ -1,0 +1,174 @@
+"""What a run takes, as arithmetic: jobs by rule, GPU-hours and bytes by stage, from the numbers of its size.
+
+Figures, each with its source: workflow/config/costs.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+REFERENCE_SIDE = 512  # pixels that costs.yaml's arithmetic is counted at
+
+Costs = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """The numbers of a run that its costs depend on."""
+
+    methods: dict[str, bool]  # method: whether it runs under Perp-Neg
+    prompts: int
+    seeds: int
+    steps: int
+    batch: int
+    side: int  # pixels of a training view
+    views: int
+    view_side: int
+    reference: int  # images in all
+    reference_steps: int
+    control: int  # images of the ceiling row, a prompt and seed
+    shards: int
+    per_asset: bool
+    truth: bool
+    point_e: bool
+    image_reward: bool
+
+    @property
+    def assets(self) -> int:
+        """Assets that methods make."""
+        return len(self.methods) * self.prompts * self.seeds
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run: its jobs by rule, GPU-hours and bytes that stay."""
+
+    jobs: dict[str, int]
+    gpu_hours: float = 0.0
+    bytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages in their order, and what must be fetched first."""
+
+    stages: dict[str, Stage]
+    download: float = 0.0
+    missing: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Jobs by rule."""
+        return {rule: n for stage in self.stages.values() for rule, n in stage.jobs.items() if n}
+
+    @property
+    def gpu_hours(self) -> float:
+        return sum(stage.gpu_hours for stage in self.stages.values())
+
+    @property
+    def bytes(self) -> float:
+        return sum(stage.bytes for stage in self.stages.values())
+
+
+def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
+    """Jobs, GPU-hours and bytes of every stage. tflops: TFLOP/s that the device reaches in a step."""
+    counts, seconds = count_jobs(work), costs["seconds"]
+
+    def stage(busy: float, amount: float, *rules: str) -> Stage:
+        jobs = {rule: counts[rule] for rule in rules if counts.get(rule)}
+        start_up = seconds["start_up"] * sum(jobs.values())
+        return Stage(jobs, (busy + start_up) / 3600, amount)
+
+    size, rows = costs["bytes"], len(work.methods) + 2  # and the start and the sphere have assets
+    assets, pictures = (
+        rows * work.prompts * work.seeds,
+        work.views * work.view_side**2 * costs["bytes"]["pixel"],
+    )
+    shown = assets + (2 + work.truth) * work.prompts * work.seeds  # and shuffled, prior, truth have views
+    images = work.control * work.prompts * work.seeds
+    reward = seconds["reward"] * work.views * shown if work.image_reward else 0.0
+    clouds = seconds["cloud"] * work.prompts if work.point_e else 0.0
+    return Plan(
+        {
+            "starts": stage(clouds, 0, "point_e"),
+            "assets": stage(
+                generation_tflop(work, costs) / tflops,
+                work.assets * (size["gaussian"] * size["gaussians"] + size["records"]),
+                "generate",
+            ),
+            "controls": stage(sampling_tflop(work, costs) * images / tflops, 0, "prior_views"),
+            "views": stage(
+                seconds["view"] * work.views * assets,
+                shown * (pictures + size["gallery"]),
+                "views", "views_control",
+            ),
+            "scores": stage(
+                seconds["score"] * work.views * shown,
+                shown * work.views * size["feature"],
+                "scores", "scores_control",
+            ),
+            "reward": stage(reward, 0, "image_reward", "image_reward_control"),
+            "reference": stage(
+                (sampling_tflop(work, costs) / tflops + seconds["feature"]) * work.reference,
+                2 * work.reference * size["feature"],  # the shards and, beside them for a moment, the whole
+                "reference_shard",
+            ),
+            "on the CPU": Stage({rule: counts[rule] for rule in ON_CPU if counts.get(rule)}),
+        }
+    )  # fmt: skip
+
+
+ON_CPU = ("start", "sphere", "shuffled_views", "truth", "truth_views", "reference", "table1")
+
+
+def count_jobs(work: Work) -> dict[str, int]:
+    """Jobs of Table 1 by rule, as the rules split the work (rules/*.smk; a dry run gives the same)."""
+    runs = work.prompts * work.seeds
+    each = runs if work.per_asset else work.seeds  # jobs of a row of the table
+    methods, controls = len(work.methods), 4 + work.truth
+    scored = {"scores": methods * each, "scores_control": controls * each}
+    rewarded = {name.replace("scores", "image_reward"): n for name, n in scored.items()}
+    return {
+        "point_e": work.prompts if work.point_e else 0,
+        "generate": work.assets,
+        "start": runs,
+        "sphere": runs,
+        "shuffled_views": runs,
+        "truth": int(work.truth),
+        "truth_views": runs if work.truth else 0,
+        "prior_views": each,
+        "views": methods * each,
+        "views_control": 2 * each,
+        **scored,
+        **(rewarded if work.image_reward else {}),
+        "reference_shard": work.shards,
+        "reference": 1,
+        "table1": 1,
+    }
+
+
+def view_tflop(method: str, perp_neg: bool, costs: Costs) -> float:
+    """Arithmetic of one view and step at 512 px; of an unknown method, that of the dearest."""
+    kind, parts = "perp_neg" if perp_neg else "plain", costs["arithmetic"]
+    known = {name: entry for name, entry in costs["methods"].items() if name != "source"}
+    amounts = {
+        name: parts["unet"] * entry[kind] + parts["encode"] + parts["encode_backward"]
+        + parts["decode"] * entry["decode"]
+        for name, entry in known.items()
+    }  # fmt: skip
+    return amounts.get(method, max(amounts.values()))
+
+
+def generation_tflop(work: Work, costs: Costs) -> float:
+    """Arithmetic of all assets; it grows with the area of the pictures."""
+    area = (work.side / REFERENCE_SIDE) ** 2
+    of_methods = sum(view_tflop(name, perp_neg, costs) for name, perp_neg in work.methods.items())
+    return of_methods * area * work.batch * work.steps * work.prompts * work.seeds
+
+
+def sampling_tflop(work: Work, costs: Costs) -> float:
+    """Arithmetic of one image of the prior's: guided steps and a decoding."""
+    parts, area = costs["arithmetic"], (work.side / REFERENCE_SIDE) ** 2
+    return (2 * work.reference_steps * parts["unet"] + parts["decode"]) * area

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""What a run will take, before it starts: jobs by rule, GPU-hours and disk by stage, downloads.
+
+    python workflow/scripts/plan.py --configfile workflow/config/paper.yaml
+
+GPU-hours are arithmetic over the rate that a device reaches, plus estimates; workflow/config/costs.yaml has
+every figure with its source. Counted for Table 1 alone and from nothing: of what is there already, only
+weights are subtracted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from estimates import Plan, Stage, Work, estimate
+
+from segmentdreamer.catalog import Weights, format_bytes, read_list
+from segmentdreamer.weights import missing_files
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "workflow" / "config"
+
+
+def merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` over it, section by section, as Snakemake lays one config file over another."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def read_work(config: Mapping[str, Any]) -> Work:
+    """The numbers of a merged configuration, with the files that it names. Raises ValueError, OSError."""
+    from eval.prompts import read_prompts
+    from segmentdreamer.config import load_config
+    from segmentdreamer.methods import registry, trunk_settings
+
+    made = [name for name in config["methods"] if "class" in registry().get(name, {})]
+    generation = load_config(config["generation"], config["overrides"])
+    methods = {}
+    for name in made:
+        settings = load_config(config["generation"], [*trunk_settings(name), *config["overrides"]])
+        methods[name] = settings.prompts.perp_neg
+    prompts, reference = len(read_prompts(Path(config["prompts"]))), config["reference"]
+    return Work(
+        methods=methods,
+        prompts=prompts,
+        seeds=config["seeds"],
+        steps=generation.train.steps,
+        batch=generation.cameras.batch,
+        side=generation.render.size,
+        views=config["views"]["count"],
+        view_side=config["views"]["size"],
+        reference=reference["count"] * prompts,
+        reference_steps=reference["steps"],
+        control=reference["control"],
+        shards=reference["shards"],
+        per_asset=config.get("jobs") == "asset",
+        truth=bool(config.get("truth")),
+        point_e=generation.start.kind == "point-e",
+        image_reward=bool(config.get("image_reward")),
+    )
+
+
+def needed_weights(config: Mapping[str, Any], entries: Mapping[str, Weights]) -> dict[str, Weights]:
+    """The entries of the weights list that a configuration's paths point into."""
+    from segmentdreamer.config import load_config
+
+    generation = load_config(config["generation"], config["overrides"])
+    paths = [generation.prior.path, config["clip"]["weights"], config.get("inception") or "",
+             config.get("image_reward") or ""]  # fmt: skip
+    paths += ["weights/point-e"] if generation.start.kind == "point-e" else []
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if any(f"{path}/".startswith(f"weights/{name}/") or f"weights/{name}/".startswith(f"{path}/")
+               for path in paths if path)
+    }  # fmt: skip
+
+
+def make_plan(config: Mapping[str, Any], device: str = "a100", root: Path = Path("weights")) -> Plan:
+    """The plan of a merged configuration. Raises ValueError for an unknown device, OSError for a file."""
+    costs = yaml.safe_load((CONFIG / "costs.yaml").read_text())
+    if device not in costs["devices"]:
+        raise ValueError(f"no device {device!r} in costs.yaml; known: {', '.join(costs['devices'])}")
+    planned = estimate(read_work(config), costs, costs["devices"][device]["tflops"])
+    entries = needed_weights(config, read_list())
+    missing = missing_files(entries, root)
+    download = sum(entries[name].files[file].bytes for name, files in missing.items() for file in files)
+    kept = sum(entry.bytes for entry in entries.values())
+    stages = {"weights": Stage({"weights": len(missing)}, bytes=kept), **planned.stages}
+    return Plan(stages, download, missing)
+
+
+def format_plan(plan: Plan, device: str, source: str) -> str:
+    """A table of the stages, and what is to be fetched."""
+    lines = [f"{'stage':<12} {'GPU-hours':>10} {'disk':>9}  jobs"]
+    for name, stage in plan.stages.items():
+        jobs = ", ".join(f"{rule} {n}" for rule, n in stage.jobs.items() if n)
+        lines.append(f"{name:<12} {stage.gpu_hours:>10.2f} {format_bytes(stage.bytes):>9}  {jobs}")
+    total = sum(plan.jobs.values())
+    lines.append(f"{'total':<12} {plan.gpu_hours:>10.2f} {format_bytes(plan.bytes):>9}  {total}")
+    lines.append(f"GPU-hours of {device} ({source}); more in workflow/config/costs.yaml")
+    if plan.missing:
+        lines.append(
+            f"to download: {format_bytes(plan.download)}, {', '.join(plan.missing)} "
+            "(`python -m segmentdreamer.weights --check`)"
+        )
+    return "\n".join(lines)
+
+
+def describe(config: Mapping[str, Any], device: str = "a100") -> str:
+    """The plan of a merged configuration as text, for whoever is about to start it."""
+    costs = yaml.safe_load((CONFIG / "costs.yaml").read_text())
+    return format_plan(make_plan(config, device), device, costs["devices"][device]["source"])
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Print what a run will take before it starts.")
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="laid over workflow/config/default.yaml, e.g. workflow/config/paper.yaml",
+    )
+    parser.add_argument("--device", default="a100", help="an entry of costs.yaml (default: a100)")
+    args = parser.parse_args(argv)
+    try:
+        config: dict[str, Any] = {}
+        for path in [CONFIG / "default.yaml", *args.configfile]:
+            config = merge(config, yaml.safe_load(path.read_text()))
+        print(describe(config, args.device))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
