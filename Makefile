@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 READY := $(VENV)/.ready
 
-.PHONY: env table1 test test-slow lint smoke clean
+.PHONY: env table1 test test-slow test-slurm lint smoke rehearsal clean
 
 table1: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -26,6 +26,15 @@ lint: $(READY)
 # The real workflow, two methods on one prompt, a few steps, into a temporary folder.
 smoke: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" workflow/scripts/smoke
+
+# The smoke benchmark through a real Slurm of one node (root; Debian: slurm-wlm slurm-client munge).
+test-slurm: $(READY)
+	$(BIN)/python -m pip install --quiet snakemake-executor-plugin-slurm==2.8.0
+	PATH="$(CURDIR)/$(BIN):$$PATH" workflow/scripts/test_slurm
+
+# The paper's workflow with networks of the true size and random weights: 30 minutes and 10 GB on two cores.
+rehearsal: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python workflow/scripts/rehearse.py
 
 env: $(READY)
 

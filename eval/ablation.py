@@ -122,7 +122,8 @@ def readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     for _, group in table.groupby("variant", sort=False):
         known = group.set_index("metric")[["mean", "low", "high"]]
         cells = [
-            cell(*known.loc[m].to_list(), digits=spec["digits"]) if m in known.index else NOTHING for m, spec in shown.items()
+            cell(*known.loc[m].to_list(), digits=spec["digits"]) if m in known.index else NOTHING
+            for m, spec in shown.items()
         ]
         body.append([" ".join(group["label"].iloc[0].split()), *cells])
     return header, body

@@ -48,7 +48,7 @@ def scale(estimate: Estimate) -> Estimate:
 
 
 def balance(prompts: Prompts) -> list[np.ndarray]:
-    """Features of length sqrt(D), as KID's kernel expects: of a CLIP feature the direction tells, not the length."""
+    """Features of length sqrt(D), as KID's kernel expects; of a CLIP feature the direction tells alone."""
     return [mmd.normalize(block) * np.sqrt(block.shape[1]) for block in prompts]
 
 

@@ -34,7 +34,9 @@ def score_folder(
     """Score every prompt's views; write scores.csv, summary.{csv,md}, features.npz and protocol.json."""
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}")
-    found = {name: find_views(folder, name, text) for name, text in zip(prompts.ids, prompts.texts, strict=True)}
+    found = {
+        name: find_views(folder, name, text) for name, text in zip(prompts.ids, prompts.texts, strict=True)
+    }
     if not any(found.values()):
         raise FileNotFoundError(
             f"{folder} has no views: expected {prompts.ids[0]}/rgb_000.png or {prompts.ids[0]}/views.zip"

@@ -47,9 +47,7 @@ class Batch:
 
 def batches(ids: list[str], count: int) -> list[Batch]:
     """The whole set, `count` images a prompt, in batches of at most 32 of one prompt."""
-    return [
-        Batch(name, first, min(BATCH, count - first)) for name in ids for first in range(0, count, BATCH)
-    ]
+    return [Batch(name, first, min(BATCH, count - first)) for name in ids for first in range(0, count, BATCH)]
 
 
 def shard(work: list[Batch], index: int, of: int) -> list[Batch]:

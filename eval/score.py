@@ -81,10 +81,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         epilog="With FOLDER: scores.csv, summary.csv, summary.md, features.npz and protocol.json in --out.",
     )
     parser.add_argument("folder", type=Path, nargs="?", help="views of anyone's method, a folder a prompt")
-    parser.add_argument("--prompts", type=Path, required=True,
-                        help="TSV with columns id and prompt, or a text file with a prompt a line")  # fmt: skip
-    parser.add_argument("--out", type=Path, nargs="+",
-                        help="folder to write to (default: scores/NAME of FOLDER); one each with --views")  # fmt: skip
+    parser.add_argument("--prompts", type=Path, required=True, help="TSV (id, prompt), or a prompt a line")
+    parser.add_argument("--out", type=Path, nargs="+", help="default: scores/NAME; one each with --views")
     parser.add_argument("--views", type=Path, nargs="+", help="views.zip of each asset, instead of FOLDER")
     parser.add_argument("--prompt-id", nargs="+", help="the prompt of each asset of --views")
     parser.add_argument("--scale", default="mini", help="whose scorers: mini, paper, or a workflow "

@@ -79,8 +79,8 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
     if setting.reference in run.methods and alive > 1:
         parts.append(
             f"{BETTER} better, {WORSE} worse than {reference}: paired sign-flip test over prompts (pooled "
-            f"distances: jackknife t), Holm over {family} comparisons, p < {ALPHA:g}. The smallest attainable "
-            f"p is {smallest_p(n):.2g}, {min(1.0, family * smallest_p(n)):.2g} after Holm."
+            f"distances: jackknife t), Holm over {family} comparisons, p < {ALPHA:g}. The smallest attainable"
+            f" p is {smallest_p(n):.2g}, {min(1.0, family * smallest_p(n)):.2g} after Holm."
         )
     if setting.paper and setting.scale == SCALE:
         parts.append("The paper's value stands below ours; the notes say what differs by design.")

@@ -12,16 +12,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from same_table import differences
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow/scripts"
 PROFILES = ROOT / "workflow/profiles"
-sys.path.insert(0, str(SCRIPTS))
-
-from same_table import differences  # noqa: E402
 
 WITH_GPU = [sys.executable, str(SCRIPTS / "with_gpu.py")]
-SHOW = [sys.executable, "-c", "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep({})"]
+SHOW = [
+    sys.executable,
+    "-c",
+    "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep({})",
+]
 
 
 def environment(tmp_path: Path, devices: str, **more: str) -> dict[str, str]:

@@ -386,9 +386,7 @@ def test_the_bootstrap_interval_agrees_with_the_jackknifes() -> None:
 
 def test_a_metric_names_the_feature_space_it_is_taken_on() -> None:
     spaces = {metric: space for metric, (space, _) in MEASURES.items()}
-    assert {spaces[m] for m in ("fid_clip", "kid_clip", "kid_clip_pp", "cmmd", "cmmd_pp")} == {
-        "clip"
-    }
+    assert {spaces[m] for m in ("fid_clip", "kid_clip", "kid_clip_pp", "cmmd", "cmmd_pp")} == {"clip"}
     assert {spaces[m] for m in ("fid_clean", "kid", "kid_pp")} == {"inception_clean"}
     assert spaces["fid_pytorch"] == "inception_pytorch" and len(spaces) == 9
 

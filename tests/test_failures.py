@@ -70,6 +70,8 @@ def test_a_failed_assets_score_file_states_the_reason_and_holds_no_number(tmp_pa
 def test_views_and_failures_are_told_apart(tmp_path: Path) -> None:
     write_failure("no memory", tmp_path / "failed.zip")
     write_views(np.zeros((2, 4, 4, 4), np.uint8), tmp_path / "good.zip")
-    assert read_failure(tmp_path / "failed.zip") == "no memory" and read_failure(tmp_path / "good.zip") is None
+    assert (
+        read_failure(tmp_path / "failed.zip") == "no memory" and read_failure(tmp_path / "good.zip") is None
+    )
     with pytest.raises(ValueError, match="no memory"):
         read_views(tmp_path / "failed.zip")

@@ -19,8 +19,16 @@ from toybox.scenes import Spec, primitives
 from toybox.truth import render_orbit
 
 ROOT = Path(__file__).parent.parent
-SPECS = {"duck": Spec("duck", "yellow"), "car": Spec("car", "green", "white"), "bear": Spec("bear", "red", "blue")}
-TEXTS = {"duck": "a yellow duck", "car": "a green car with a white roof", "bear": "a red bear with a blue hat"}
+SPECS = {
+    "duck": Spec("duck", "yellow"),
+    "car": Spec("car", "green", "white"),
+    "bear": Spec("bear", "red", "blue"),
+}
+TEXTS = {
+    "duck": "a yellow duck",
+    "car": "a green car with a white roof",
+    "bear": "a red bear with a blue hat",
+}
 
 
 def orbit_of(name: str, views: int = 12) -> np.ndarray:

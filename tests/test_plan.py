@@ -1,28 +1,24 @@
 """The plan: its arithmetic counted again, its jobs against the workflow's own, its laws of growth."""
 
-# ruff: noqa: E402  (the scripts are no package: their folder is put on the path first)
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import architectures
+import plan
 import pytest
 import torch
 import yaml
+from estimates import Work, count_jobs, estimate, generation_tflop, sampling_tflop, view_tflop
 from hypothesis import given
 from hypothesis import strategies as st
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-
-import architectures
-import plan
-from estimates import Work, count_jobs, estimate, generation_tflop, sampling_tflop, view_tflop
 from test_workflow import planned, snakemake
 
 from segmentdreamer.catalog import read_list
+
+ROOT = Path(__file__).parent.parent
 
 COSTS = yaml.safe_load((ROOT / "workflow/config/costs.yaml").read_text())
 TABLE1 = {"sds": True, "ism": True, "cds": False, "gcs": True, "sctd": True}

@@ -35,7 +35,9 @@ def test_shards_cover_every_image_once_and_are_even(prompts: int, count: int, sh
 def draw_set(out: Path, of: int) -> dict[str, np.ndarray]:
     shards = [out / f"{i}.npz" for i in range(of)]
     for i, path in enumerate(shards):
-        reference.main(["draw", *PRIOR, "--count", "40", "--shard", str(i), "--of", str(of), "--out", str(path)])
+        reference.main(
+            ["draw", *PRIOR, "--count", "40", "--shard", str(i), "--of", str(of), "--out", str(path)]
+        )
     reference.main(["merge", "--shards", *map(str, shards), "--prompts", PROMPTS, "--out", str(out)])
     stored = np.load(out / "features.npz")
     return {name: stored[name] for name in stored.files}
@@ -46,7 +48,9 @@ def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None
     assert set(whole) == set(split) and all(len(values) == 40 for values in whole.values())
     assert all(np.array_equal(whole[name], split[name]) for name in whole)
     manifest = json.loads((tmp_path / "three/manifest.json").read_text())
-    assert manifest["sampler"].startswith("DDIM (eta 0), 2 steps, guidance 5") and len(manifest["shards"]) == 3
+    assert (
+        manifest["sampler"].startswith("DDIM (eta 0), 2 steps, guidance 5") and len(manifest["shards"]) == 3
+    )
     assert not list(tmp_path.rglob("*.parts"))
 
 
@@ -91,7 +95,8 @@ def test_the_ceilings_images_are_not_the_reference_sets(tmp_path: Path) -> None:
     texts = {"p02": "a red bear with a blue hat"}
     work = batches(["p02"], 4)
     kept, other = (
-        next(iter(draw(prior, texts, work, Sampler(2, 5.0), stream)))[1] for stream in ("reference", "views-0")
+        next(iter(draw(prior, texts, work, Sampler(2, 5.0), stream)))[1]
+        for stream in ("reference", "views-0")
     )
     assert np.abs(kept.astype(int) - other).mean() > 1
     reference.main(["views", *PRIOR[:2], "--prompts", "prompts/toybox.tsv", "--steps", "2", "--omega", "5",

@@ -1,6 +1,5 @@
 """The rehearsal: networks of the published sizes in the programs' formats; its checks, its run."""
 
-# ruff: noqa: E402  (the scripts are no package: their folder is put on the path first)
 from __future__ import annotations
 
 import csv
@@ -9,15 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import architectures
 import numpy as np
 import pytest
-import torch
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-
-import architectures
 import random_weights
+import torch
 from monitor import program, run_watched
 from rehearsal_checks import check_cost, check_features, check_results, check_scores, check_views
 from rehearse import measured_rate
@@ -28,6 +23,8 @@ from eval.inception import embed as embed_inception
 from eval.inception import load_inception
 from segmentdreamer.generate import main as generate
 from segmentdreamer.prior import DiffusersPrior
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")

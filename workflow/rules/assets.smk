@@ -6,6 +6,7 @@ rule generate:
         prompts=config["prompts"],
         generation=config["generation"],
         weights=f"{PRIOR}/model_index.json",
+        start=start_file,
         code=code_of,
     output:
         asset=f"{RESULTS}/assets/{{method}}/{{prompt}}/{{seed}}/asset.ply",
@@ -30,9 +31,10 @@ rule generate:
         folder=subpath(output.asset, parent=True),
         scratch=f"{RESULTS}/.scratch/{{method}}-{{prompt}}-{{seed}}.pt",
         name=method_name,
+        camera=camera_of,
         settings=settings,
     shell:
         "{params.device}python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
-        " --method {params.name} --seed {wildcards.seed} --scale {input.generation:q}"
+        " --method {params.name} --camera-preset {params.camera} --seed {wildcards.seed} --scale {input.generation:q}"
         " --out {params.folder:q} --checkpoint {params.scratch:q} --threads {threads}"
         " --quiet {params.settings:q} > {log:q} 2>&1"

@@ -68,8 +68,11 @@ PRIOR = GENERATION["prior"]["path"]
 VIEW_WORDS = GENERATION.get("prompts", {}).get("views", ["front", "side", "back"])
 IDS = list(PROMPTS["id"])
 TEXT = dict(zip(PROMPTS["id"], PROMPTS["prompt"]))
+CAMERA = dict(zip(PROMPTS["id"], PROMPTS["camera"]))
 SEEDS = list(range(config["seeds"]))
-SCORING = [path for path in (f"eval/{name}" for name in SCORING) if os.path.exists(path)]
+SCORING = [
+    path for path in (f"eval/{name}" for name in SCORING) if os.path.exists(path)
+]
 
 # Rows of the table that no method made: what the metrics give to the best and to nothing.
 TRUTH = ["truth"] if config["truth"] else []
@@ -88,6 +91,14 @@ if config["device"] == "cpu":
 # Where a method's name stands, a variant's may: its name and what it changes, sctd/N~3/redraw_t~True.
 NAME = "[a-z0-9_]+"
 VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_]*~[^/]+)"
+
+# At the paper's scale, what a run will take, also before a dry run; once, not in every job.
+if config["scale"] == "paper" and workflow.is_main_process:
+    sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+    from plan import describe
+
+    print(describe(config), file=sys.stderr)
+
 
 # Views and scores: one job for all prompts of a method, since starting takes longer than a small scale's
 # work, or one job an asset. Of a variant, the ablations' prompts.
@@ -119,10 +130,23 @@ def method_name(wildcards):
     return method_of(wildcards.method)
 
 
+def common_settings(wildcards):
+    """The configured overrides, as arguments of `segmentdreamer.generate` and `segmentdreamer.start`."""
+    return [
+        word
+        for item in [*START_OVERRIDES, *config["overrides"]]
+        for word in ("--set", item)
+    ]
+
+
 def settings(wildcards):
-    """The configured overrides, then the variant's, as arguments of `segmentdreamer.generate`."""
-    items = [*config["overrides"], *overrides(wildcards.method)]
-    return [word for item in items for word in ("--set", item)]
+    """The configured overrides, then the variant's."""
+    own = overrides(wildcards.method)
+    return [*common_settings(wildcards), *(word for item in own for word in ("--set", item))]
+
+
+def camera_of(wildcards):
+    return CAMERA[wildcards.prompt]
 
 
 def code_of(wildcards):

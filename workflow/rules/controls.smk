@@ -5,6 +5,7 @@
 rule start:
     input:
         generation=config["generation"],
+        start=start_file,
     output:
         asset=f"{RESULTS}/assets/start/{{prompt}}/{{seed}}/asset.ply",
     log:
@@ -16,9 +17,11 @@ rule start:
         mem_mb=need("start", "mem_mb"),
         runtime=need("start", "runtime"),
         disk_mb=need("start", "disk_mb"),
+    params:
+        settings=common_settings,
     shell:
         "python -m segmentdreamer.start --scale {input.generation:q} --prompt-id {wildcards.prompt}"
-        " --seed {wildcards.seed} --out {output.asset:q} > {log:q} 2>&1"
+        " --seed {wildcards.seed} --out {output.asset:q} {params.settings:q} > {log:q} 2>&1"
 
 
 # A gray sphere: what metrics give to a shape that means nothing.
@@ -27,9 +30,9 @@ rule sphere:
         asset=f"{RESULTS}/assets/sphere/{{prompt}}/{{seed}}/asset.ply",
     log:
         f"{RESULTS}/logs/sphere/{{prompt}}-{{seed}}.log",
+    localrule: True
     conda:
         "../../environment.yml"
-    localrule: True
     shell:
         "python -m segmentdreamer.start --shape sphere --out {output.asset:q} > {log:q} 2>&1"
 
@@ -42,9 +45,9 @@ rule shuffled_views:
         f"{RESULTS}/views/shuffled/{{prompt}}/{{seed}}/views.zip",
     log:
         f"{RESULTS}/logs/shuffled/{{prompt}}-{{seed}}.log",
+    localrule: True
     conda:
         "../../environment.yml"
-    localrule: True
     shell:
         "cp {input:q} {output:q} > {log:q} 2>&1"
 
@@ -116,9 +119,9 @@ rule truth_views:
         f"{RESULTS}/views/truth/{{prompt}}/{{seed}}/views.zip",
     log:
         f"{RESULTS}/logs/truth/{{prompt}}-{{seed}}.log",
+    localrule: True
     conda:
         "../../environment.yml"
-    localrule: True
     shell:
         "cp {input:q} {output:q} > {log:q} 2>&1"
 

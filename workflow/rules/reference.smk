@@ -43,9 +43,7 @@ rule reference_shard:
 
 rule reference:
     input:
-        shards=expand(
-            f"{RESULTS}/reference/shards/{{shard}}.npz", shard=range(SHARDS)
-        ),
+        shards=expand(f"{RESULTS}/reference/shards/{{shard}}.npz", shard=range(SHARDS)),
         prompts=config["prompts"],
     output:
         features=f"{RESULTS}/reference/features.npz",
