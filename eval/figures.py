@@ -12,6 +12,8 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from eval.columns import columns, heading
+from eval.layout import printed
 from eval.plots import COLORS, MARKERS, STYLE, WIDTH, errors, save
 from eval.ranks import CriticalDifference, critical_difference, value_table
 
@@ -27,67 +30,76 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = 1.25  # inches: the height of a row of panels
-HEADLINES = (
-    "clip",
-    "image_reward",
-    "toy_reward",
-    "fid_pytorch",
-    "fid_clip",
-    "iou",
-)  # the first four are drawn
+# Quality against cost shows the first four of these that the run has.
+HEADLINES = ("clip", "image_reward", "toy_reward", "fid_pytorch", "fid_clip", "iou")
 DIVERGING = ("#D55E00", "#F7F7F7", "#0072B2")  # worse, the prompt's mean, better
+MAPPED, RANKED = 6, 3  # most panels of the heat map and of the figure of ranks
 
 
-def panels(rows: int, across: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    """An empty figure of the common width and style; axes (rows, across)."""
+@contextmanager
+def style() -> Iterator[None]:
+    """The common style; everything that has text is drawn inside."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     with plt.rc_context(STYLE):
-        return plt.subplots(
-            rows, across, figsize=(WIDTH, height), layout="constrained", squeeze=False, **options
-        )
+        yield
 
 
-def draw_cost(summary: pd.DataFrame, cost: str, label: str, titles: dict[str, str]) -> Figure:
+def panels(rows: int, across: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """An empty figure of the common width, `height` inches; axes (rows, across)."""
+    import matplotlib.pyplot as plt
+
+    size = (WIDTH, height)
+    return plt.subplots(rows, across, figsize=size, layout="constrained", squeeze=False, **options)
+
+
+def draw_nothing(text: str) -> Figure:
+    """A figure that says why it is empty."""
+    figure, axes = panels(1, 1, 0.5)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].text(0.5, 0.5, text, ha="center", va="center", transform=axes[0, 0].transAxes)
+    return figure
+
+
+@style()
+def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, str]) -> Figure:
     """Quality against cost: a point a method with both intervals, a panel a headline metric.
 
-    summary: method, metric, mean, low, high. cost: the metric on the horizontal axis, called `label`.
-    Raises ValueError if no method has both.
+    summary: method, metric, mean, low, high. cost: the metric on the horizontal axis (seconds or nfe), spent
+    on `device`. Methods keep their colors from figure to figure, whichever has no cost.
     """
-    known = columns()
-    table = summary.set_index(["method", "metric"])
-    methods = [m for m in titles if (m, cost) in table.index]
-    shown = [q for q in HEADLINES if any((m, q) in table.index for m in methods)][:4]
+    known, spec = columns(), printed(cost, summary)
+    table = summary.dropna(subset="mean").set_index(["method", "metric"])[["mean", "low", "high"]]
+    shown = [q for q in HEADLINES if any({(m, q), (m, cost)} <= set(table.index) for m in titles)][:4]
     if not shown:
-        raise ValueError(f"no method has both {cost} and a score")
+        return draw_nothing(f"no method has both {spec['name']} and a score")
     rows = math.ceil(len(shown) / 2)
-    figure, axes = panels(rows, 2, PANEL * rows + 0.35, sharex=True)
+    figure, axes = panels(rows, 2, PANEL * rows + 0.35)
     for axis, metric in zip(axes.flat, shown, strict=False):
-        for number, method in enumerate(methods):
-            if (method, metric) in table.index:
-                draw_point(
-                    axis, table.loc[(method, cost)], table.loc[(method, metric)], number, titles[method]
-                )
+        for number, (method, title) in enumerate(titles.items()):
+            if {(method, metric), (method, cost)} <= set(table.index):
+                x, y = table.loc[[(method, cost)]] * spec["factor"], table.loc[[(method, metric)]]
+                draw_point(axis, x, y, number, title)
         axis.set_title(heading(known[metric]))
         axis.margins(0.12)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
-    for axis in axes[-1]:
-        axis.set_xlabel(label)
+    for axis in axes.flat[max(0, len(shown) - 2) : len(shown)]:
+        axis.set_xlabel(f"{device} {spec['name'].lower()}" if cost == "seconds" else "network evaluations")
     lines, names = axes.flat[0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside upper center", ncols=min(5, len(names)), frameon=False,
                   handlelength=1.0, columnspacing=1.0, handletextpad=0.4)  # fmt: skip
     return figure
 
 
-def draw_point(axis: Axes, x: pd.Series, y: pd.Series, number: int, title: str) -> None:
-    across, along = (errors(row.to_frame().T) for row in (x, y))
-    axis.errorbar([x["mean"]], [y["mean"]], xerr=across, yerr=along, color=COLORS[number % len(COLORS)],
+def draw_point(axis: Axes, x: pd.DataFrame, y: pd.DataFrame, number: int, title: str) -> None:
+    """One method. x, y: one row with mean, low, high."""
+    axis.errorbar(x["mean"], y["mean"], xerr=errors(x), yerr=errors(y), color=COLORS[number % len(COLORS)],
                   marker=MARKERS[number % len(MARKERS)], linestyle="", capsize=1.2, elinewidth=0.7,
-                  label=title)  # fmt: skip
+                  markersize=4, markeredgecolor="white", markeredgewidth=0.3, label=title)  # fmt: skip
 
 
 def deviations(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:
@@ -101,15 +113,18 @@ def deviations(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> pd.
     return sign * wide.sub(wide.mean(axis=1), axis=0)
 
 
+@style()
 def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, str]) -> Figure:
     """Prompts x methods, a panel a metric, colored by the distance to the prompt's mean (better: blue)."""
     from matplotlib.colors import LinearSegmentedColormap
 
     colors = LinearSegmentedColormap.from_list("worse to better", DIVERGING)
     colors.set_bad("0.8")
+    if not metrics:
+        return draw_nothing("no prompt has a score of every method")
     prompts = len(per_prompt["prompt"].unique())
     rows = math.ceil(len(metrics) / 3)
-    height = rows * (0.55 + max(0.09, min(0.16, 4 / prompts)) * prompts) + 0.45
+    height = rows * (0.75 + max(0.09, min(0.16, 4 / prompts)) * prompts) + 0.45
     figure, axes = panels(rows, 3, height, sharey=True)
     image = None
     for axis, metric in zip(axes.flat, metrics, strict=False):
@@ -117,7 +132,7 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
         limit = np.nanmax(np.abs(table.to_numpy())) or 1.0
         image = axis.imshow(table / limit, cmap=colors, vmin=-1, vmax=1, aspect="auto", interpolation="none")
         spec = columns()[metric]
-        axis.set_title(f"{heading(spec)}  ±{limit:.{spec['digits']}f}")
+        axis.set_title(f"{heading(spec)}\n±{limit:.{spec['digits']}f}")
         axis.set_xticks(range(len(titles)), list(titles.values()), rotation=90)
         axis.set_yticks(range(len(table)), list(table.index), fontsize=5 if prompts > 20 else None)
         axis.tick_params(length=0)
@@ -132,8 +147,11 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
     return figure
 
 
+@style()
 def draw_ranks(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, str]) -> Figure:
     """Critical-difference diagrams, one a metric: mean ranks, and bars over methods that may be equal."""
+    if not metrics:
+        return draw_nothing("no prompt has a score of every method")
     found = [
         critical_difference(per_prompt, metric, columns()[metric]["better"], list(titles))
         for metric in metrics
@@ -141,8 +159,9 @@ def draw_ranks(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, s
     figure, axes = panels(len(metrics), 1, (0.62 + 0.13 * len(titles)) * len(metrics))
     for axis, metric, ranks in zip(axes.flat, metrics, found, strict=True):
         draw_rank_axis(axis, ranks, {m: number for number, m in enumerate(titles)}, titles)
-        p = "" if np.isnan(ranks.friedman_p) else f", Friedman p = {ranks.friedman_p:.2g}"
-        axis.set_title(f"{heading(columns()[metric])}, n = {ranks.n}{p}", loc="left")
+        figures = [f"n = {ranks.n}", f"CD = {ranks.difference:.2f}"]
+        figures += [] if np.isnan(ranks.friedman_p) else [f"Friedman p = {ranks.friedman_p:.2g}"]
+        axis.set_title(f"{heading(columns()[metric])}: {', '.join(figures)}", loc="left")
     return figure
 
 
@@ -153,7 +172,8 @@ def draw_rank_axis(
     count = len(ranks.methods)
     middle = (count + 1) / 2
     bars = len(ranks.groups)
-    axis.set_xlim(1 - 0.9, count + 0.9)
+    names_need = 0.8 * (count - 1)  # a third of the width on either side
+    axis.set_xlim(1 - names_need, count + names_need)
     axis.set_ylim(-(bars * 0.35 + 0.6 + (count + 1) // 2), 0.9)
     axis.set_axis_off()
     axis.plot([1, count], [0, 0], color="black", linewidth=0.8, clip_on=False)
@@ -166,45 +186,43 @@ def draw_rank_axis(
         axis.plot(ends, [-0.35 * (level + 1)] * 2, color="0.35", linewidth=2.2, solid_capstyle="butt")
     left = [m for m in ranks.methods if place[m] <= middle]
     right = [m for m in ranks.methods if place[m] > middle][::-1]
-    for names, end, side in ((left, 1 - 0.1, "right"), (right, count + 0.1, "left")):
+    for names, end, side in ((left, 0.9, "right"), (right, count + 0.1, "left")):
         for depth, method in enumerate(names):
             y = -(bars * 0.35 + 0.6 + depth)
             color = COLORS[numbers[method] % len(COLORS)]
             axis.plot([place[method], place[method], end], [0, y, y], color=color, linewidth=0.8)
             axis.plot([place[method]], [0], color=color, marker=MARKERS[numbers[method] % len(MARKERS)])
-            shift = -0.05 if side == "right" else 0.05
+            shift = (-0.01 if side == "right" else 0.01) * count
             axis.text(end + shift, y, f"{titles[method]} {place[method]:.2f}", ha=side, va="center",
                       fontsize=6.5)  # fmt: skip
-    if bars < 1 or not np.isnan(ranks.difference):
-        axis.text(count + 0.9, 0.9, f"CD = {ranks.difference:.2f}", ha="right", va="top", fontsize=6)
 
 
 def draw_all(tables: Path) -> dict[str, Figure]:
-    """Every figure that the tables of a run allow, by name."""
+    """Every figure of a run, by name."""
     record = json.loads((tables / "table1.json").read_text())
     summary, per_prompt = pd.read_csv(tables / "summary.csv"), pd.read_csv(tables / "per_prompt.csv")
     alive = set(per_prompt["method"])
     titles = {m: title for m, title in record["methods"].items() if m in alive}
     mine = per_prompt[per_prompt["method"].isin(titles) & per_prompt["prompt"].isin(record["complete"])]
-    metrics = [m for m in record["primary"] if varies(mine, m, list(titles))]
+    metrics = telling_metrics(mine, record["primary"], list(titles))
     unit = "GPU" if "cuda" in record["device"] else "CPU" if record["device"] else "run"
-    figures = {}
-    for name, cost, label in (("time", "seconds", f"{unit} time (s)"), ("nfe", "nfe", "network evaluations")):
-        if (summary["metric"] == cost).any():
-            figures[f"quality_{name}"] = draw_cost(summary, cost, label, titles)
-    if metrics:
-        figures["heat_map"] = draw_heat_map(mine, metrics, titles)
-    if metrics and len(titles) > 1:
-        figures["critical_difference"] = draw_ranks(mine, metrics[:3], titles)
+    figures = {
+        "quality_time": draw_cost(summary, "seconds", unit, titles),
+        "quality_nfe": draw_cost(summary, "nfe", unit, titles),
+        "heat_map": draw_heat_map(mine, metrics[:MAPPED], titles),
+    }
+    if len(titles) > 1:
+        figures["critical_difference"] = draw_ranks(mine, metrics[:RANKED], titles)
     return figures
 
 
-def varies(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> bool:
-    """Whether a metric of the views has a value for all methods and tells any two of them apart."""
-    if columns()[metric].get("pooled") or columns()[metric].get("cost"):
-        return False
-    table = value_table(per_prompt, metric, methods)
-    return len(table) > 0 and bool((np.ptp(table.to_numpy(), axis=1) > 0).any())
+def telling_metrics(per_prompt: pd.DataFrame, metrics: list[str], methods: list[str]) -> list[str]:
+    """The metrics of views that some prompt has for all methods; of these, any that tell methods apart."""
+    known = columns()
+    views = [m for m in metrics if not known[m].get("pooled") and not known[m].get("cost")]
+    tables = {m: value_table(per_prompt, m, methods).to_numpy() for m in views}
+    measured = [m for m in views if len(tables[m])]
+    return [m for m in measured if (np.ptp(tables[m], axis=1) > 0).any()] or measured
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -31,8 +31,9 @@ class RenderConfig:
     background_color: float = 0.5  # ... this share of them by a random color, the others by black
     background_low: float = 0.0  # random colors are uniform in [low, 1]
     scale_jitter: float = 0.1118  # scales are multiplied by 1 + jitter N(0, 1)
-    near: float = 0.01
+    near: float = 0.2  # what the official rasterizer culls; its cameras' own near plane, .01, cuts nothing
     far: float = 100.0
+    alpha_max: float = 0.99  # of a Gaussian in a pixel; gsplat's kernels alone would allow .999
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,13 @@ def render_views(splats: Splats, cameras: Cameras, background: Tensor | None = N
 def rasterize(
     splats: Splats, cameras: Cameras, backgrounds: Tensor | None, mode: Any, config: RenderConfig
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    # An alpha is at most its Gaussian's opacity. As in the official backward pass, the cap stops no gradient.
+    excess = (splats.opacities - splats.opacities.clamp(max=config.alpha_max)).detach()
     return rasterization(
         splats.means,
         splats.quats,
         splats.scales,
-        splats.opacities,
+        splats.opacities - excess,
         splats.colors,
         place(cameras.viewmats, splats.means),
         place(cameras.Ks, splats.means),

@@ -421,15 +421,3 @@ def test_the_fast_exponential_is_exact_to_float32() -> None:
     ours = torch.tensor([exp2(power) for power in powers.numpy()], dtype=torch.float64)
     torch.testing.assert_close(ours, torch.exp2(powers.double()), rtol=3e-7, atol=0)
     assert exp2(torch.tensor(float("nan")).numpy()[()]) < ALPHA_THRESHOLD
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_agrees_with_the_cpu() -> None:
-    scene, cameras = random_scene(500), views(2, 61, 47)
-    ours = evaluate(rasterization, scene, torch.float32, **cameras)
-    on_device: list[Scene] = [
-        {k: v.cuda() if isinstance(v, Tensor) else v for k, v in part.items()} for part in (scene, cameras)
-    ]
-    image, alpha, _ = rasterization(**on_device[0], **on_device[1])
-    torch.testing.assert_close(image.cpu(), ours["image"], rtol=0, atol=1e-3)
-    torch.testing.assert_close(alpha.cpu(), ours["alpha"], rtol=0, atol=1e-3)
