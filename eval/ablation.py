@@ -9,8 +9,8 @@ Beside the table stand the values that it averages, ablation_NAME_per_prompt.csv
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from eval.collection import check_protocols, path_of, read_cost, read_protocol, read_scores
 from eval.columns import CONTROL_TITLES, METRICS, heading, read_titles
 from eval.formats import NOTHING, grid
 from eval.statistics import mean_intervals, prompt_means
@@ -38,11 +39,7 @@ def columns() -> dict[str, dict[str, Any]]:
 
 def read_run(folder: Path) -> dict[str, float]:
     """What one optimization cost, and the shares that its log tells; a control has neither."""
-    values: dict[str, float] = {}
-    if (folder / "cost.json").exists():
-        cost = json.loads((folder / "cost.json").read_text())
-        memory = cost.get("peak_gpu_memory_mib", cost["peak_memory_mib"])
-        values |= {"seconds": cost["seconds"], "nfe": cost["nfe"], "peak_memory": memory}
+    values = read_cost(folder)
     if (folder / "train.csv").exists():
         log = pd.read_csv(folder / "train.csv")
         values |= {name: float(log[name].mean()) for name in LOGGED if name in log}
@@ -51,22 +48,22 @@ def read_run(folder: Path) -> dict[str, float]:
 
 def read_asset(results: Path, name: str, prompt: str, seed: int) -> pd.DataFrame:
     """Everything known of one asset as rows: method, prompt, seed, view, metric, value."""
-    where = f"{name}/{prompt}/{seed}"
-    scores = pd.read_csv(results / "scores" / where / "scores.csv")
+    where = path_of(name, prompt, seed)
+    scores = read_scores(results / "scores" / where)
     run = read_run(results / "assets" / where)
     extra = pd.DataFrame([(0, metric, value) for metric, value in run.items()], columns=scores.columns)
     return pd.concat([scores, extra]).assign(method=name, prompt=prompt, seed=seed)
 
 
 def collect(results: Path, names: list[str], prompts: list[str], seeds: int) -> pd.DataFrame:
-    """All assets of these variants or methods in one long table (see read_asset)."""
-    frames = [
-        read_asset(results, name, prompt, seed)
-        for name in names
-        for prompt in prompts
-        for seed in range(seeds)
-    ]
-    return pd.concat(frames, ignore_index=True)
+    """All assets of these variants or methods in one long table (see read_asset).
+
+    Raises FileNotFoundError for a missing file of scores, ValueError if two follow different protocols.
+    """
+    keys = [(name, prompt, seed) for name in names for prompt in prompts for seed in range(seeds)]
+    records = [(key, read_protocol(results / "scores" / path_of(*key))) for key in keys]
+    check_protocols(results, [(key, record) for key, record in records if record["status"] == "ok"])
+    return pd.concat([read_asset(results, *key) for key in keys], ignore_index=True)
 
 
 def tabulate(summary: pd.DataFrame, chosen: list[Variant], texts: dict[str, str]) -> pd.DataFrame:
@@ -107,8 +104,9 @@ def shown_columns(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {metric: spec for metric, spec in columns().items() if metric in present}
 
 
-def cell(mean: float, low: float, high: float, digits: int) -> str:
+def cell(figures: Mapping[Any, Any], digits: int) -> str:
     """`mean [low, high]`, the interval where there is one; a dash where there is no value."""
+    mean, low, high = (float(figures[name]) for name in ("mean", "low", "high"))
     if np.isnan(mean):
         return NOTHING
     return f"{mean:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
@@ -120,11 +118,8 @@ def readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     header = ["Variant", *map(heading, shown.values())]
     body = []
     for _, group in table.groupby("variant", sort=False):
-        known = group.set_index("metric")[["mean", "low", "high"]]
-        cells = [
-            cell(*known.loc[m].to_list(), digits=spec["digits"]) if m in known.index else NOTHING
-            for m, spec in shown.items()
-        ]
+        known = {figures["metric"]: figures for figures in group.to_dict("records")}
+        cells = [cell(known[m], spec["digits"]) if m in known else NOTHING for m, spec in shown.items()]
         body.append([" ".join(group["label"].iloc[0].split()), *cells])
     return header, body
 

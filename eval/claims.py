@@ -110,6 +110,14 @@ def evaluate(ledger: Ledger, results: Path, scale: str) -> tuple[pd.DataFrame, p
     return pd.DataFrame(claims, columns=["claim", "verdict", "text", "where", "source"]), table
 
 
+def claim_in_words(contrasts: pd.DataFrame, claim: str, titles: dict[str, str]) -> list[str]:
+    """A line a contrast; of a claim that nothing measured, only the reasons."""
+    rows = contrasts[contrasts["claim"] == claim].to_dict("records")
+    if all(row["verdict"] == UNMEASURED for row in rows):
+        return list(dict.fromkeys(row["note"] for row in rows))
+    return [in_words(row, titles) for row in rows]
+
+
 def in_words(row: Mapping[Any, Any], titles: dict[str, str]) -> str:
     """One contrast as a line: what is claimed, the difference, its interval, p and n."""
     spec = (columns() | ablation_columns()).get(row["metric"], {"name": row["metric"], "digits": 2})
@@ -131,8 +139,7 @@ def markdown(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, st
     """The ledger as a page: how many of each verdict, then a row a claim with its numbers."""
     body = []
     for claim in claims.itertuples():
-        rows = contrasts[contrasts["claim"] == claim.claim].to_dict("records")
-        numbers = "<br>".join(in_words(row, titles) for row in rows)
+        numbers = "<br>".join(claim_in_words(contrasts, str(claim.claim), titles))
         body.append([str(claim.text), str(claim.where), f"**{claim.verdict}**", numbers])
     header = ["The paper says", "Where", "This run", "Paired differences over prompts"]
     return f"# Claims of the paper, scale {scale}\n\n{summary(claims, scale)}\n\n{grid(header, body)}\n"
@@ -154,8 +161,7 @@ def plain(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, str],
     lines = [summary(claims, scale)]
     for claim in claims.itertuples():
         lines.append(f"{str(claim.verdict).upper():13} {claim.text} ({claim.where})")
-        for row in contrasts[contrasts["claim"] == claim.claim].to_dict("records"):
-            lines.append(f"{'':14}{in_words(row, titles)}")
+        lines += [f"{'':14}{text}" for text in claim_in_words(contrasts, str(claim.claim), titles)]
     return "\n".join(lines)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
-COSTS = {"seconds": "seconds", "nfe": "nfe"}  # metric: key of cost.json
 
 
 @dataclass(frozen=True)
@@ -114,18 +113,26 @@ def check_protocols(results: Path, scored: list[tuple[tuple[str, str, int], dict
 def read_asset(results: Path, method: str, prompt: str, seed: int, cost: bool) -> pd.DataFrame:
     """The scores of one asset and, if asked for and known, its cost: the columns of SCORES."""
     where = path_of(method, prompt, seed)
-    folder = results / "scores" / where
-    scores = pd.read_csv(folder / "scores.csv")
-    if (folder / "image_reward.csv").exists():
-        scores = pd.concat([scores, pd.read_csv(folder / "image_reward.csv")], ignore_index=True)
-    path = results / "assets" / where / "cost.json"
-    if cost and path.exists():
-        figures = json.loads(path.read_text())
-        rows = [(0, metric, figures[key]) for metric, key in COSTS.items() if key in figures]
-        memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
-        rows += [(0, "peak_memory", memory)] if memory else []
+    scores = read_scores(results / "scores" / where)
+    if cost:
+        rows = [(0, metric, value) for metric, value in read_cost(results / "assets" / where).items()]
         scores = pd.concat([scores, pd.DataFrame(rows, columns=scores.columns)], ignore_index=True)
     return scores.assign(method=method, prompt=prompt, seed=seed)[SCORES]
+
+
+def read_scores(folder: Path) -> pd.DataFrame:
+    """The scores of one asset's views, ImageReward's among them: columns view, metric, value."""
+    files = [folder / "scores.csv", folder / "image_reward.csv"]
+    return pd.concat([pd.read_csv(f) for f in files if f.exists() or f == files[0]], ignore_index=True)
+
+
+def read_cost(folder: Path) -> dict[str, float]:
+    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if it has one)."""
+    path = folder / "cost.json"
+    figures = json.loads(path.read_text()) if path.exists() else {}
+    memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
+    known = {"seconds": figures.get("seconds"), "nfe": figures.get("nfe"), "peak_memory": memory}
+    return {metric: value for metric, value in known.items() if value is not None}
 
 
 def read_device(results: Path, methods: list[str], keys: list[tuple[str, str, int]]) -> str:

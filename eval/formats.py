@@ -95,7 +95,7 @@ def latex(table: Table) -> str:
             lines.append(rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{escape(block.heading)}}}}} \\")
         for row in block.rows:
             marks = f"$^{{{row.notes}}}$" if row.notes else ""
-            lines.append(" & ".join([escape(row.title) + marks, *map(latex_cell, row.cells)]) + r" \\")
+            lines.append(" & ".join([escape(row.title) + marks, *map(latex_cell, row.cells)]) + r" \\[3pt]")
     notes = [rf"$^{{{number}}}$ {escape(note)}" for number, note in enumerate(table.notes, 1)]
     return "\n".join([
         "% needs \\usepackage{booktabs,graphicx}",

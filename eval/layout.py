@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,14 +44,21 @@ def build_table(analysis: Analysis, run: Run, setting: Setting, metrics: list[st
     """Methods, then (if anything failed) the same with failures at the floor, then controls."""
     specs = {metric: printed(metric, analysis.summary) for metric in metrics}
     notes, marks = footnotes(run, setting)
+    ours = replace(setting, paper={})
     blocks = [Block("", build_rows(analysis.summary, run.methods, specs, run, setting, marks))]
     if len(analysis.floor):
         text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(FLOOR)}"
-        blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, setting, {})))
+        blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, ours, {})))
     if run.controls:
         blocks.append(Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, {})))
     header = ["Method", *map(heading, specs.values())]
-    return Table(caption, header, blocks, notes, [f"{s['name']}: {s['note']}" for s in specs.values()])
+    return Table(caption, header, blocks, notes, [column_text(spec, setting) for spec in specs.values()])
+
+
+def column_text(spec: dict[str, Any], setting: Setting) -> str:
+    """What a column means, and what is not known of the paper's figure where it is shown."""
+    beside = setting.paper and setting.scale == SCALE and "paper_note" in spec
+    return f"{spec['name']}: {spec['note']}" + (f" (the paper's: {spec['paper_note']})" if beside else "")
 
 
 def footnotes(run: Run, setting: Setting) -> tuple[list[str], dict[str, str]]:
@@ -114,7 +121,7 @@ def build_cell(
         interval="" if np.isnan(figures["low"]) else interval,
         mark=mark(figures, spec),
         rank="" if np.isnan(rank) else f"#{rank:.0f}",
-        paper=paper_number(theirs[method] * factor, spec["digits"]) if method in theirs else "",
+        paper=paper_number(theirs, method, spec) if method in theirs else "",
         best=bold,
         details=describe(figures, metric, method, spec, run, setting),
     )
@@ -125,9 +132,11 @@ def number(value: float, spec: dict[str, Any]) -> str:
     return NOTHING if np.isnan(value) else text.removeprefix("-") if float(text) == 0 else text
 
 
-def paper_number(value: float, digits: int) -> str:
-    """The paper's figure with all the decimals that the paper has, and no fewer than ours."""
-    return f"{value:.{max(digits, len(f'{value:g}'.partition('.')[2]))}f}"
+def paper_number(theirs: dict[str, float], method: str, spec: dict[str, Any]) -> str:
+    """The paper's figure with as many decimals as its column has, and no fewer than ours."""
+    figures = {name: f"{value * spec['factor']:.6g}" for name, value in theirs.items()}
+    digits = max(len(text.partition(".")[2]) for text in figures.values())
+    return f"{float(figures[method]):.{max(digits, spec['digits'])}f}"
 
 
 def mark(figures: Mapping[Any, Any], spec: dict[str, Any]) -> str:

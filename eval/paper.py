@@ -23,9 +23,10 @@ def read_paper(path: Path | None) -> dict[str, dict[str, Any]]:
     }
 
 
-def paper_values(paper: dict[str, dict[str, Any]], metric: str) -> dict[str, float]:
-    """method -> the paper's figure of the column that this metric stands for."""
-    key = columns()[metric].get("paper")
+def paper_values(paper: dict[str, dict[str, Any]], metric: str, order: bool = False) -> dict[str, float]:
+    """method -> the paper's figure of this metric; with `order`, also of one whose order alone compares."""
+    spec = columns()[metric]
+    key = spec.get("paper") or (order and spec.get("order"))
     return {method: float(entry[key]) for method, entry in paper.items() if key and key in entry}
 
 
@@ -41,7 +42,7 @@ def compare_orders(
     rows = []
     for metric in metrics:
         mine = summary[summary["metric"] == metric].set_index("method")["mean"].dropna()
-        theirs = pd.Series(paper_values(paper, metric), dtype=float)
+        theirs = pd.Series(paper_values(paper, metric, order=True), dtype=float)
         shared = [m for m in methods if m in mine.index and m in theirs.index]
         if len(shared) < 2:
             continue

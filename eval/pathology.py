@@ -1,15 +1,51 @@
 """Pathologies as numbers: over-exposure, saturation, and detail, whose lack is over-smoothing.
 
-All look at the foreground {alpha >= 1/2} of straight-alpha views alone, so no background matters, and need
-no reference; the true scene's own values say what is healthy. Each gives NaN for a view without foreground.
+All three look at the foreground {alpha >= 1/2} of straight-alpha views alone, so no background matters.
+Each gives NaN for a view without foreground. Janus index, consistency and floaters have modules of their
+own; `score_pathologies` gathers all. toybox/calibrate_pathologies.py measures how well each finds its defect.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from eval.consistency import consistency
+from eval.floaters import floaters
+from eval.janus import janus_index
+
 BLOWN = 0.98  # of full brightness
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601
+
+
+def score_pathologies(
+    views: np.ndarray,
+    embeddings: np.ndarray,
+    view_texts: np.ndarray,
+    symmetric: bool = False,
+    reference_detail: float | None = None,
+) -> dict[str, np.ndarray]:
+    """All pathologies of one asset, by metric: per view (V,), or (1,) for what only the ring shows.
+
+    views: (V, H, W, 4) uint8, straight alpha, a ring in the order of azimuth. embeddings: (V, D) CLIP image
+    embeddings. view_texts: (K, D) unit text embeddings under each view word: front first, back third.
+    symmetric: the prompt's object has no front, so no Janus index. reference_detail: mean detail of the
+    prompt's reference images at this size; with it there is `smoothing`. What cannot be seen is NaN.
+    Raises ValueError if the counts differ or the reference's detail is not positive.
+    """
+    if len(views) != len(embeddings):
+        raise ValueError(f"{len(views)} views have {len(embeddings)} embeddings")
+    faces = not symmetric and bool(foreground(views).any())
+    found = {
+        "janus_index": np.array([janus_index(embeddings, view_texts) if faces else np.nan]),
+        "consistency": np.array([consistency(views)]),
+        "over_exposure": over_exposure(views),
+        "saturation": saturation(views),
+        "detail": detail(views),
+        "floaters": floaters(views),
+    }
+    if reference_detail is not None:
+        found["smoothing"] = smoothing(found["detail"], reference_detail)
+    return found
 
 
 def over_exposure(views: np.ndarray) -> np.ndarray:
@@ -37,6 +73,13 @@ def detail(views: np.ndarray) -> np.ndarray:
     return np.sqrt(mean_inside((around - 4 * y[:, 1:-1, 1:-1]) ** 2, core))
 
 
+def smoothing(details: np.ndarray, reference: float) -> np.ndarray:
+    """1 - detail / reference: 0 as sharp as the reference, 1 perfectly smooth, below 0 sharper."""
+    if not reference > 0:
+        raise ValueError(f"the reference's detail must be positive, not {reference}")
+    return 1 - details / reference
+
+
 def foreground(views: np.ndarray) -> np.ndarray:
     return views[..., 3] >= 128
 
@@ -46,14 +89,3 @@ def mean_inside(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
     count = inside.sum((1, 2))
     total = np.where(inside, values, 0).sum((1, 2))
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def score_pathologies(
-    views: np.ndarray,
-    embeddings: np.ndarray,
-    view_texts: np.ndarray,
-    symmetric: bool = False,
-    reference_detail: float | None = None,
-) -> dict[str, np.ndarray]:
-    """All pathologies of one asset (see the modules of each)."""
-    return {"over_exposure": over_exposure(views), "saturation": saturation(views), "detail": detail(views)}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.analysis import Analysis, analyze, tested
+from eval.analysis import Analysis, analyze
 from eval.collection import Run, read_run, read_study
 from eval.columns import columns, read_titles
 from eval.comparison import smallest_p
@@ -51,11 +51,12 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
             row |= {metric + suffix: known.get(part, nan) for part, suffix in PARTS.items()}
             if floor:
                 row[f"{metric}_floor"] = floor.get((method, metric), nan)
-            theirs = pd.Series(paper_values(setting.paper, metric), dtype=float)
-            if len(theirs):
-                ranks = theirs.rank(ascending=columns()[metric]["better"] == "down")
+            ordered = pd.Series(paper_values(setting.paper, metric, order=True), dtype=float)
+            if len(ordered):
+                ranks = ordered.rank(ascending=columns()[metric]["better"] == "down")
                 row[f"{metric}_paper_rank"] = ranks.get(method, nan)
-            if len(theirs) and setting.scale == SCALE:
+            theirs = paper_values(setting.paper, metric)
+            if theirs and setting.scale == SCALE:
                 row[f"{metric}_paper"] = theirs.get(method, nan)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -64,23 +65,23 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
 def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
     """Scale, scorer, numbers of prompts and seeds, how to read a cell, what can be significant, protocols."""
     n, asked, failed = len(analysis.complete), len(run.prompts), len(run.failed())
-    alive = len(set(analysis.summary["method"]) & set(run.methods))
-    family = len(tested(analysis.primary)) * (alive - 1)
-    reference = setting.title(setting.reference)
+    family = int(analysis.comparisons["holm"].notna().sum())
+    reference, least = setting.title(setting.reference), smallest_p(n)
     parts = [
-        f"Table 1, scale `{setting.scale}`: {n} prompts, {setting.seeds} seed(s).",
+        f"Table 1, scale {setting.scale}: {n} prompts, {setting.seeds} seed(s).",
         f"Text-image scorer: {setting.scorer}.",
         "Mean over prompts [95 % interval: BCa bootstrap over prompts; pooled distances: jackknife] #rank; "
         "best in bold.",
     ]
     if failed:
+        second = ", the second all of them" if len(analysis.floor) else ""
         parts.append(f"{failed} asset(s) failed (notes): the first block counts the {n} of {asked} prompts "
-                     "on which every method succeeded, the second all of them.")  # fmt: skip
-    if setting.reference in run.methods and alive > 1:
+                     f"on which every method succeeded{second}.")  # fmt: skip
+    if family:
         parts.append(
             f"{BETTER} better, {WORSE} worse than {reference}: paired sign-flip test over prompts (pooled "
-            f"distances: jackknife t), Holm over {family} comparisons, p < {ALPHA:g}. The smallest attainable"
-            f" p is {smallest_p(n):.2g}, {min(1.0, family * smallest_p(n)):.2g} after Holm."
+            f"distances: jackknife t), Holm over {family} comparisons, p < {ALPHA:g}. The smallest p "
+            f"that sign flips can attain is {least:.2g}, {min(1.0, family * least):.2g} after Holm."
         )
     if setting.paper and setting.scale == SCALE:
         parts.append("The paper's value stands below ours; the notes say what differs by design.")

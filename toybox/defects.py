@@ -2,63 +2,66 @@
 
 Floaters and second faces are planted in 3D, so they move as an asset's would; flicker, over-exposure and
 blur in the finished views. What they are measured against is healthy, but not perfect: the true scene, and a
-`worn` copy of it with shapes, places and colors a little off, soft outlines and a tint.
+`worn` copy with shapes, places and colors a little off, dust, soft outlines and a tint.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from toybox.render import _distance
-from toybox.scenes import BACK, BODY, BOX, CONE, ELLIPSOID, FRONT, two_faced
-from toybox.truth import render_orbit
+from toybox.scenes import BODY, CONE, ELLIPSOID, FRONT, two_faced
 
+DEFECTS = ("two_faced", "flicker", "over_exposed", "blurred", "floaters")
 STRENGTHS = ("mild", "clear", "strong")
 FLICKER = (5.0, 12.0, 30.0)  # standard deviation, 8-bit levels
 STOPS = (0.5, 1.0, 1.5)  # of exposure
 BLUR = (1.2, 2.0, 3.2)  # pixels of a 64-pixel view
 FLOATERS = ((3, 0.03), (8, 0.04), (16, 0.05))  # how many, and their mean radius; the ball has radius 1
 MARGIN = 0.10  # between a floater and the object
+DUST = (2, 0.012)  # of a worn scene
+
+Look = Callable[[np.ndarray], np.ndarray]  # a scene's rows (P, 12) to views (V, H, W, 4)
 
 
-def plant(rows: np.ndarray, rng: np.random.Generator, views: int = 120, size: int = 64, soft: bool = False):
-    """Every defect in the scene `rows`: {(defect, strength): views (V, size, size, 4) uint8}.
+def plant(
+    defect: str, level: int, rows: np.ndarray, plain: np.ndarray, look: Look, rng: np.random.Generator
+) -> np.ndarray:
+    """Views (V, H, W, 4) uint8 of the scene `rows` with a defect of strength `level` (0, 1, 2).
 
-    soft: lays the worn copy's tint and soft outlines over all of them. The mild two-faced scene has a
+    plain: its views without; look: what makes views of a scene. The mild two-faced scene has a
     half-transparent second face, the strong one a third face on its side.
     """
-    finish = soften(rng) if soft else np.copy
-
-    def look(scene: np.ndarray) -> np.ndarray:
-        return finish(render_orbit(scene, views, 0.0, size))
-
-    plain, double = look(rows), look(two_faced(rows))
-    treble = look(np.concatenate([two_faced(rows), turned_faces(rows)]))
-    floating = [look(add_floaters(rows, count, radius, rng)) for count, radius in FLOATERS]
-    scale = size / 64
-    found = {
-        "two_faced": [cross_fade(plain, double, 0.5), double, treble],
-        "flicker": [flicker(plain, deviation, rng) for deviation in FLICKER],
-        "over_exposed": [expose(plain, stops) for stops in STOPS],
-        "blurred": [blur(plain, sigma * scale) for sigma in BLUR],
-        "floaters": floating,
-    }
-    return {(name, s): v for name, each in found.items() for s, v in zip(STRENGTHS, each, strict=True)}
+    if defect == "two_faced":
+        if level == 2:
+            return look(np.concatenate([two_faced(rows), turned_faces(rows)]))
+        return cross_fade(plain, look(two_faced(rows)), (0.5, 1.0)[level])
+    if defect == "floaters":
+        count, radius = FLOATERS[level]
+        return look(add_floaters(rows, count, radius, rng))
+    if defect == "flicker":
+        return flicker(plain, FLICKER[level], rng)
+    if defect == "over_exposed":
+        return expose(plain, STOPS[level])
+    if defect == "blurred":
+        return blur(plain, BLUR[level] * plain.shape[1] / 64)
+    raise ValueError(f"no defect {defect!r}; there are {', '.join(DEFECTS)}")
 
 
 def wear(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The scene as a decent method would leave it: primitives moved, resized and recolored by a few percent."""
+    """The scene as a decent method leaves it: all a few percent off in place, size and color, and some dust."""
     worn = rows.copy()
     worn[:, 1:4] += rng.normal(0, 0.012, (len(rows), 3))
     worn[:, 4:7] *= rng.uniform(0.94, 1.06, (len(rows), 1))
     worn[:, 8:11] = (worn[:, 8:11] + rng.normal(0, 0.03, (len(rows), 3))).clip(0, 1)
-    return worn
+    return add_floaters(worn, *DUST, rng)
 
 
-def soften(rng: np.random.Generator):
-    """A finish for views: outlines and details softened by half a pixel to .9 pixels, and a tint."""
+def soften(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """A finish for views: outlines and details softened by .5 to .9 pixels of 64, and a tint."""
     sigma, tint = rng.uniform(0.5, 0.9), rng.uniform(0.88, 1.0, 3)
 
     def finish(views: np.ndarray) -> np.ndarray:
