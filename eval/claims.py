@@ -142,18 +142,18 @@ def markdown(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, st
         numbers = "<br>".join(claim_in_words(contrasts, str(claim.claim), titles))
         body.append([str(claim.text), str(claim.where), f"**{claim.verdict}**", numbers])
     header = ["The paper says", "Where", "This run", "Paired differences over prompts"]
-    return f"# Claims of the paper, scale {scale}\n\n{summary(claims, scale)}\n\n{grid(header, body)}\n"
+    return f"# Claims of the paper\n\n{summary(claims, scale)}\n\n{grid(header, body)}\n"
 
 
 def summary(claims: pd.DataFrame, scale: str) -> str:
-    counts = claims["verdict"].value_counts()
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    mini = (
+    """How many claims got which verdict, and of what they speak."""
+    said = ", ".join(f"{count} {verdict}" for verdict, count in claims["verdict"].value_counts().items())
+    ours = (
         ""
         if scale == PAPER
         else " They speak of the losses on this scale's prior, not of the paper's assets."
     )
-    return f"{len(claims)} claims: {said}.{mini}"
+    return f"Scale {scale}, {len(claims)} claims: {said}.{ours}"
 
 
 def plain(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, str], scale: str) -> str:

@@ -127,7 +127,7 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if it has one)."""
+    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if any)."""
     path = folder / "cost.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
     memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")

@@ -6,6 +6,8 @@ flicker: content of single views, as of a method whose views do not come from on
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 REACH = 30.0  # degrees: the change that flicker is compared with
@@ -23,19 +25,25 @@ def consistency(views: np.ndarray) -> float:
     if len(views) < 3 or not views[..., 3].any():
         return float("nan")
     reach = max(2, round(REACH * len(views) / 360))
-    layers = premultiply(views)
-    once, twice, far = (change(layers, k) for k in (1, 2, reach))
-    least = 0.5 * LEVEL * float(layers[..., 3].mean())
+    once, twice, far = changes(views, (1, 2, reach))
+    least = 0.5 * LEVEL * float(views[..., 3].mean() / 255)
     return float(np.clip(1 - (2 * once - twice) / max(far, least), 0, 1))
 
 
-def premultiply(views: np.ndarray) -> np.ndarray:
-    """Colors times alpha, and alpha, in [0, 1]: (V, H, W, 4) float32."""
-    layers = views.astype(np.float32) / 255
-    layers[..., :3] *= layers[..., 3:]
-    return layers
+def changes(views: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
+    """D(k) for each k of `steps`; no more views than the largest step are held as floats at once."""
+    held: deque[np.ndarray] = deque(maxlen=max(steps) + 1)
+    totals = np.zeros(len(steps))
+    for i in range(len(views) + max(steps)):
+        held.append(premultiply(views[i % len(views)]))
+        for n, k in enumerate(steps):
+            if k <= i < len(views) + k:
+                totals[n] += np.abs(held[-1] - held[-1 - k]).mean()
+    return totals / len(views)
 
 
-def change(layers: np.ndarray, k: int) -> float:
-    """Mean absolute difference between views k steps apart on the ring."""
-    return float(np.mean([np.abs(a - b).mean() for a, b in zip(layers, np.roll(layers, -k, 0), strict=True)]))
+def premultiply(view: np.ndarray) -> np.ndarray:
+    """Colors times alpha, and alpha, in [0, 1]: (H, W, 4) float32."""
+    layer = view.astype(np.float32) / 255
+    layer[..., :3] *= layer[..., 3:]
+    return layer

@@ -41,19 +41,16 @@ def style() -> Iterator[None]:
     """The common style; everything that has text is drawn inside."""
     import matplotlib
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    with plt.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):
         yield
 
 
 def panels(rows: int, across: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
     """An empty figure of the common width, `height` inches; axes (rows, across)."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    size = (WIDTH, height)
-    return plt.subplots(rows, across, figsize=size, layout="constrained", squeeze=False, **options)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots(rows, across, squeeze=False, **options)
 
 
 def draw_nothing(text: str) -> Figure:
@@ -118,8 +115,7 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
     """Prompts x methods, a panel a metric, colored by the distance to the prompt's mean (better: blue)."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    colors = LinearSegmentedColormap.from_list("worse to better", DIVERGING)
-    colors.set_bad("0.8")
+    colors = LinearSegmentedColormap.from_list("worse to better", DIVERGING).with_extremes(bad="0.8")
     if not metrics:
         return draw_nothing("no prompt has a score of every method")
     prompts = len(per_prompt["prompt"].unique())

@@ -50,13 +50,12 @@ def score_pathologies(
 
 def over_exposure(views: np.ndarray) -> np.ndarray:
     """Share of the foreground whose brightest channel exceeds .98, per RGBA uint8 view: (V,) in [0, 1]."""
-    return mean_inside(views[..., :3].max(-1) > 255 * BLOWN, foreground(views))
+    return mean_inside(extreme(np.maximum, views) > 255 * BLOWN, foreground(views))
 
 
 def saturation(views: np.ndarray) -> np.ndarray:
     """Mean HSV saturation of the foreground, per RGBA uint8 view: (V,) in [0, 1]; black counts as 0."""
-    colors = views[..., :3].astype(np.float64)
-    high, low = colors.max(-1), colors.min(-1)
+    high, low = extreme(np.maximum, views), extreme(np.minimum, views)
     return mean_inside((high - low) / np.maximum(high, 1), foreground(views))
 
 
@@ -78,6 +77,11 @@ def smoothing(details: np.ndarray, reference: float) -> np.ndarray:
     if not reference > 0:
         raise ValueError(f"the reference's detail must be positive, not {reference}")
     return 1 - details / reference
+
+
+def extreme(choose: np.ufunc, views: np.ndarray) -> np.ndarray:
+    """The largest or smallest channel (V, H, W); slices are faster than a reduction over three."""
+    return choose(choose(views[..., 0], views[..., 1]), views[..., 2])
 
 
 def foreground(views: np.ndarray) -> np.ndarray:

@@ -13,7 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-TABLES = ("table1.csv", "table1.md", "table1.tex", "per_prompt.csv", "sheet.png")
+TABLES = (
+    "table1.csv", "table1.md", "table1.tex", "table1.html", "table1.json", "table1_extended.csv",
+    "table1_extended.md", "per_prompt.csv", "summary.csv", "comparisons.csv", "variance.csv",
+    "paper_order.csv", "claims.csv", "claims.md", "claims.json", "sheet.png",
+)  # fmt: skip
 EXTRAS = ("tables/ablation_*", "plots/*", "theory/*")  # where the run has them
 SUFFIXES = (".csv", ".md", ".json", ".svg", ".png")
 

@@ -37,7 +37,8 @@ def score_archive(
 ) -> None:
     """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
     failed = read_failure(views)
-    scores, features = pd.DataFrame(columns=COLUMNS), {}
+    scores = pd.DataFrame(columns=COLUMNS)
+    features: Metrics = {}
     if failed is None:
         with scorers.watch.part("reading"):
             images = read_views(views)

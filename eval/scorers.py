@@ -85,8 +85,8 @@ def load_scorers(
         from eval.inception import load_inception
 
         network = load_inception(inception, device)
-        for protocol in ("clean", "pytorch"):
-            metrics[f"fid_{protocol}"] = f"Inception-v3 2015-12-05 pool3, resize {protocol}, over white"
+        for resize in ("clean", "pytorch"):
+            metrics[f"fid_{resize}"] = f"Inception-v3 2015-12-05 pool3, resize {resize}, over white"
         weights["inception"] = file_digest(inception)
     protocol = Protocol(metrics | (extra or {}), weights)
     return Scorers(model, toy, network, tuple(dict.fromkeys(view_words)), protocol, device)

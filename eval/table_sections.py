@@ -35,7 +35,7 @@ def order_rows(orders: pd.DataFrame, setting: Setting) -> list[list[str]]:
         return " > ".join(setting.title(method) for method in order.split(" > "))
 
     return [
-        [known[metric]["name"], named(ours), named(theirs), f"{tau:.2f}"]
+        [known[metric]["name"], named(ours), named(theirs), f"{tau:.2f}" if tau == tau else NOTHING]
         for metric, ours, theirs, tau, _ in orders.itertuples(index=False, name=None)
     ]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from segmentdreamer.config import PriorConfig
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
+NetworkBuilder = Callable[[Path, str, torch.dtype, NetworkOptions], Networks]  # as load_folder
 
 EXPORT_LIMIT = 200_000_000  # parameters of a UNet: an ONNX file ends at 2 GiB, and exporting doubles it
 
@@ -145,23 +146,23 @@ class DiffusersPrior(UNetPrior):
 
 
 def open_prior(
-    config: PriorConfig, device: str, threads: int = 1, networks: str | Networks | None = None
+    config: PriorConfig, device: str, threads: int = 1, build: NetworkBuilder | None = None
 ) -> DiffusersPrior:
-    """The configured prior on a device; a type that the device does not bear is replaced, with a message.
+    """The configured prior on a device; on a CPU its networks run in float32, with a message if need be.
 
-    networks: as of DiffusersPrior. Sets PyTorch's TF32 switches on CUDA.
+    build: makes the networks (default: they are read from the folder). Sets PyTorch's TF32 switches on CUDA.
     """
     dtype, options = getattr(torch, config.dtype), config
     if device == "cpu":
         halves = sorted({config.dtype, config.vae_dtype or config.dtype} - {"float32"})
         if halves:
-            # A 320-channel convolution of SD 2.1's takes 200 times as long in bfloat16 on a CPU without units
-            # for it, and more yet in float16.
+            # Without units for it, a convolution of SD 2.1's takes 60 to 200 times as long in half precision.
             print(f"on a CPU the networks run in float32, not in {' and '.join(halves)}", file=sys.stderr)
         dtype, options = torch.float32, replace(config, vae_dtype=None)
     else:
         torch.backends.cuda.matmul.allow_tf32 = config.tf32
         torch.backends.cudnn.allow_tf32 = config.tf32
+    networks = build(Path(config.path), device, dtype, options) if build else None
     latents = getattr(torch, config.latents)
     return DiffusersPrior(config.path, device, dtype, networks, threads, latents, options)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.guidance import Conditioning
+from segmentdreamer.placement import place
 from segmentdreamer.prior import Prior
 
 OFFICIAL_NEGATIVE = (
@@ -46,13 +47,14 @@ class ViewPrompts:
 
     def conditioning(self, azimuth: Tensor) -> Conditioning:
         """The conditioning of a batch of cameras at `azimuth` (B,) degrees."""
-        weights = view_weights(self.azimuths, azimuth, self.mix).to(self.views)  # (B, A)
+        weights = place(view_weights(self.azimuths, azimuth, self.mix), self.views)  # (B, A)
         cond = torch.einsum("ba,ald->bld", weights, self.views)
         if not self.perp_neg:
             return Conditioning(cond, self.neg, self.null)
-        side = self.views[torch.where(azimuth % 360 < 180, 1, 3).to(self.views.device)]  # (B, L, D)
+        right = place((azimuth % 360 < 180).float(), self.views)[:, None, None] > 0
+        side = torch.where(right, self.views[1], self.views[3])  # (B, L, D)
         perp = torch.stack([self.views[:1].expand_as(cond), side])  # (2, B, L, D)
-        return Conditioning(cond, self.neg, self.null, perp, perp_neg_weights(azimuth).to(self.views))
+        return Conditioning(cond, self.neg, self.null, perp, place(perp_neg_weights(azimuth), self.views))
 
 
 def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:

@@ -1,4 +1,4 @@
-"""Views, ground-truth metrics, FID, statistics and the table."""
+"""Views, ground-truth metrics, statistics and scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from eval import ground_truth, score, sheet
 from eval.archive import composite, read_views, write_views
 from eval.prompts import read_prompts
 from eval.statistics import bootstrap_interval, prompt_means
-from eval.table import grid, latex, markdown
 from eval.views import render, write_all
 from segmentdreamer.gaussians import save_ply
 from segmentdreamer.start import StartConfig, ball
@@ -98,18 +97,6 @@ def test_intervals_hold_the_mean_and_shrink_with_agreement() -> None:
     assert low < 3.5 < high
     assert bootstrap_interval(np.array([2.0, 2, 2])) == (2.0, 2.0)
     assert np.isnan(bootstrap_interval(np.array([1.0, 2.0]))).all()
-
-
-def test_tables_print_means_with_intervals_and_dashes_for_nothing() -> None:
-    row = {"method": "sds", "clip": 30.123, "clip_low": 29.0, "clip_high": 31.0}
-    from eval.table import columns
-
-    for metric in columns():
-        for part in ("", "_low", "_high"):
-            row.setdefault(metric + part, float("nan"))
-    header, body = grid(pd.DataFrame([row, {**row, "method": "start", "clip": float("nan")}]), {"sds": "SDS"})
-    assert header == ["Method", "CLIP ↑"] and body == [["SDS", "30.12 [29.00, 31.00]"], ["start", "–"]]
-    assert "| SDS | 30.12" in markdown(header, body, "c") and r"$\uparrow$" in latex(header, body, "c")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How well each pathology metric finds its defect: ROC AUC on planted defects, without a training.
+"""How well each pathology metric finds its defect: ROC AUC on planted defects.
 
 `python -m toybox.calibrate_pathologies` draws objects of all classes and colors, plants every defect in
 every strength, scores the views as any asset's, prints the table of metric against defect and writes
@@ -11,9 +11,11 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -54,7 +56,9 @@ def draw_specs(n: int, rng: np.random.Generator) -> list[Spec]:
     return chosen
 
 
-def looks(spec: Spec, worn: bool, views: int, rng: np.random.Generator, size: int = 64):
+def looks(
+    spec: Spec, worn: bool, views: int, rng: np.random.Generator, size: int = 64
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, views) of one object: the two healthy ones, then each defect at each strength.
 
     The defects are planted in the worn scene if `worn`, else in the true one.
@@ -123,39 +127,46 @@ def interval(table: np.ndarray, seed: int, resamples: int = 1000) -> list[float]
 
 
 def calibrate(measured: list[Values], seed: int) -> dict:
-    """AUC of every metric against every defect and strength, with an interval for its own defect."""
+    """Of every metric: AUC and median of each defect and strength, and how well it finds its own.
+
+    For its own defect also the AUC's interval, and `apart`: the AUC of the clear strength against the other
+    defects' clear strength, instead of healthy objects.
+    """
 
     def column(look: str, metric: str) -> np.ndarray:
         return WORSE[metric] * np.array([values[look][metric] for values in measured])
 
-    found = {}
+    found: dict[str, dict] = {}
     for metric in WORSE:
         healthy = np.stack([column("true", metric), column("worn", metric)], axis=1)
-        tables = {
-            defect: {s: wins(column(f"{defect} {s}", metric), healthy) for s in defects.STRENGTHS}
-            for defect in defects.DEFECTS
-        }
+        sick = {d: {s: column(f"{d} {s}", metric) for s in defects.STRENGTHS} for d in defects.DEFECTS}
         found[metric] = {
             "healthy_quantiles": np.quantile(WORSE[metric] * healthy, [0.05, 0.5, 0.95]).tolist(),
-            "auc": {d: {s: float(t.mean()) for s, t in each.items()} for d, each in tables.items()},
-        }
+            "median": {d: {s: float(np.median(WORSE[metric] * v)) for s, v in each.items()}
+                       for d, each in sick.items()},
+            "auc": {d: {s: float(wins(v, healthy).mean()) for s, v in each.items()}
+                    for d, each in sick.items()},
+        }  # fmt: skip
         if own := OWN.get(metric):
-            found[metric]["own"] = own
-            found[metric]["median"] = {
-                s: float(np.median(WORSE[metric] * column(f"{own} {s}", metric))) for s in defects.STRENGTHS
+            others = np.stack([each["clear"] for d, each in sick.items() if d != own], axis=1)
+            found[metric] |= {
+                "own": own,
+                "interval": {s: interval(wins(v, healthy), seed) for s, v in sick[own].items()},
+                "apart": float(wins(sick[own]["clear"], others).mean()),
             }
-            found[metric]["interval"] = {s: interval(t, seed) for s, t in tables[own].items()}
     return found
 
 
 def table(found: dict) -> str:
     """The AUCs as markdown: a row a metric, mild / clear / strong a defect, its own in bold."""
-    lines = ["| metric | " + " | ".join(defects.DEFECTS) + " |", "|---|" + "---|" * len(defects.DEFECTS)]
+    columns = ["metric", *defects.DEFECTS, "own against other defects"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for metric, figures in found.items():
         cells = []
         for defect in defects.DEFECTS:
             text = " / ".join(f"{figures['auc'][defect][s]:.2f}" for s in defects.STRENGTHS)
             cells.append(f"**{text}**" if figures.get("own") == defect else text)
+        cells.append(f"{figures['apart']:.2f}" if "apart" in figures else "")
         lines.append(f"| {metric} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -164,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Plant defects in toybox scenes and see which metric finds them."
     )
-    parser.add_argument("--objects", type=int, default=32, help="default: 32, four of each class")
+    parser.add_argument("--objects", type=int, default=24, help="default: 24, three of each class")
     parser.add_argument("--views", type=int, default=60, help="views a ring (default: 60)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--seed", type=int, default=0)
@@ -185,7 +196,7 @@ def main() -> None:
     print(table(found))
 
 
-def rounded_lists(figures):
+def rounded_lists(figures: Any) -> Any:
     """Every float, also in lists, to four digits."""
     if isinstance(figures, dict):
         return {name: rounded_lists(value) for name, value in figures.items()}

@@ -52,7 +52,7 @@ def plant(
 
 
 def wear(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The scene as a decent method leaves it: all a few percent off in place, size and color, and some dust."""
+    """The scene as a decent method leaves it: places, sizes, colors a few percent off, and some dust."""
     worn = rows.copy()
     worn[:, 1:4] += rng.normal(0, 0.012, (len(rows), 3))
     worn[:, 4:7] *= rng.uniform(0.94, 1.06, (len(rows), 1))

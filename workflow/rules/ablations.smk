@@ -12,6 +12,11 @@ localrules:
     ablations,
 
 
+def ablation_rewards(pattern):
+    """ImageReward's scores of the variants, if the scale has it at all."""
+    return of_every_variant(pattern) if IMAGE_REWARD else []
+
+
 rule ablation_table:
     input:
         scores=of_every_variant(
@@ -23,10 +28,14 @@ rule ablation_table:
         controls=of_every_control(
             f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"
         ),
+        rewards=ablation_rewards(
+            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/image_reward.csv"
+        ),
         spaces=config["ablations"]["spaces"],
         titles="baselines/methods.yaml",
     output:
         csv=f"{RESULTS}/tables/ablation_{{ablation}}.csv",
+        prompts=f"{RESULTS}/tables/ablation_{{ablation}}_per_prompt.csv",
         md=report(f"{RESULTS}/tables/ablation_{{ablation}}.md", category="Ablations"),
     log:
         f"{RESULTS}/logs/ablation/{{ablation}}-table.log",

@@ -142,7 +142,10 @@ def common_settings(wildcards):
 def settings(wildcards):
     """The configured overrides, then the variant's."""
     own = overrides(wildcards.method)
-    return [*common_settings(wildcards), *(word for item in own for word in ("--set", item))]
+    return [
+        *common_settings(wildcards),
+        *(word for item in own for word in ("--set", item)),
+    ]
 
 
 def camera_of(wildcards):

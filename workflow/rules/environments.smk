@@ -4,6 +4,9 @@ A rule that needs one takes `environment("NAME")` as an input and calls `python_
 its list of requirements, in pip's format. $SEGMENTDREAMER_ENVS is the folder that holds them (.envs).
 """
 
+import hashlib
+from pathlib import Path
+
 ENVIRONMENTS = os.environ.get("SEGMENTDREAMER_ENVS", ".envs")
 
 
@@ -12,25 +15,30 @@ def python_of(name):
 
 
 def environment(name):
-    """The marker of a finished environment; a rebuilt one does not make its users run again."""
-    return ancient(f"{ENVIRONMENTS}/{name}/installed.txt")
+    """The marker of a finished environment, named by the digest of its list.
+
+    Another list builds it anew and makes its users run again; when it was built matters not.
+    """
+    digest = hashlib.sha256(Path(f"workflow/envs/{name}.txt").read_bytes()).hexdigest()
+    return ancient(f"{ENVIRONMENTS}/{name}/installed-{digest[:12]}.txt")
 
 
 # Like every download, on the submitting machine.
 rule environment:
-    input:
-        "workflow/envs/{environment}.txt",
     output:
-        f"{ENVIRONMENTS}/{{environment}}/installed.txt",
+        f"{ENVIRONMENTS}/{{environment}}/installed-{{digest}}.txt",
     log:
-        f"{ENVIRONMENTS}/{{environment}}.log",
+        f"{ENVIRONMENTS}/{{environment}}-{{digest}}.log",
     wildcard_constraints:
         environment="[a-z0-9_]+",
+        digest="[0-9a-f]{12}",
     retries: 2
     localrule: True
     conda:
         "../../environment.yml"
     params:
         folder=subpath(output[0], parent=True),
+        list="workflow/envs/{environment}.txt",
     shell:
-        "workflow/scripts/build_environment {input:q} {params.folder:q} > {log:q} 2>&1"
+        "(workflow/scripts/build_environment {params.list:q} {params.folder:q}"
+        " && cp {params.folder:q}/installed.txt {output:q}) > {log:q} 2>&1"

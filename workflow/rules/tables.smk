@@ -11,7 +11,9 @@ def measured_ablations(wildcards):
     """Tables of ablations that were made: the ledger decides by what is there, and names what is not."""
     return [
         path
-        for path in expand(f"{RESULTS}/tables/ablation_{{name}}.csv", name=ABLATIONS)
+        for path in expand(
+            f"{RESULTS}/tables/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
+        )
         if os.path.exists(path)
     ]
 
