@@ -82,6 +82,7 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
                 draw_point(axis, x, y, number, title)
         axis.set_title(heading(known[metric]))
         axis.margins(0.12)
+        axis.locator_params(nbins=4)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     for axis in axes.flat[max(0, len(shown) - 2) : len(shown)]:
@@ -120,7 +121,7 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
         return draw_nothing("no prompt has a score of every method")
     prompts = len(per_prompt["prompt"].unique())
     rows = math.ceil(len(metrics) / 3)
-    height = rows * (0.75 + max(0.09, min(0.16, 4 / prompts)) * prompts) + 0.45
+    height = rows * (0.75 + max(0.075, min(0.16, 3 / prompts)) * prompts) + 0.45
     figure, axes = panels(rows, 3, height, sharey=True)
     image = None
     for axis, metric in zip(axes.flat, metrics, strict=False):
@@ -166,11 +167,11 @@ def draw_rank_axis(
 ) -> None:
     """One diagram: the axis of ranks on top, bars of groups below it, then a line a method to its name."""
     count = len(ranks.methods)
-    middle = (count + 1) / 2
+    half = (count + 1) // 2  # that many names stand on the left
     bars = len(ranks.groups)
     names_need = 0.8 * (count - 1)  # a third of the width on either side
     axis.set_xlim(1 - names_need, count + names_need)
-    axis.set_ylim(-(bars * 0.35 + 0.6 + (count + 1) // 2), 0.9)
+    axis.set_ylim(-(bars * 0.35 + 0.6 + half), 0.9)
     axis.set_axis_off()
     axis.plot([1, count], [0, 0], color="black", linewidth=0.8, clip_on=False)
     for tick in range(1, count + 1):
@@ -180,8 +181,7 @@ def draw_rank_axis(
     for level, group in enumerate(ranks.groups):
         ends = place[group[0]] - 0.04, place[group[-1]] + 0.04
         axis.plot(ends, [-0.35 * (level + 1)] * 2, color="0.35", linewidth=2.2, solid_capstyle="butt")
-    left = [m for m in ranks.methods if place[m] <= middle]
-    right = [m for m in ranks.methods if place[m] > middle][::-1]
+    left, right = ranks.methods[:half], ranks.methods[half:][::-1]
     for names, end, side in ((left, 0.9, "right"), (right, count + 0.1, "left")):
         for depth, method in enumerate(names):
             y = -(bars * 0.35 + 0.6 + depth)

@@ -28,6 +28,7 @@ th button { font: inherit; font-weight: 600; color: inherit; background: none; b
   cursor: pointer; }
 th[aria-sort=ascending] button::after { content: " ▴"; }
 th[aria-sort=descending] button::after { content: " ▾"; }
+sup { line-height: 0; }
 td small { display: block; color: var(--faint); }
 td[title] { cursor: help; }
 td b { color: var(--best); }

@@ -101,7 +101,10 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     *sections, last = keys.split(".")
     for section in sections:
         data = data.setdefault(section, {})
-    data[last] = yaml.safe_load(value)
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r} is not YAML after its equals sign; quote it") from error
 
 
 def apply_preset(cameras: dict[str, Any], of_prompt: str | None) -> dict[str, Any]:

@@ -35,10 +35,9 @@ def write_run(root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool
                     write_asset(root / "assets" / where, method, number)
                     (root / "views" / where).mkdir(parents=True)
                     (root / "views" / where / "turntable.mp4").write_bytes(b"")
-    if features:
-        (root / "reference").mkdir(parents=True)
-        arrays = {f"clip/{p}": around(number, 0.0, 40, rng) for number, p in enumerate(PROMPTS)}
-        np.savez(root / "reference/features.npz", **arrays)
+    (root / "reference").mkdir(parents=True)
+    arrays = {f"clip/{p}": around(number, 0.0, 40, rng) for number, p in enumerate(PROMPTS) if features}
+    np.savez(root / "reference/features.npz", **arrays)
     return root
 
 
@@ -63,6 +62,17 @@ def write_scores(
     record = {"status": "ok" if alive else "failed", "reason": "" if alive else REASON,
               "protocol": PROTOCOL, "protocol_id": "a1b2"}  # fmt: skip
     (folder / "protocol.json").write_text(json.dumps(record))
+
+
+def add_image_reward(root: Path) -> None:
+    """What another program scored, beside every asset's scores: the toy reward under ImageReward's name."""
+    for scores in root.glob("scores/*/*/*/scores.csv"):
+        table = pd.read_csv(scores)
+        mine = table[table["metric"] == "toy_reward"].assign(metric="image_reward")
+        mine.to_csv(scores.with_name("image_reward.csv"), index=False)
+        record = json.loads(scores.with_name("protocol.json").read_text())
+        record |= {"protocol_id": "c3d4", "protocol": {"image_reward": "blip_224"}}
+        scores.with_name("image_reward.json").write_text(json.dumps(record))
 
 
 def around(number: int, shift: float, count: int, rng: np.random.Generator) -> np.ndarray:

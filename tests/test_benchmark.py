@@ -1,175 +1,212 @@
-"""The speed benchmark: what it makes of measured times, what it counts, and its run on a CPU."""
+"""The count of a step's arithmetic, the step benchmark and the scoring benchmark."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-import random_weights
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentdreamer.benchmark import by_part, main, matrix_rate, open_networks, time_views
+from segmentdreamer import benchmark, flops
+from segmentdreamer.benchmark import Measurement, Report, matrix_rate, spread
+from segmentdreamer.benchmark_table import write_table
 from segmentdreamer.config import load_config
-from segmentdreamer.flops import Work, count, count_evaluations, count_work
+from segmentdreamer.flops import Work, configured, count, count_evaluations, count_work
 from segmentdreamer.methods import load_method
-from segmentdreamer.networks import NetworkOptions, load_folder
-from segmentdreamer.profile import Stopwatch
-from segmentdreamer.speed import PARTS, Timing, as_record, assess, spread, table
+from segmentdreamer.stable_diffusion import build_modules, write_shapes
 
 ROOT = Path(__file__).parent.parent
-PRIOR = ROOT / "toybox" / "models" / "prior"
-SD21 = Work(unet=804 * 10**9, encode=1117 * 10**9, encode_backward=1151 * 10**9, decode=2515 * 10**9)
-SCTD = Timing("sctd", "cfg", 0.1, 0.1, dict.fromkeys(PARTS, 0.025), 20.0, 4.0, 0.0, 10**9, 1000, 0.0)
-GCS = replace(SCTD, method="gcs", mean=0.3, evaluations=32.0, decoded=8.0)
+MINI = ["--set", f"prior.path={ROOT}/toybox/models/prior", "--set", "start.count=100"]
+TERA = 1e12
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small pipeline folder of JSON files, without the weights of UNet and autoencoder."""
-    out = tmp_path_factory.mktemp("weights")
-    random_weights.write_networks(out, ["sd21-base"], "tiny", seed=0)
-    for part in ("unet", "vae"):
-        for path in (out / "sd21-base" / part).glob("*.safetensors"):
-            path.unlink()
-    return out / "sd21-base"
+def sd21(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("sd21"))
 
 
-def test_figures_follow_from_times_by_arithmetic() -> None:
-    sctd, gcs = assess([SCTD, GCS], SD21, rate=790e12, steps=5000)
-    assert sctd.operations == pytest.approx(20 * 0.804e12 + 4 * (1.117e12 + 1.151e12))
-    assert gcs.operations == pytest.approx(32 * 0.804e12 + 4 * 2.268e12 + 8 * 2.515e12)
-    assert sctd.floor == pytest.approx(25.152e12 / 790e12) and sctd.share == pytest.approx(sctd.floor / 0.1)
-    assert sctd.minutes == pytest.approx(5000 * 0.1 / 60)
-    assert (gcs.time_ratio, gcs.nfe_ratio) == (pytest.approx(3), pytest.approx(1.6))
-    assert gcs.work_ratio == pytest.approx(gcs.operations / sctd.operations)
+@pytest.fixture(scope="module")
+def work(sd21: Path) -> Work:
+    return count_work(sd21, 512)
 
 
-@given(rate=st.floats(1e9, 1e16), faster=st.floats(1, 10))
-def test_a_step_at_its_floor_reaches_the_whole_rate(rate: float, faster: float) -> None:
-    (figures,) = assess([SCTD], SD21, rate, 1)
-    (at_floor,) = assess([replace(SCTD, mean=figures.floor)], SD21, rate, 1)
-    assert at_floor.share == pytest.approx(1)
-    (slower,) = assess([replace(SCTD, mean=faster * figures.floor)], SD21, rate, 1)
-    assert slower.share == pytest.approx(1 / faster)
+def test_the_shapes_of_stable_diffusion_have_the_published_parameters(sd21: Path) -> None:
+    unet, vae = build_modules(sd21, "meta")
+    assert sum(p.numel() for p in unet.parameters()) == 865_910_724
+    assert sum(p.numel() for p in vae.parameters()) == 83_653_863
 
 
-def test_ratios_compare_with_sctd_under_the_same_guidance_or_not_at_all() -> None:
-    other = replace(SCTD, guidance="perp_neg", mean=0.5)
-    gcs = assess([SCTD, other, replace(GCS, guidance="perp_neg")], SD21, 1e12, 1)[2]
-    assert gcs.time_ratio == pytest.approx(0.3 / 0.5)
-    (alone,) = assess([GCS], SD21, 1e12, 1)
-    assert alone.time_ratio is alone.nfe_ratio is alone.work_ratio is None
+def test_the_networks_have_the_published_arithmetic_at_512_pixels(work: Work) -> None:
+    assert work.unet / TERA == pytest.approx(0.804, rel=0.02)
+    assert work.encode / TERA == pytest.approx(1.117, rel=0.02)
+    assert work.encode_backward / TERA == pytest.approx(1.151, rel=0.02)
+    assert work.decode / TERA == pytest.approx(2.515, rel=0.02)
 
 
-@given(st.integers(1, 60), st.integers(60, 5000))
-def test_timed_steps_are_spread_evenly_over_the_run(count: int, steps: int) -> None:
-    picked = spread(count, steps)
-    gaps = {b - a for a, b in zip(picked, picked[1:], strict=False)}
-    assert len(set(picked)) == count and 0 <= picked[0] and picked[-1] < steps
-    assert max(gaps, default=0) - min(gaps, default=0) <= 1
-    assert abs(sum(picked) / count - steps / 2) <= 1
+def test_products_convolutions_and_fused_attention_are_counted_by_their_closed_forms() -> None:
+    with torch.device("meta"):
+        q = torch.empty(1, 5, 64, 32)  # heads, tokens, width
+        x, conv, linear = (
+            torch.empty(2, 8, 16, 16),
+            torch.nn.Conv2d(8, 4, 3, padding=1),
+            torch.nn.Linear(8, 3),
+        )
+        assert count(lambda: torch.nn.functional.scaled_dot_product_attention(q, q, q)) == 5 * 4 * 64**2 * 32
+        assert count(lambda: conv(x)) == 2 * 2 * 16**2 * 8 * 4 * 3**2
+        assert count(lambda: linear(torch.empty(7, 8))) == 2 * 7 * 8 * 3
 
 
-def test_a_pair_that_was_not_measured_is_a_dash() -> None:
-    (figures,) = assess([SCTD], SD21, 790e12, 5000)
-    text = table([as_record(SCTD, figures, 38)], [("sctd", "cfg"), ("cds", "perp_neg")])
-    header, rule, first, second = text.splitlines()
-    assert len({line.count("|") for line in (header, rule, first, second)}) == 1
-    assert first.startswith("| sctd | cfg | 100.0 | 25.0 |") and "| 38 |" in first and "31.8%" in first
-    assert second.replace("|", "").split() == ["cds", "perp_neg", *["–"] * 14]
+# Network evaluations a view and step over 5,000 steps, with plain guidance and under Perp-Neg, and pictures
+# decoded.
+PUBLISHED = {
+    "sds": (2.0, 4.0, 0),
+    "ism": (4.65, 6.65, 0),
+    "cds": (4.0, None, 0),
+    "gcs": (8.0, 12.0, 2),
+    "sctd": (4.8, 6.8, 0),
+}
 
 
-def test_what_is_neither_network_nor_rasterizer_is_the_rest() -> None:
-    watch = Stopwatch()
-    watch.seconds.update({"unet": 4.0, "method": 1.0, "rest": 2.0, "rasterizer": 6.0})
-    assert by_part(watch, 2) == {"unet": 2.0, "vae": 0.0, "rasterizer": 3.0, "rest": 1.5}
-
-
-@pytest.mark.parametrize(
-    ("name", "cfg", "perp_neg", "decoded"),
-    [("sds", 2, 4, 0), ("ism", 4.65, 6.65, 0), ("cds", 4, None, 0), ("gcs", 8, 12, 2), ("sctd", 4.8, 6.8, 0)],
-)
-def test_evaluations_of_a_run_are_the_published_ones(
-    name: str, cfg: float, perp_neg: float | None, decoded: int
-) -> None:
-    method = load_method(name, {})
-    for expected, guidance in ((cfg, False), (perp_neg, True)):
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_methods_evaluate_the_networks_as_often_as_their_specification_says(name: str) -> None:
+    plain, perp_neg, decoded = PUBLISHED[name]
+    for guidance, expected in (("cfg", plain), ("perp_neg", perp_neg)):
         if expected is not None:
-            found = count_evaluations(method, guidance, 5000, 1500, every=10)
-            assert found == (pytest.approx(expected, rel=0.03), decoded)
+            config = configured("paper", name, guidance)
+            method = load_method(name, config.methods.get(name, {}))
+            steps, warmup = config.train.steps, config.train.warmup
+            found = count_evaluations(method, config.prompts.perp_neg, steps, warmup, every=10)
+            assert found[0] == pytest.approx(expected, abs=0 if expected == int(expected) else 0.08)
+            assert found[1] == decoded
 
 
-def test_sctd_takes_123_pflop_and_155_under_perp_neg() -> None:
-    method = load_method("sctd", {})
-    for guidance, expected in ((False, 123), (True, 155)):
-        nfe, decoded = count_evaluations(method, guidance, 5000, 1500, every=5)
-        assert 4 * 5000 * SD21.total(nfe, 1, decoded) / 1e15 == pytest.approx(expected, rel=0.01)
+def test_a_run_of_sctd_is_123_pflop_with_plain_guidance_and_155_with_perp_neg(work: Work) -> None:
+    for nfe, pflop in ((4.8, 123), (6.8, 155)):
+        assert 5000 * work.total(4 * nfe, 4, 0) / 1e15 == pytest.approx(pflop, rel=0.005)
 
 
-def test_the_count_on_shapes_equals_that_of_a_real_call_with_plain_attention() -> None:
-    counted = count_work(PRIOR, side=64, tokens=8)
-    real = load_folder(PRIOR, "cpu", torch.float32, NetworkOptions(attention="plain"))
-    z, t = torch.randn(1, 4, 16, 16), torch.tensor([500])
-    cond = torch.randn(1, 8, real.unet.config["cross_attention_dim"])
-    picture = torch.rand(1, 3, 64, 64, requires_grad=True)
-    with torch.no_grad():
-        assert count(lambda: real.predict(z, t, cond)) == counted.unet
-        assert count(lambda: real.decode(z)) == counted.decode
-    encoded = real.moments(picture).sum()
-    assert count(lambda: torch.autograd.grad(encoded, picture)) == counted.encode_backward
-    assert count(lambda: real.moments(picture)) == counted.encode
-
-
-def test_the_matrix_rate_is_one_that_a_processor_can_have() -> None:
-    assert 1e8 < matrix_rate("cpu", torch.float32, side=256, repeats=5) < 1e14
-
-
-def test_views_are_timed() -> None:
-    assert 0 < time_views("cpu", 32, views=3, count=200) < 30
-
-
-def test_without_weights_the_networks_are_random_ones_of_the_same_shapes(shapes: Path) -> None:
-    config = replace(load_config("paper").prior, path=str(shapes))
-    prior = open_networks(config, shapes, "cpu", 1)
-    embedded = prior.encode_prompt(["a cat", "a dog"])
-    assert embedded.shape == (2, 77, 32) and not torch.equal(embedded[0], embedded[1])
-    assert bool(torch.isfinite(prior.eps(torch.randn(2, 4, 8, 8), 500, embedded)).all())
-    assert prior.encode(torch.rand(1, 3, 64, 64)).shape == (1, 4, 8, 8)
-
-
-def test_the_papers_configuration_is_timed_on_a_cpu(shapes: Path, tmp_path: Path, capsys) -> None:
-    out = tmp_path / "made" / "speed.json"
-    small = ["render.size=64", "cameras.batch=2", f"prior.path={shapes}", "start.count=300"]
-    main(
-        ["--scale", "paper", "--device", "cpu", "--steps", "2", "--methods", "cds", "gcs", "sctd"]
-        + ["--guidance", "cfg", "perp_neg", "--out", str(out)]
-        + [word for setting in small for word in ("--set", setting)]
-    )
-    record = json.loads(out.read_text())
-    rows = {(row["method"], row["guidance"]): row for row in record["rows"]}
-    assert set(rows) == {("cds", "cfg"), *((m, g) for m in ("gcs", "sctd") for g in ("cfg", "perp_neg"))}
-    gcs = rows["gcs", "perp_neg"]
-    assert (gcs["evaluations"], gcs["encoded"], gcs["decoded"]) == (2 * 12, 2, 2 * 2)
-    assert gcs["gaussians"] == 300 and gcs["paper_minutes"] == 80 and gcs["skipped"] == 0
-    assert all(0 < row["share"] and 0 < row["parts"]["unet"] < 10 for row in rows.values())
-    assert record["random_weights"] and record["steps"] == 5000 and record["dtype"] == "float32"
-    assert rows["sctd", "cfg"]["time_ratio"] == rows["sctd", "cfg"]["nfe_ratio"] == 1
+def test_the_arithmetic_of_a_scale_is_a_table_of_its_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    flops.main(["--scale", "mini", "--methods", "cds", "gcs", "--rate", "0.1", "--every", "50"])
     printed = capsys.readouterr().out
-    assert "random weights" in printed and "| cds | perp_neg | – |" in printed
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in printed.splitlines()[4:]]
+    assert [row[:4] for row in rows] == [
+        ["cds", "cfg", "4.00", "0"], ["gcs", "cfg", "8.00", "2"], ["gcs", "perp_neg", "12.00", "2"],
+    ]  # fmt: skip
+    assert all(float(row[5]) * 1e15 / 0.1e12 / 60 == pytest.approx(float(row[6]), abs=9) for row in rows)
+
+
+@given(st.integers(1, 10_000), st.integers(1, 200))
+def test_the_timed_steps_lie_evenly_over_the_run(total: int, count: int) -> None:
+    steps = spread(total, count)
+    assert len(steps) == count and steps == sorted(steps) and steps[0] >= 0 and steps[-1] < total
+    assert sum(steps) / count == pytest.approx((total - 1) / 2, abs=1)
+
+
+def test_the_matrix_rate_is_that_of_one_product_here() -> None:
+    import time
+
+    a = torch.randn(1024, 1024)
+    took = []
+    for _ in range(7):
+        began = time.perf_counter()
+        a @ a
+        took.append(time.perf_counter() - began)
+    assert matrix_rate("cpu", torch.float32, 5) == pytest.approx(2 * 1024**3 / min(took), rel=0.9)
+
+
+def run(out: Path, *arguments: str) -> dict[str, Any]:
+    benchmark.main([*MINI, "--device", "cpu", "--warmup", "1", "--out", str(out), *arguments])
+    return json.loads((out / "benchmark.json").read_text())
+
+
+def test_a_benchmark_times_each_method_and_counts_its_arithmetic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(tmp_path, "--methods", "sds", "cds", "sctd", "--steps", "2", "--views")
+    rows = {(row["method"], row["guidance"]): row for row in found["rows"]}
+    assert set(rows) == {(m, g) for m in ("sds", "sctd") for g in ("cfg", "perp_neg")} | {("cds", "cfg")}
+    assert rows["sds", "cfg"]["nfe"] == 2 and rows["sds", "perp_neg"]["nfe"] == 4
+    assert rows["sctd", "perp_neg"]["nfe"] == rows["sctd", "cfg"]["nfe"] + 2
+    work = Work(**found["work"])
+    for row in rows.values():
+        assert row["flops"] == pytest.approx(4 * work.total(row["nfe"], 1, 0))
+        assert len(row["seconds"]) == 2 and row["waits"] is None
+        assert all(seconds > 0 for seconds in row["parts"].values()) and len(row["parts"]) == 4
+        assert row["minutes"] == pytest.approx(sum(row["seconds"]) / 2 * 200 / 60)  # mini's 200 steps
+    assert found["views_seconds"] > 0 and found["weights"].endswith("toybox/models/prior")
+    page = capsys.readouterr().out
+    assert page == (tmp_path / "benchmark.md").read_text()
+    assert page.count("\n| ") == 2 + 5 and "paper, min" not in page  # another scale's minutes say nothing
+
+
+def test_random_weights_cost_the_same_arithmetic_and_need_no_download(tmp_path: Path) -> None:
+    found = run(tmp_path, "--methods", "gcs", "--guidance", "cfg", "--steps", "1", "--random-weights")
+    work = Work(**found["work"])
+    assert found["weights"] == "random" and work == count_work(ROOT / "toybox/models/prior", 64)
+    (row,) = found["rows"]
+    assert row["flops"] == pytest.approx(4 * work.total(8, 1, 2))
+
+
+def report(scale: str) -> Report:
+    rows = [
+        Measurement(name, guidance, (0.1, 0.1, 0.4), 4, 4.0, flop, parts, 3, 2048.0, 16.7)
+        for name, guidance, flop in (("cds", "cfg", 2e13), ("sctd", "cfg", 1e13), ("sctd", "perp_neg", 1e13))
+        for parts in [{"unet": 0.1, "vae": 0.05, "rasterizer": 0.03, "rest": 0.02}]
+    ]
+    work = Work(8 * 10**11, 10**12, 10**12, 2 * 10**12)
+    return Report(scale, "random", {}, {"gpu": "A GPU"}, {"torch": "2"}, "float16", 5e14, work, rows)
+
+
+def test_the_table_sets_steps_beside_their_floor_sctd_and_the_paper() -> None:
+    lines = [line for line in write_table(report("paper")).splitlines() if line.startswith("|")]
+    header, _, cds, cfg, perp_neg = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+    first = dict(zip(header, cds, strict=True))
+    assert (first["step, ms"], first["mean, ms"], first["floor, ms"]) == ("100.0", "200.0", "40.0")
+    assert first["of matrix rate"] == "20%" and first["peak, GiB"] == "2.00" and first["waits"] == "3"
+    assert (first["/ SCTD"], first["FLOP / SCTD"], first["NFE / SCTD"]) == ("1.00", "2.00", "1.00")
+    assert [row[-1] for row in (cds, cfg, perp_neg)] == ["140", "32", "38"] and header[-1] == "paper, min"
+    assert "paper, min" not in write_table(report("mini"))
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "words"),
     [
-        (["--scale", "mini", "--methods", "nothing"], "error: unknown method 'nothing'"),
-        (["--scale", "no-such-scale"], "error: no scale or configuration file"),
-        (["--scale", "mini", "--paper", "no/such.yaml"], "error: .*no/such.yaml"),
+        (["--methods", "nope"], "error: unknown method 'nope'"),
+        (["--scale", "paper", "--set", "prior.path=nowhere"], "no diffusers pipeline at nowhere"),
+        (["--set", "prior.compile=3"], "error: prior.compile: expected bool"),
     ],
 )
-def test_bad_input_ends_with_one_line(words: list[str], message: str) -> None:
-    with pytest.raises(SystemExit, match=message):
-        main([*words, "--device", "cpu", "--steps", "1"])
+def test_wrong_input_gets_one_line(arguments: list[str], words: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        benchmark.main(["--device", "cpu", "--steps", "1", *arguments])
+    assert words in str(stopped.value) and "\n" not in str(stopped.value)
+
+
+def test_the_papers_configuration_is_what_the_targets_are_stated_for() -> None:
+    config = load_config("paper")
+    assert (config.cameras.batch, config.render.size, config.train.steps) == (4, 512, 5000)
+
+
+def test_scoring_is_timed_by_part_on_views_with_an_outline(capsys: pytest.CaptureFixture[str]) -> None:
+    from eval import benchmark as scoring
+
+    views = scoring.draw_views(3, 32)
+    assert views.shape == (3, 32, 32, 4) and set(np.unique(views[..., 3])) == {0, 255}
+    assert (
+        0.3 < views[..., 3].mean() / 255 < math.pi / 8 + 0.05
+    )  # a disc of radius sqrt(1/2) in a square of 2
+    weights = ROOT / "toybox/models/clip/model.safetensors"
+    scoring.main(["--views", "2", "--size", "64", "--repeats", "1", "--clip", "toybox-clip",
+                  "--clip-weights", str(weights), "--device", "cpu"])  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "2 views of 64 px on cpu" in printed
+    total = float(printed.splitlines()[0].split(": ")[1].removesuffix(" s"))
+    parts = {line.split()[0]: float(line.split()[1]) for line in printed.splitlines()[1:]}
+    assert {"clip", "inception", "pathologies", "compositing"} <= set(parts)
+    assert 0 < sum(parts.values()) <= total + 0.05

@@ -130,6 +130,32 @@ def test_a_diagram_of_ranks_shows_mean_ranks_and_joins_what_may_be_equal(per_pro
     assert min(low for low, _ in bars) == pytest.approx(1, abs=0.05)
 
 
+def test_no_line_of_a_rank_diagram_is_cut_however_the_ranks_lie() -> None:
+    """All methods but one at the better end, the worst case for the names on one side."""
+    rows = [
+        (method, f"p{p}", "clip", -100.0 if method == "sctd" else float((place + p) % 4))
+        for place, method in enumerate(TITLES)
+        for p in range(8)
+    ]
+    values = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
+    axis = figures.draw_ranks(values, ["clip"], TITLES).axes[0]
+    low, high = axis.get_ylim()
+    for line in axis.lines:
+        assert low + 0.3 < min(line.get_ydata()) and max(line.get_ydata()) <= high
+    assert {label.get_text().rsplit(" ", 1)[0] for label in axis.texts} >= set(TITLES.values())
+
+
+def test_the_map_of_forty_prompts_fits_a_page() -> None:
+    rng = np.random.default_rng(0)
+    metrics = ["clip", "clip_r", "image_reward", "janus_index", "iou", "color_error"]
+    rows = [(m, f"p{p:02d}", q, rng.normal()) for m in TITLES for p in range(40) for q in metrics]
+    values = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
+    figure = figures.draw_heat_map(values, metrics, TITLES)
+    assert figure.get_figheight() < 9  # inches
+    for axis in figure.axes[:6]:
+        assert [label.get_text() for label in axis.get_xticklabels()] == list(TITLES.values())
+
+
 def test_a_run_without_a_table_ends_with_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .*table1\.json"):
         figures.main(["--results", str(tmp_path)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,34 +37,32 @@ def clip() -> Clip:
     return load_clip("toybox-clip", str(ROOT / "toybox/models/clip/model.safetensors"))
 
 
-def index_of(clip: Clip, spec: Spec, views: np.ndarray) -> float:
-    """The Janus index of every second view."""
+def look(scene: np.ndarray) -> np.ndarray:
+    return render_orbit(scene, VIEWS, 0.0, 64)
+
+
+def measures(clip: Clip, spec: Spec, plain: np.ndarray) -> dict[str, Callable[[np.ndarray], float]]:
+    """Each defect's own metric, more is worse, as a function of views; Janus of every second view."""
     texts = embed_texts(clip, [data.view_caption(spec.caption(), word) for word in data.VIEWS])
-    return janus_index(embed_images(clip, composite(views[::2])), texts)
+    sharp = float(detail(plain).mean())
+    return {
+        "two_faced": lambda v: janus_index(embed_images(clip, composite(v[::2])), texts),
+        "flicker": lambda v: 1 - consistency(v),
+        "over_exposed": lambda v: over_exposure(v).mean(),
+        "blurred": lambda v: smoothing(detail(v), sharp).mean(),
+        "floaters": lambda v: floaters(v).mean(),
+    }
 
 
 @pytest.fixture(scope="module")
 def found(clip: Clip) -> dict[str, dict[str, list[float]]]:
-    """Each defect's own metric, signed so that more is worse: of healthy objects, and of clear defects."""
+    """Each defect's own metric of healthy objects, and of objects with the clear defect."""
     values: dict[str, dict[str, list[float]]] = {d: {"healthy": [], "sick": []} for d in defects.DEFECTS}
     for i, (cls, color) in enumerate(zip(CLASSES, COLORS, strict=True)):
         spec, rng = Spec(cls, color), np.random.default_rng(i)
         rows, finish = primitives(spec), defects.soften(rng)
-
-        def look(scene: np.ndarray) -> np.ndarray:
-            return render_orbit(scene, VIEWS, 0.0, 64)
-
-        plain = look(rows)
-        worn = finish(look(defects.wear(rows, rng)))
-        sharp = float(detail(plain).mean())
-        measures = {
-            "two_faced": lambda v, spec=spec: index_of(clip, spec, v),
-            "flicker": lambda v: -consistency(v),
-            "over_exposed": lambda v: over_exposure(v).mean(),
-            "blurred": lambda v, sharp=sharp: smoothing(detail(v), sharp).mean(),
-            "floaters": lambda v: floaters(v).mean(),
-        }
-        for defect, measure in measures.items():
+        plain, worn = look(rows), finish(look(defects.wear(rows, rng)))
+        for defect, measure in measures(clip, spec, plain).items():
             values[defect]["healthy"] += [measure(plain), measure(worn)]
             values[defect]["sick"].append(measure(defects.plant(defect, 1, rows, plain, look, rng)))
     return values
@@ -80,18 +79,8 @@ def test_a_clear_defect_is_found_by_its_own_metric(found: dict, defect: str, bou
 def test_a_stronger_defect_moves_its_metric_further(defect: str, clip: Clip) -> None:
     spec, rng = Spec("robot", "purple"), np.random.default_rng(0)
     rows = primitives(spec)
-
-    def look(scene: np.ndarray) -> np.ndarray:
-        return render_orbit(scene, VIEWS, 0.0, 64)
-
     plain = look(rows)
-    measure = {
-        "two_faced": lambda v: index_of(clip, spec, v),
-        "flicker": lambda v: 1 - consistency(v),
-        "over_exposed": lambda v: over_exposure(v).mean(),
-        "blurred": lambda v: smoothing(detail(v), detail(plain).mean()).mean(),
-        "floaters": lambda v: floaters(v).mean(),
-    }[defect]
+    measure = measures(clip, spec, plain)[defect]
     looks = [plain, *(defects.plant(defect, level, rows, plain, look, rng) for level in range(3))]
     values = [measure(views) for views in looks]
     if defect == "two_faced":  # a third face is another defect rather than more of this one

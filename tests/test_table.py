@@ -20,7 +20,7 @@ from eval.collection import read_run
 from eval.columns import columns, primary_columns, read_titles
 from eval.distances import MEASURES, measure
 from eval.formats import Block, Cell, Row, Table, escape, latex, markdown
-from eval.layout import number, paper_number, printed
+from eval.layout import mark, number, paper_number, printed
 from eval.paper import paper_values, read_paper
 
 PAPER = Path("baselines/paper.yaml")
@@ -105,17 +105,41 @@ def test_a_missing_file_of_scores_ends_with_one_line(tmp_path: Path) -> None:
         table.main(simulated.arguments(root))
 
 
+def test_image_rewards_of_another_program_join_the_scores_and_their_protocol(tmp_path: Path) -> None:
+    root = simulated.write_run(tmp_path, features=False)
+    simulated.add_image_reward(root)
+    run = read_run(root, simulated.METHODS, simulated.CONTROLS, simulated.PROMPTS, 1)
+    values = {m: run.scores.loc[run.scores["metric"] == m, "value"] for m in ("image_reward", "toy_reward")}
+    assert len(values["image_reward"]) == 6 * (7 * 8 - 1)
+    assert values["image_reward"].tolist() == values["toy_reward"].tolist()
+    assert run.protocols == simulated.PROTOCOL | {"image_reward": "blip_224"}
+    assert run.protocol_id == "a1b2+c3d4"
+
+
+def test_an_asset_that_lacks_the_image_reward_of_the_others_is_refused(tmp_path: Path) -> None:
+    root = simulated.write_run(tmp_path, features=False)
+    simulated.add_image_reward(root)
+    (root / "scores/cds/p05/0/image_reward.json").unlink()
+    with pytest.raises(SystemExit, match=r"error: two protocols .*has a1b2\+c3d4, .*cds/p05.* has a1b2;"):
+        table.main(simulated.arguments(root))
+
+
 def test_a_study_brings_its_columns_and_nothing_else_does(tmp_path: Path, mini: Path) -> None:
     root = simulated.write_run(tmp_path, features=False)
-    (root / "reference").mkdir()
-    np.savez(root / "reference/features.npz")
-    rows = [(m, p, "q1", 1.0 + i) for i, m in enumerate(simulated.METHODS) for p in simulated.PROMPTS]
+    rows = [
+        (method, prompt, question, 1.0 + (place + turn) % 5)
+        for turn, question in enumerate(("q1", "q2", "q3"))
+        for place, method in enumerate(simulated.METHODS)
+        for prompt in simulated.PROMPTS
+    ]
     study = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
     study.to_csv(root / "study.csv", index=False)
     table.main([*simulated.arguments(root), "--study", str(root / "study.csv")])
-    read = pd.read_csv(root / "tables/table1.csv").set_index("method")["q1"]
-    assert read[list(simulated.METHODS)].tolist() == [1, 2, 3, 4, 5]
-    assert not [name for name in pd.read_csv(mini / "table1.csv") if name.startswith("q1")]
+    read = pd.read_csv(root / "tables/table1.csv").set_index("method").loc[list(simulated.METHODS)]
+    assert read["q1"].tolist() == [1, 2, 3, 4, 5] and read["q3"].tolist() == [3, 4, 5, 1, 2]
+    assert "Q2, realism ↓" in (root / "tables/table1.md").read_text()
+    assert not [name for name in pd.read_csv(mini / "table1.csv") if name.startswith(("q1", "q2", "q3"))]
+    assert "Q1" not in (mini / "table1.md").read_text() + (mini / "table1.html").read_text()
 
 
 # The figures ----------------------------------------------------------------------------------------------
@@ -226,6 +250,15 @@ def test_the_csv_says_what_the_page_prints(mini: Path) -> None:
             assert cell.strip("*").startswith(number(value, spec))
 
 
+def test_the_wide_table_holds_the_long_one(mini: Path) -> None:
+    wide = pd.read_csv(mini / "table1_extended.csv").set_index("method")
+    long = pd.read_csv(mini / "summary.csv")
+    assert len(long) > 60
+    for row in long.to_dict("records"):
+        for part, suffix in table.PARTS.items():
+            assert wide.loc[row["method"], row["metric"] + suffix] == pytest.approx(row[part], nan_ok=True)
+
+
 # What is printed ------------------------------------------------------------------------------------------
 
 
@@ -236,6 +269,25 @@ def test_the_best_method_is_bold_and_controls_never_are(mini: Path) -> None:
     assert not reward["SCTD (ours)"].startswith("**") and not reward["true scene (3D ceiling)"].startswith(
         "**"
     )
+
+
+def test_rows_are_the_methods_as_asked_for_then_the_controls(mini: Path) -> None:
+    read = pd.read_csv(mini / "table1.csv")
+    assert read["method"].tolist() == [*simulated.METHODS, *simulated.CONTROLS]
+    lines = (mini / "table1.md").read_text().splitlines()
+    titles = [line.split(" | ")[0].removeprefix("| ").split(" <sup>")[0] for line in lines if "| " in line]
+    methods, controls = read["title"][:5].tolist(), read["title"][5:].tolist()
+    found = [title for title in titles if title in (*methods, *controls)]
+    assert found[:12] == [*methods, *methods, *controls]
+
+
+@pytest.mark.parametrize(
+    ("shift", "holm", "better", "sign"),
+    [(1, 0.049, "up", "▲"), (-1, 0.049, "up", "▼"), (1, 0.049, "down", "▼"), (-1, 0.049, "down", "▲"),
+     (1, 0.05, "up", ""), (1, float("nan"), "up", "")],
+)  # fmt: skip
+def test_a_mark_needs_a_holm_p_below_five_percent(shift: float, holm: float, better: str, sign: str) -> None:
+    assert mark({"shift": shift, "p": 0.001, "holm": holm}, {"better": better}) == sign
 
 
 def test_marks_say_better_or_worse_than_the_reference(mini: Path) -> None:
@@ -355,6 +407,31 @@ def test_the_page_is_sortable_and_follows_the_readers_colors(mini: Path) -> None
     assert html.count("<th ") == html.count("<button>")
 
 
+CLICKS = """<script>
+const named = () => [...document.querySelector('table').tBodies]
+  .map(body => [...body.rows].map(row => row.cells[0].firstChild.data.trim()).join()).join('; ');
+const click = n => { document.querySelectorAll('th button')[n].click(); return named(); };
+document.body.textContent = [click(1), click(1), click(0)].join('|');
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_a_browser_sorts_each_block_by_the_column_clicked(mini: Path, tmp_path: Path) -> None:
+    import subprocess
+
+    (tmp_path / "page.html").write_text((mini / "table1.html").read_text() + CLICKS)
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    found = subprocess.run([*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True,
+                           check=True)  # fmt: skip
+    up, down, names = re.search("<body>(.*?)</body>", found.stdout, re.S)[1].split("|")  # type: ignore[index]
+    assert up.startswith("SDS,CDS,GCS,ISM,SCTD (ours); All 8 prompts")
+    assert up.endswith("Controls,zero optimization steps,true scene (3D ceiling)")
+    assert down.startswith("SCTD (ours),ISM,GCS,CDS,SDS; ") and names.startswith(
+        "CDS,GCS,ISM,SCTD (ours),SDS; "
+    )
+
+
 def test_text_cannot_break_the_page_or_the_table() -> None:
     from eval.table_page import html_table
 
@@ -419,7 +496,7 @@ def test_a_method_that_never_succeeded_is_a_row_of_dashes(tmp_path: Path) -> Non
 
 
 def test_one_method_alone_makes_a_table_without_tests(tmp_path: Path) -> None:
-    root = simulated.write_run(tmp_path, failed=())
+    root = simulated.write_run(tmp_path, failed=(), features=False)
     arguments = simulated.arguments(root)
     start, end = arguments.index("--methods"), arguments.index("--controls")
     table.main([*arguments[: start + 1], "gcs", *arguments[end:]])
@@ -428,7 +505,7 @@ def test_one_method_alone_makes_a_table_without_tests(tmp_path: Path) -> None:
 
 
 def test_several_seeds_are_averaged_within_prompts(tmp_path: Path) -> None:
-    root = simulated.write_run(tmp_path, seeds=2, failed=("ism", "p03", 1))
+    root = simulated.write_run(tmp_path, seeds=2, failed=("ism", "p03", 1), features=False)
     table.main(simulated.arguments(root, seeds=2))
     read = pd.read_csv(root / "tables/table1.csv").set_index("method")
     assert read.loc["ism", "clip_n"] == 8 and read.loc["ism", "failed"] == 1

@@ -12,11 +12,6 @@ localrules:
     ablations,
 
 
-def ablation_rewards(pattern):
-    """ImageReward's scores of the variants, if the scale has it at all."""
-    return of_every_variant(pattern) if IMAGE_REWARD else []
-
-
 rule ablation_table:
     input:
         scores=of_every_variant(

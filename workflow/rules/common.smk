@@ -1,6 +1,5 @@
 """Configuration and prompts, read and checked once; names and lists that the rules share."""
 
-import functools
 import os
 import shutil
 import subprocess
@@ -86,7 +85,7 @@ GPU = {"cpu": 0, "cuda": 1, "auto": min(1, visible_gpus())}[config["device"]]
 # Each job gets a device of its own, also where a machine has several.
 ON_DEVICE = "python workflow/scripts/with_gpu.py " if GPU else ""
 if config["device"] == "cpu":
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ.update(CUDA_VISIBLE_DEVICES="")  # no job may find a device
 
 # Where a method's name stands, a variant's may: its name and what it changes, sctd/N~3/redraw_t~True.
 NAME = "[a-z0-9_]+"
@@ -120,120 +119,3 @@ wildcard_constraints:
     method=f"{NAME}{VARIATION}*",
     prompt="[a-z0-9]+",
     seed="[0-9]+",
-
-
-def prompt_text(wildcards):
-    return TEXT[wildcards.prompt]
-
-
-def method_name(wildcards):
-    return method_of(wildcards.method)
-
-
-def common_settings(wildcards):
-    """The configured overrides, as arguments of `segmentdreamer.generate` and `segmentdreamer.start`."""
-    return [
-        word
-        for item in [*START_OVERRIDES, *config["overrides"]]
-        for word in ("--set", item)
-    ]
-
-
-def settings(wildcards):
-    """The configured overrides, then the variant's."""
-    own = overrides(wildcards.method)
-    return [
-        *common_settings(wildcards),
-        *(word for item in own for word in ("--set", item)),
-    ]
-
-
-def camera_of(wildcards):
-    return CAMERA[wildcards.prompt]
-
-
-def code_of(wildcards):
-    """The files that a method's numbers depend on beside the trunk; a change reruns its assets alone."""
-    return REGISTRY[method_of(wildcards.method)]["code"]
-
-
-def need(stage, resource):
-    """An input function: what a job of this stage needs, more with every attempt (resources.yaml)."""
-    amount = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
-
-    def grown(wildcards, attempt):
-        return amount[resource] * attempt
-
-    return grown
-
-
-def prompts_of(wildcards, output):
-    """The prompts of a job, from its first kind of outputs: .../PROMPT/SEED/FILE."""
-    return [Path(path).parts[-3] for path in next(iter(dict(output.items()).values()))]
-
-
-def shuffled_source(wildcards):
-    """The primary method's views of the next prompt of the table."""
-    following = IDS[(IDS.index(wildcards.prompt) + 1) % len(IDS)]
-    return f"{RESULTS}/views/{PRIMARY}/{following}/{wildcards.seed}/views.zip"
-
-
-def folders_of_views(wildcards, output):
-    return [os.path.dirname(path) for path in output.views]
-
-
-def folders_of_scores(wildcards, output):
-    return [os.path.dirname(path) for path in output.scores]
-
-
-def of_every_asset(pattern):
-    return expand(pattern, method=SHOWN, prompt=IDS, seed=SEEDS)
-
-
-@functools.cache
-def ablation_variants(name):
-    """The names of an ablation's variants; ends the run with one line if prompt, method or field is wrong.
-
-    Checked when the ablation is asked for: it needs the methods, and so torch, which takes seconds.
-    """
-    from segmentdreamer.methods import load_method
-
-    if unknown := [p for p in config["ablations"]["prompts"] if p not in TEXT]:
-        stop(
-            f"ablations.prompts: {config['prompts']} has no {', '.join(unknown)}; ids: {', '.join(IDS)}"
-        )
-    chosen = variants(ABLATIONS[name])
-    try:
-        for variant in chosen:
-            load_method(variant.method, variant.fields)
-    except ValueError as error:
-        stop(f"{config['ablations']['spaces']}, {name}: {error}")
-    return [variant.name for variant in chosen]
-
-
-def of_every_variant(pattern):
-    """An input function: the pattern for each variant, prompt and seed of the wildcard's ablation."""
-
-    def paths(wildcards):
-        return expand(
-            pattern,
-            method=ablation_variants(wildcards.ablation),
-            prompt=config["ablations"]["prompts"],
-            seed=range(config["ablations"]["seeds"]),
-        )
-
-    return paths
-
-
-def of_every_control(pattern):
-    return expand(
-        pattern, method=CONTROLS, prompt=config["ablations"]["prompts"], seed=0
-    )
-
-
-def print_results():
-    """The table and the ledger of a finished run, where it made them."""
-    for name in ("table1.md", "../logs/claims.log"):
-        path = Path(RESULTS) / "tables" / name
-        if path.exists():
-            print(path.read_text())

@@ -1,13 +1,5 @@
 """views -> ImageReward, in an environment of its own; only where the configuration names its weights."""
 
-IMAGE_REWARD = config.get("image_reward", "")
-
-
-def image_reward_files(pattern):
-    """The files of every asset that the table reads, if the scale has ImageReward at all."""
-    return of_every_asset(pattern) if IMAGE_REWARD else []
-
-
 if IMAGE_REWARD:
 
     for batch, methods, prompts in BATCHES:

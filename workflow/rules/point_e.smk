@@ -3,32 +3,6 @@
 Clouds of one's own take its place by an override: start.file=FOLDER/{prompt_id}.ply.
 """
 
-INIT = dict(zip(PROMPTS["id"], PROMPTS["init_prompt"]))
-
-
-def start_setting(key):
-    """A setting of the generation's section `start`, as the configured overrides leave it."""
-    value = GENERATION.get("start", {}).get(key, "")
-    for item in config["overrides"]:
-        name, _, override = item.partition("=")
-        value = yaml.safe_load(override) if name == f"start.{key}" else value
-    return value
-
-
-# A cloud that the paper's scale expects of this workflow stands with the other results of the run.
-START_FILE = start_setting("file")
-START_OVERRIDES = []
-if START_FILE == "results/paper/starts/{prompt_id}.ply":
-    START_FILE = f"{RESULTS}/starts/{{prompt_id}}.ply"
-    START_OVERRIDES = [f"start.file={START_FILE}"]
-
-
-def start_file(wildcards):
-    """The cloud or mesh that a prompt's assets start from; nothing for a plain shape."""
-    if start_setting("kind") not in ("points", "mesh", "point-e"):
-        return []
-    return START_FILE.replace("{prompt_id}", wildcards.prompt)
-
 
 rule point_e:
     input:

@@ -7,17 +7,6 @@ FIGURES = [
 ]
 
 
-def measured_ablations(wildcards):
-    """Tables of ablations that were made: the ledger decides by what is there, and names what is not."""
-    return [
-        path
-        for path in expand(
-            f"{RESULTS}/tables/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
-        )
-        if os.path.exists(path)
-    ]
-
-
 rule table1:
     input:
         scores=of_every_asset(
