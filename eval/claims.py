@@ -131,8 +131,8 @@ def in_words(row: Mapping[Any, Any], titles: dict[str, str]) -> str:
     shift, low, high = (f"{row[key]:+.{digits}f}" for key in ("shift", "low", "high"))
     interval = f"[{low}, {high}]" if row["low"] == row["low"] else f"({row['note']})"
     allowed = f", margin {row['margin']:g}" if row["margin"] else ""
-    return (f"{text}: {shift} {interval}{allowed}, adjusted p {row['holm']:.2g}, n = {row['n']:.0f}, "
-            f"{row['verdict']}")  # fmt: skip
+    adjusted = f", adjusted p {row['holm']:.2g}" if row["holm"] == row["holm"] else ""
+    return f"{text}: {shift} {interval}{allowed}{adjusted}, n = {row['n']:.0f}, {row['verdict']}"
 
 
 def markdown(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, str], scale: str) -> str:

@@ -180,6 +180,14 @@ def test_the_ledger_is_printed_with_its_counts(results: Path, capsys: pytest.Cap
     assert "adjusted p" in printed and "n = 8" in printed
 
 
+def test_a_distance_without_an_error_is_printed_without_p() -> None:
+    row = {"metric": "fid_clip", "of": "sctd", "than": "sds", "direction": "lower", "verdict": UNRESOLVED,
+           "shift": 421.3, "low": NAN, "high": NAN, "margin": 0, "holm": NAN, "n": 1,
+           "note": "too few prompts for an interval"}  # fmt: skip
+    words = "FID (CLIP): SCTD lower than SDS: +421.3 (too few prompts for an interval), n = 1, unresolved"
+    assert claims.in_words(row, {"sctd": "SCTD", "sds": "SDS"}) == words
+
+
 def test_the_ledger_needs_a_table(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .*table1\.json"):
         claims.main(["--results", str(tmp_path)])
