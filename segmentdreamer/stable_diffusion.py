@@ -90,4 +90,7 @@ def random_networks(
         ]
         return torch.stack(drawn)
 
-    return TorchNetworks(unet.to(dtype), vae.to(vae_type(options, dtype)), embed, device, options)
+    # Not the modules' own `to`, which warns of layers that these networks do not have.
+    torch.nn.Module.to(unet, dtype)
+    torch.nn.Module.to(vae, vae_type(options, dtype))
+    return TorchNetworks(unet, vae, embed, device, options)

@@ -98,9 +98,6 @@ def test_the_shipped_calibration_meets_its_goal_and_names_its_size() -> None:
         assert low <= figures["auc"][defect]["clear"] <= high
 
 
-# Laws -------------------------------------------------------------------------------------------------
-
-
 def ring(seed: int, views: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Random views with foregrounds and holes, and random embeddings and texts."""
     rng = np.random.default_rng(seed)
@@ -263,9 +260,6 @@ def test_calibration_draws_every_class_and_no_object_twice() -> None:
     specs = calibration.draw_specs(24, np.random.default_rng(0))
     assert {spec.cls for spec in specs} == set(CLASSES) and len(set(specs)) == 24
     assert len({spec.color for spec in specs}) >= 6
-
-
-# Nothing to look at -----------------------------------------------------------------------------------
 
 
 def test_without_anything_to_see_every_metric_is_nan_and_silent() -> None:
