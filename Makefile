@@ -11,7 +11,7 @@ table1: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
 test: $(READY)
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m "not slow"
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
