@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 from safetensors.torch import save_file
 from scipy import stats
+from test_workflow import snakemake
 from torch import Tensor
 
 from eval.prompts import read_prompts
@@ -297,6 +298,20 @@ def test_point_es_environment_needs_little_of_the_project() -> None:
     pins = (ROOT / "workflow/envs/point_e.txt").read_text()
     for name in ("torch==", "numpy==", "plyfile==", "safetensors", "point-e @ git+"):
         assert f"\n{name}" in pins
+
+
+def test_clouds_of_ones_own_take_point_es_place_in_the_workflow(tmp_path: Path) -> None:
+    write_cloud(random_cloud(4096), tmp_path / "p02.ply")
+    asset = f"{tmp_path}/results/assets/sctd/p02/0/asset.ply"
+    overrides = f'overrides=["start.file={tmp_path}/{{prompt_id}}.ply"]'
+    ran = snakemake(
+        "-n", "-p", "--configfile", "workflow/config/paper.yaml",
+        "--config", f"results={tmp_path}/results", overrides, "--", asset,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    plan = ran.stdout + ran.stderr
+    assert "rule generate:" in plan and "--camera-preset animal" in plan  # p02 is a pig
+    assert f"start.file={tmp_path}/{{prompt_id}}.ply" in plan and "rule point_e:" not in plan
 
 
 # Meshes
