@@ -32,7 +32,7 @@ test-slurm: $(READY)
 	$(BIN)/python -m pip install --quiet snakemake-executor-plugin-slurm==2.8.0
 	PATH="$(CURDIR)/$(BIN):$$PATH" workflow/scripts/test_slurm
 
-# The paper's workflow with networks of the true size and random weights: 30 minutes and 10 GB on two cores.
+# The paper's workflow with networks of the true size and random weights: half an hour to an hour and 11 GB on two cores.
 rehearsal: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python workflow/scripts/rehearse.py
 

@@ -144,7 +144,7 @@ def of_every_variant(pattern):
 
 def of_every_control(pattern):
     return expand(
-        pattern, method=CONTROLS, prompt=config["ablations"]["prompts"], seed=0
+        pattern, method=REFERENCES, prompt=config["ablations"]["prompts"], seed=0
     )
 
 
