@@ -29,7 +29,7 @@ rate. The split is of other steps, which wait for the device wherever a part end
 makes the host wait for the device. Ratios to SCTD: of means, of counted operations and of NFE, under the same
 guidance."""
 PAPER_NOTE = """\
-Paper: minutes on one A100; of the methods other than SCTD it does not say under which guidance."""
+Paper: minutes on one A100; of the methods other than SCTD it does not say whether under Perp-Neg."""
 
 
 def write_table(report: Report) -> str:

@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+COMPILER = "inductor"  # torch.compile's backend
+
 DType = Literal["float32", "float16", "bfloat16"]
 Embed = Callable[[Sequence[str]], Tensor]
 
@@ -83,8 +85,8 @@ class TorchNetworks:
             use_tiles(self.vae, unet.config["sample_size"] * self.reduction // 2, self.reduction)
         if options.compile:
             # One graph for each batch size (B, 2B, 4B): faster than one for any, and there are only these.
-            self.unet.compile(dynamic=False)
-            self.vae.encoder.compile(dynamic=False)
+            self.unet.compile(dynamic=False, backend=COMPILER)
+            self.vae.encoder.compile(dynamic=False, backend=COMPILER)
 
     def predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         x = x.contiguous(memory_format=self.layout)

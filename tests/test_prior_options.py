@@ -224,16 +224,37 @@ def test_random_networks_repeat_and_have_the_shapes_of_the_folder(plain: Diffuse
     assert torch.equal(texts[0], texts[2]) and not torch.equal(texts[0], texts[1])
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_networks_predict_the_same_for_every_batch_and_with_a_graph(plain: DiffusersPrior) -> None:
+def assert_compiles(plain: DiffusersPrior, batches: tuple[int, ...]) -> None:
+    """Compiled networks equal the others for every batch size, in their gradients too, in few graphs."""
+    from torch._dynamo.utils import counters
+
+    counters.clear()
     compiled = in_torch(compile=True)
-    for batch in (1, 2, 4):
+    for batch in batches:
         assert_same_prior(compiled, plain, batch)
-    x, cond, _ = inputs(1)
+    x, cond, _ = inputs(batches[0])
     gradients = []
     for prior in (compiled, plain):
         leaf = x.clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(prior.eps(leaf, 400, cond, graph=True).square().sum(), leaf)
         gradients.append(gradient)
     assert torch.allclose(*gradients, atol=1e-4 * float(gradients[1].abs().max()))
+    # UNet and encoder once for each batch, the UNet once more with a graph; none is cut in two.
+    assert counters["stats"]["unique_graphs"] == 2 * len(batches) + 1 and not counters["graph_break"]
+
+
+@pytest.mark.slow
+def test_compilation_captures_the_networks_whole_for_every_batch_and_with_a_graph(
+    plain: DiffusersPrior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of torch.compile but its last stage, which turns the captured graphs into C++."""
+    from segmentdreamer import networks
+
+    monkeypatch.setattr(networks, "COMPILER", "aot_eager")
+    assert_compiles(plain, (1, 2, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_networks_predict_the_same(plain: DiffusersPrior) -> None:
+    assert_compiles(plain, (1, 2))
