@@ -15,6 +15,7 @@ from torch import Tensor
 
 from segmentdreamer.distillation import Gradient, Progress, draw_noise, rms
 from segmentdreamer.guidance import Conditioning, guided
+from segmentdreamer.placement import send
 from segmentdreamer.prior import Prior
 from segmentdreamer.randomness import generator
 from segmentdreamer.solver import Timestep, add_noise, alpha, ode_step, sigma
@@ -110,7 +111,7 @@ class CDS:
         t_next = min(max(t_next, low), high - self.end_gap)
         g = generator(progress.seed, "gaps", progress.step)
         gap = torch.randint(self.end_gap, self.end_gap + self.perturb, (batch,), generator=g)
-        return Pair((t_next + gap).clamp(low, high).to(device), t_next)
+        return Pair(send((t_next + gap).clamp(low, high), device), t_next)
 
 
 def _between(first: float, last: float | None, share: float) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from segmentdreamer.distillation import Gradient, Progress, draw_noise, rms
 from segmentdreamer.guidance import Conditioning, guided
+from segmentdreamer.placement import send
 from segmentdreamer.prior import Prior
 from segmentdreamer.randomness import generator
 from segmentdreamer.segments import T_MAX, T_MIN
@@ -75,4 +76,4 @@ class SDS:
         if self.times == "trunk":
             return draw_t(progress)
         g = generator(progress.seed, "t", progress.step)
-        return torch.randint(T_MIN, T_MAX + 1, (batch,), generator=g).to(device)
+        return send(torch.randint(T_MIN, T_MAX + 1, (batch,), generator=g), device)

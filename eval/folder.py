@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from eval.archive import read_failure, read_views
-from eval.distances import MEASURES, measure
+from eval.distances import MEASURES, intervals
 from eval.scorers import Metrics, PromptTexts, Scorers, score_asset
-from eval.statistics import bootstrap_interval, prompt_means
+from eval.statistics import mean_intervals
 
+SUMMARY = ["metric", "mean", "low", "high", "prompts"]
 EXPECTED = 120  # views an asset, as in the paper
 
 
@@ -112,32 +113,24 @@ def read_pictures(place: Path) -> np.ndarray:
 
 
 def summarize(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean over prompts with its interval: metric, value, low, high, prompts."""
-    rows = []
-    for metric, group in prompt_means(scores.assign(method="folder")).groupby("metric", sort=False):
-        values = group["value"].dropna().to_numpy()
-        if len(values):
-            rows.append((metric, values.mean(), *bootstrap_interval(values), len(values)))
-    return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "prompts"])
+    """Mean over prompts with its interval: columns of SUMMARY."""
+    return mean_intervals(scores.assign(method="folder")).dropna(subset="mean")[SUMMARY]
 
 
 def summarize_distances(features: dict[tuple[str, str], Metrics], reference: Path) -> pd.DataFrame:
-    """FID, KID and CMMD against a reference set, over the prompts that both have."""
+    """FID, KID and CMMD against a reference set, over the prompts that both have: columns of SUMMARY."""
     stored = np.load(reference)
-    rows = []
+    parts = [pd.DataFrame(columns=SUMMARY)]
     for metric, (space, _) in MEASURES.items():
-        names = [n for n in dict.fromkeys(name for name, _ in features) if f"{space}/{n}" in stored]
-        mine = [
-            np.concatenate([arrays[space] for (name, _), arrays in features.items() if name == prompt])
-            for prompt in names
-            if any(space in arrays for (name, _), arrays in features.items() if name == prompt)
-        ]
-        if len(mine) < 2 or len(mine) != len(names):
-            continue
-        (row,) = measure(metric, {"folder": mine}, [stored[f"{space}/{n}"] for n in names]).to_dict("records")
-        half = 1.96 * row["se"]
-        rows.append((metric, row["value"], row["value"] - half, row["value"] + half, len(names)))
-    return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "prompts"])
+        mine: dict[str, list[np.ndarray]] = {}
+        for (name, _), arrays in features.items():
+            if space in arrays and f"{space}/{name}" in stored:
+                mine.setdefault(name, []).append(arrays[space])
+        if len(mine) > 1:
+            theirs = [stored[f"{space}/{name}"] for name in mine]
+            found = intervals(metric, {"folder": [np.concatenate(seeds) for seeds in mine.values()]}, theirs)
+            parts.append(found.rename(columns={"n": "prompts"})[SUMMARY])
+    return pd.concat(parts, ignore_index=True)
 
 
 def write(
@@ -153,7 +146,7 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     arrays = {f"{space}/{n}/{s}": v for (n, s), spaces in features.items() for space, v in spaces.items()}
     np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
-    record = scorers.protocol.record(folder_digest(folder)) | {"failed": failed}
+    record = scorers.protocol.record(views_digest(folder)) | {"failed": failed}
     (out / "protocol.json").write_text(json.dumps(record, indent=1) + "\n")
     columns = ["prompt", "seed", "view", "metric", "value"]
     scores[columns].to_csv(out / "scores.csv", index=False, float_format="%.6g")
@@ -163,7 +156,7 @@ def write(
     print(text, end="")
 
 
-def folder_digest(folder: Path) -> str:
+def views_digest(folder: Path) -> str:
     """SHA-256 over the names and bytes of all views below a folder."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".png", ".zip")):
@@ -178,6 +171,6 @@ def markdown(summary: pd.DataFrame, failed: dict[str, str], protocol: str, name:
     ]  # fmt: skip
     for row in summary.to_dict("records"):
         span = "–" if np.isnan(row["low"]) else f"[{row['low']:.4g}, {row['high']:.4g}]"
-        lines.append(f"| {row['metric']} | {row['value']:.4g} | {span} | {row['prompts']} |")
+        lines.append(f"| {row['metric']} | {row['mean']:.4g} | {span} | {row['prompts']} |")
     lines += [f"\nfailed: {asset}: {reason}" for asset, reason in failed.items()]
     return "\n".join(lines) + "\n"

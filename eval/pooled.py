@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from eval.collection import Run, read_features, read_reference
 from eval.columns import columns
-from eval.distances import MEASURES, compare, measure
+from eval.distances import MEASURES, compare, intervals
 
 Features = dict[str, list[np.ndarray]]
 
@@ -36,16 +35,7 @@ def read_spaces(
 
 def measure_distances(run: Run, methods: list[str], prompts: list[str], floor: str = "") -> pd.DataFrame:
     """Columns method, metric, mean, low, high, n: distance and 95 % interval (t on the jackknife's error)."""
-    reach = t.ppf(0.975, len(prompts) - 1) if len(prompts) > 1 else float("nan")
-    parts = []
-    for metric, features, reference in read_spaces(run, methods, prompts, floor):
-        found = measure(metric, features, reference)
-        spread = reach * found["se"]
-        parts.append(
-            found[["method", "metric"]].assign(
-                mean=found["value"], low=found["value"] - spread, high=found["value"] + spread, n=len(prompts)
-            )
-        )
+    parts = [intervals(*measured) for measured in read_spaces(run, methods, prompts, floor)]
     names = ["method", "metric", "mean", "low", "high", "n"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segmentdreamer.provenance import file_digest
+
 # The files that turn views into scores; their digest is part of every record.
 CODE = (
     "archive.py", "clip_score.py", "consistency.py", "floaters.py", "ground_truth.py", "image_reward.py",
@@ -44,12 +46,6 @@ class Protocol:
             "views_sha256": file_digest(views) if isinstance(views, Path) else views,
             "code_sha256": code_digest(),
         }
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def code_digest() -> str:

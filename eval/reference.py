@@ -22,8 +22,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 
-from eval.protocol import file_digest
 from eval.samples import Batch, Sampler, batches, draw, load_prior, shard
+from segmentdreamer.provenance import file_digest, folder_digest
 
 SHOWN = 16  # images a prompt on the contact sheet
 
@@ -31,7 +31,7 @@ SHOWN = 16  # images a prompt on the contact sheet
 def draw_shard(args: argparse.Namespace) -> None:
     """One shard: features as SPACE/PROMPT/FIRST, a few thumbnails, and how they were made."""
     from eval.prompts import read_prompts
-    from eval.scorers import inception_features, load_scorers
+    from eval.scorers import features_of, load_scorers
 
     prompts = read_prompts(args.prompts)
     texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))
@@ -44,31 +44,17 @@ def draw_shard(args: argparse.Namespace) -> None:
     scorers = load_scorers(args.clip, args.clip_weights, None, args.inception, device=prior.device)
     began = time.time()
     for i, (batch, images) in enumerate(draw(prior, texts, open_work, sampler, "reference")):
-        features = {"clip": embed_clip(scorers, images)}
-        if scorers.inception is not None:
-            features |= inception_features(scorers.inception, images)
+        features = features_of(scorers, images)
         save_part(scratch / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
         report(i + 1, len(open_work), time.time() - began, batch)
     record = {
         "sampler": sampler.describe(),
         "count": args.count,
         "weights": scorers.protocol.weights,
-        "prior_sha256": folder_of_prior(args.prior),
+        "prior_sha256": folder_digest(args.prior),
     }
     join_parts(work, scratch, record, args.out)
     shutil.rmtree(scratch)
-
-
-def embed_clip(scorers, images: np.ndarray) -> np.ndarray:
-    from eval.clip_score import embed_images
-
-    return embed_images(scorers.clip, images)
-
-
-def folder_of_prior(folder: Path) -> str:
-    from segmentdreamer.provenance import folder_digest
-
-    return folder_digest(folder)
 
 
 def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:

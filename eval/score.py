@@ -55,12 +55,6 @@ def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Pat
     scores.to_csv(out / "scores.csv", index=False, float_format="%.6g")
 
 
-def append_rows(out: Path, extra: Path) -> None:
-    """Add the rows (view, metric, value) of another program's scores to an asset's."""
-    scores = pd.concat([pd.read_csv(out / "scores.csv"), pd.read_csv(extra)])
-    scores[COLUMNS].to_csv(out / "scores.csv", index=False, float_format="%.6g")
-
-
 def apply_scale(args: argparse.Namespace) -> None:
     """Fill in the scorers that the command line leaves out from the scale's configuration."""
     source = Path(SCALES.get(args.scale, args.scale))
@@ -86,8 +80,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, nargs="+", help="default: scores/NAME; one each with --views")
     parser.add_argument("--views", type=Path, nargs="+", help="views.zip of each asset, instead of FOLDER")
     parser.add_argument("--prompt-id", nargs="+", help="the prompt of each asset of --views")
-    parser.add_argument("--scale", default="mini", help="whose scorers: mini, paper, or a workflow "
-                        "configuration (default: mini, the toybox's)")  # fmt: skip
+    parser.add_argument("--scale", help="whose scorers stand where none are named: mini, paper, or a "
+                        "workflow's YAML (default: mini with FOLDER, none with --views)")  # fmt: skip
     parser.add_argument("--clip", help="open_clip model name (default: the scale's)")
     parser.add_argument("--clip-weights", help="its weights (default: the scale's)")
     parser.add_argument("--reward", type=Path, help="folder of a ToyReward model (default: the scale's)")
@@ -96,17 +90,19 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
                         help=f"front first (default: the scale's, e.g. {', '.join(VIEW_WORDS)})")  # fmt: skip
     parser.add_argument("--reference", type=Path, help="features.npz of eval.reference, for FID and the like")
     parser.add_argument("--truth", type=Path, help="folder with PROMPT/views.zip and two_faced.zip")
-    parser.add_argument("--extra", type=Path, nargs="+",
-                        help="CSV of each asset of --views with rows of other programs")  # fmt: skip
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--profile", action="store_true", help="print where the time went")
     args = parser.parse_args(argv)
     if (args.folder is None) == (args.views is None):
         parser.error("give either FOLDER or --views")
-    lists = [x for x in (args.views, args.prompt_id, args.out, args.extra) if x is not None]
-    if args.views and (args.prompt_id is None or args.out is None or len({len(x) for x in lists}) > 1):
-        parser.error("--views, --prompt-id, --out and --extra need as many values as there are assets")
+    lists = [x for x in (args.views, args.prompt_id, args.out) if x is not None]
+    if args.views and (len(lists) < 3 or len({len(x) for x in lists}) > 1):
+        parser.error("--views, --prompt-id and --out need as many values as there are assets")
+    if args.folder:
+        args.scale = args.scale or "mini"
+    elif args.scale is None and not (args.clip and args.clip_weights):
+        parser.error("with --views name the scorers: --scale, or --clip and --clip-weights at least")
     return args
 
 
@@ -116,7 +112,8 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        apply_scale(args)
+        if args.scale:
+            apply_scale(args)
         table = read_prompts(args.prompts) if args.views else read_texts(args.prompts)
         scorers = load_scorers(
             args.clip, args.clip_weights, args.reward, args.inception, args.view_words, device
@@ -126,8 +123,6 @@ def main(argv: list[str] | None = None) -> None:
         if args.views:
             for views, prompt_id, out in zip(args.views, args.prompt_id, args.out, strict=True):
                 score_archive(scorers, views, prompt_id, prompts, out, args)
-            for out, extra in zip(args.out, args.extra or [], strict=False):
-                append_rows(out, extra)
         else:
             out = args.out[0] if args.out else Path("scores") / args.folder.resolve().name
             score_folder(scorers, args.folder, prompts, out, args.reference, args.truth)

@@ -20,8 +20,9 @@ from eval import ground_truth
 from eval.archive import composite, has_alpha, read_views
 from eval.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip
 from eval.pathology import score_pathologies
-from eval.protocol import Protocol, file_digest
+from eval.protocol import Protocol
 from segmentdreamer.profile import Stopwatch
+from segmentdreamer.provenance import file_digest
 
 if TYPE_CHECKING:
     from eval.inception import InceptionV3
@@ -63,12 +64,10 @@ def load_scorers(
     inception: Path | None = None,
     view_words: Sequence[str] = VIEW_WORDS,
     device: str = "cpu",
-    extra: dict[str, str] | None = None,
 ) -> Scorers:
     """Load the models; FileNotFoundError or ValueError tell in one line what is missing.
 
-    reward: folder of a ToyReward. inception: weights of FID's network. extra: protocols of metrics that
-    other programs measured.
+    reward: folder of a ToyReward. inception: weights of FID's network.
     """
     from eval import toy_reward
 
@@ -88,7 +87,7 @@ def load_scorers(
         for resize in ("clean", "pytorch"):
             metrics[f"fid_{resize}"] = f"Inception-v3 2015-12-05 pool3, resize {resize}, over white"
         weights["inception"] = file_digest(inception)
-    protocol = Protocol(metrics | (extra or {}), weights)
+    protocol = Protocol(metrics, weights)
     return Scorers(model, toy, network, tuple(dict.fromkeys(view_words)), protocol, device)
 
 
@@ -129,17 +128,13 @@ def score_asset(
     watch = scorers.watch
     with watch.part("compositing"):
         images = composite(views)
-    with watch.part("clip"):
-        features = {"clip": embed_images(scorers.clip, images)}
+    features = features_of(scorers, images)
     metrics = text_image_metrics(clip_scores(features["clip"], prompts.prompts), own)
     if scorers.reward is not None:
         with watch.part("toy_reward"):
             pixels = torch.from_numpy(images).to(scorers.device).permute(0, 3, 1, 2).float() / 255
             rewards = scorers.reward.score(pixels, [prompts.texts[own]] * len(images))
             metrics["toy_reward"] = rewards.cpu().numpy()
-    if scorers.inception is not None:
-        with watch.part("inception"):
-            features |= inception_features(scorers.inception, images)
     if has_alpha(views):
         with watch.part("pathologies"):
             metrics |= score_pathologies(
@@ -164,10 +159,17 @@ def text_image_metrics(scores: np.ndarray, own: int) -> Metrics:
     return metrics
 
 
-def inception_features(inception: InceptionV3, images: np.ndarray) -> Metrics:
-    from eval.inception import embed
+def features_of(scorers: Scorers, images: np.ndarray) -> Metrics:
+    """Features by feature space of RGB images (V, H, W, 3) uint8: of the CLIP, and of Inception if there."""
+    with scorers.watch.part("clip"):
+        features = {"clip": embed_images(scorers.clip, images)}
+    if scorers.inception is not None:
+        from eval.inception import embed
 
-    return {f"inception_{p}": embed(inception, images, f"fid_{p}") for p in ("clean", "pytorch")}
+        with scorers.watch.part("inception"):
+            for protocol in ("clean", "pytorch"):
+                features[f"inception_{protocol}"] = embed(scorers.inception, images, f"fid_{protocol}")
+    return features
 
 
 def score_truth(views: np.ndarray, folder: Path) -> Metrics:

@@ -36,7 +36,7 @@ def render(asset: Path, views: int, elevation: float, size: int, device: str) ->
     if not len(params["means"]):
         raise FailedAsset(reason_of(asset))
     cameras = orbit(views=views, elevation=elevation, size=size)
-    images = render_views(activate(params), cameras).cpu()  # (V, H, W, 4), premultiplied
+    images = render_views(activate(params), cameras)  # (V, H, W, 4), premultiplied
     alpha = images[..., 3:]
     color = torch.where(alpha > 0, images[..., :3] / alpha.clamp(min=1e-6), torch.ones_like(alpha))
     rgba = torch.cat([color, alpha], dim=-1).clamp(0, 1)
@@ -49,7 +49,7 @@ def render(asset: Path, views: int, elevation: float, size: int, device: str) ->
         "Ks": cameras.Ks.tolist(),
         "convention": "world to camera, x right, y down, z forward; azimuth 0 sees the front (+y)",
     }
-    return (rgba * 255).round().to(torch.uint8).numpy(), record
+    return (rgba * 255).round().to(torch.uint8).cpu().numpy(), record
 
 
 class FailedAsset(ValueError):

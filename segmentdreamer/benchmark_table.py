@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from segmentdreamer.benchmark import Measurement, Report
 
 REFERENCE = "sctd"  # the method whose step the others are compared with
-# The paper's text: 32 minutes with plain guidance; its Table 1 (baselines/paper.yaml) has Perp-Neg's 38.
-PAPER_CFG_MINUTES = {"sctd": 32}
 
 COLUMNS = (
     "method", "guidance", "NFE", "step, ms", "mean, ms", "floor, ms", "of matrix rate", "UNet, ms", "VAE, ms",
@@ -89,6 +87,6 @@ def cells(row: Measurement, report: Report) -> list[str]:
 
 def paper_minutes(method: str, guidance: str) -> str:
     """What the paper's Table 1, or for plain guidance its text, says of a method; empty if nothing."""
-    path = REGISTRY.with_name("paper.yaml")
-    published = yaml.safe_load(path.read_text()).get(method, {}).get("minutes", "")
-    return str(PAPER_CFG_MINUTES.get(method, published) if guidance == "cfg" else published)
+    entry = yaml.safe_load(REGISTRY.with_name("paper.yaml").read_text()).get(method, {})
+    published = entry.get("minutes", "")
+    return str(entry.get("minutes_cfg", published) if guidance == "cfg" else published)

@@ -104,31 +104,17 @@ def optimize_asset(
     key: str,
 ) -> tuple[Run, Any, str]:
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
-    import torch
-
-    from segmentdreamer.optimize import (
-        AssetFailed,
-        check_progress,
-        load_checkpoint,
-        optimize,
-        read_rows,
-        save_checkpoint,
-        start_run,
-    )
+    from segmentdreamer.optimize import AssetFailed, check_progress, optimize, read_rows, save_checkpoint
     from segmentdreamer.prior import open_prior
     from segmentdreamer.profile import Stopwatch
     from segmentdreamer.prompts import embed_views
-    from segmentdreamer.start import start_seed, start_state
+    from segmentdreamer.start import start_seed
 
     seed = start_seed(prompt_id, args.seed)
     prior = open_prior(config.prior, device, args.threads)
     prompts = embed_views(prior, args.prompt, config.prompts)
-    run = load_checkpoint(checkpoint, key, config, device)
-    if run is None:
-        start = start_state(config.start, seed, prompt_id)
-        params = {k: torch.nn.Parameter(v.to(device)) for k, v in start.items()}
-        run = start_run(params, config)
-    elif not args.quiet:
+    run = begin_or_resume(config, prompt_id, seed, device, checkpoint, key)
+    if run.step and not args.quiet:
         print(f"resuming at step {run.step} of {config.train.steps}", file=sys.stderr)
     watch = Stopwatch(synchronize=args.profile)
     bar = progress_bar(args, config, run)
@@ -151,6 +137,22 @@ def optimize_asset(
             failure = str(error)
             read_rows(run.rows)
     return run, watch, failure
+
+
+def begin_or_resume(
+    config: GenerationConfig, prompt_id: str, seed: int, device: str, checkpoint: Path, key: str
+) -> Run:
+    """The run of the checkpoint, if it belongs to these inputs, or one at its start."""
+    import torch
+
+    from segmentdreamer.optimize import load_checkpoint, start_run
+    from segmentdreamer.start import start_state
+
+    run = load_checkpoint(checkpoint, key, config, device)
+    if run is not None:
+        return run
+    start = start_state(config.start, seed, prompt_id)
+    return start_run({k: torch.nn.Parameter(v.to(device)) for k, v in start.items()}, config)
 
 
 def progress_bar(args: argparse.Namespace, config: GenerationConfig, run: Run) -> Any:

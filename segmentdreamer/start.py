@@ -93,7 +93,7 @@ def start_file(config: StartConfig, prompt_id: str) -> Path | None:
     if config.kind not in FROM_FILE:
         return None
     if not config.file:
-        raise ValueError(f"start.kind={config.kind} needs start.file")
+        raise ValueError(f"start.kind={config.kind} needs start.file; a start.kind=sphere needs none")
     path = Path(config.file.replace("{prompt_id}", prompt_id))
     if not path.is_file() and config.kind == "point-e":
         raise FileNotFoundError(

@@ -133,7 +133,7 @@ def test_the_truth_scores_high_under_its_own_prompt_and_low_under_others(tmp_pat
     score.main([
         "--views", *(str(tmp_path / n / "views.zip") for n in names), "--prompt-id", *names,
         "--out", *(str(tmp_path / n) for n in names), "--prompts", str(ROOT / "prompts/toybox.tsv"),
-        "--clip-weights", str(ROOT / "toybox/models/clip/model.safetensors"),
+        "--clip", "toybox-clip", "--clip-weights", str(ROOT / "toybox/models/clip/model.safetensors"),
         "--reward", str(ROOT / "toybox/models/reward"),
     ])  # fmt: skip
     for name in names:

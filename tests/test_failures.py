@@ -60,7 +60,7 @@ def test_gradients_that_stay_infinite_end_the_asset_before_its_last_step(
 def test_a_failed_assets_score_file_states_the_reason_and_holds_no_number(tmp_path: Path) -> None:
     write_failure("it\ndiverged", tmp_path / "views.zip")
     score.main(["--views", str(tmp_path / "views.zip"), "--prompt-id", "p03", "--out", str(tmp_path / "s"),
-                "--prompts", "prompts/toybox.tsv"])  # fmt: skip
+                "--prompts", "prompts/toybox.tsv", "--scale", "mini"])  # fmt: skip
     record = json.loads((tmp_path / "s/protocol.json").read_text())
     assert (record["status"], record["reason"]) == ("failed", "it diverged")
     assert len(pd.read_csv(tmp_path / "s/scores.csv")) == 0

@@ -111,7 +111,7 @@ def test_prompts_may_be_a_text_file_and_distances_need_a_reference(tmp_path: Pat
     np.savez(tmp_path / "reference.npz", **features)
     ran = score(tmp_path / "mine", "--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "out",
                 "--reference", tmp_path / "reference.npz")  # fmt: skip
-    summary = pd.read_csv(tmp_path / "out/summary.csv").set_index("metric")["value"]
+    summary = pd.read_csv(tmp_path / "out/summary.csv").set_index("metric")["mean"]
     assert ran.returncode == 0, ran.stderr
     assert summary["fid_clip"] >= 0 and abs(summary["kid_clip_pp"]) < 1 and summary["cmmd"] >= 0
     assert not any(name in summary for name in ("fid_clean", "fid_pytorch", "kid_pp"))
@@ -129,6 +129,19 @@ def test_prompts_may_be_a_text_file_and_distances_need_a_reference(tmp_path: Pat
 def test_what_cannot_be_scored_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:
     ran = score(*arguments)
     assert ran.returncode != 0 and words in ran.stderr and len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_an_asset_of_the_workflow_is_scored_by_the_named_scorers_alone(tmp_path: Path) -> None:
+    """A scale without ToyReward must not get it from another scale's configuration."""
+    write_views(orbit_of("duck", 8), tmp_path / "views.zip")
+    asset = ("--views", tmp_path / "views.zip", "--prompt-id", "p03", "--prompts", "prompts/toybox.tsv")
+    clip = ("--clip", "toybox-clip", "--clip-weights", "toybox/models/clip/model.safetensors")
+    ran = score(*asset, *clip, "--out", tmp_path / "out")
+    assert ran.returncode == 0, ran.stderr
+    assert "toy_reward" not in set(pd.read_csv(tmp_path / "out/scores.csv")["metric"])
+    assert "toy_reward" not in json.loads((tmp_path / "out/protocol.json").read_text())["protocol"]
+    refused = score(*asset, "--out", tmp_path / "none")
+    assert refused.returncode != 0 and "name the scorers" in refused.stderr
 
 
 def test_batch_size_never_changes_a_score() -> None:

@@ -6,10 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import architectures
 import plan
 import pytest
-import torch
 import yaml
 from estimates import Work, count_jobs, estimate, generation_tflop, sampling_tflop, view_tflop
 from hypothesis import given
@@ -17,6 +15,8 @@ from hypothesis import strategies as st
 from test_workflow import planned, snakemake
 
 from segmentdreamer.catalog import read_list
+from segmentdreamer.flops import count_work
+from segmentdreamer.stable_diffusion import write_shapes
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,36 +45,10 @@ def merged(name: str) -> dict:
     return plan.merge(*(yaml.safe_load(path.read_text()) for path in files))
 
 
-def counted(function, *inputs: torch.Tensor) -> float:
-    """TFLOP of a call, counted on shapes alone."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        function(*inputs)
-    return counter.get_total_flops() / 1e12
-
-
-def test_the_listed_arithmetic_is_that_of_the_networks() -> None:
-    latents = torch.empty(1, 4, 64, 64, device="meta")
-    text = torch.empty(1, 77, 1024, device="meta")
-    times = torch.empty(1, device="meta")
-    unet, vae = (build(architectures.TRUE).eval() for build in (architectures.unet, architectures.vae))
-    vae.requires_grad_(False)
-    listed = COSTS["arithmetic"]
-    with torch.no_grad():
-        assert counted(unet, latents, times, text) == pytest.approx(listed["unet"], abs=1e-3)
-        assert counted(vae.decode, latents) == pytest.approx(listed["decode"], abs=1e-3)
-
-    def encode(gradient: bool) -> None:
-        images = torch.empty(1, 3, 512, 512, device="meta", requires_grad=gradient)
-        moments = vae.encode(images).latent_dist.parameters
-        if gradient:
-            moments[:, :4].sum().backward()
-
-    with torch.no_grad():
-        assert counted(encode, False) == pytest.approx(listed["encode"], abs=1e-3)
-    total = listed["encode"] + listed["encode_backward"]
-    assert counted(encode, True) == pytest.approx(total, rel=0.01)
+def test_the_listed_arithmetic_is_that_of_the_networks(tmp_path: Path) -> None:
+    counted, listed = count_work(write_shapes(tmp_path), 512), COSTS["arithmetic"]
+    for part in ("unet", "encode", "encode_backward", "decode"):
+        assert getattr(counted, part) / 1e12 == pytest.approx(listed[part], abs=1e-3)
 
 
 def test_the_papers_own_minutes_come_out() -> None:

@@ -1,18 +1,20 @@
 """Configuration and prompts, read and checked once; names and lists that the rules share."""
 
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 from snakemake.utils import validate
 
-sys.path.insert(0, str(workflow.basedir))
+sys.path[:0] = [
+    str(workflow.basedir),
+    str(Path(workflow.basedir) / "workflow" / "scripts"),
+]
 from eval.prompts import read_prompts
 from eval.protocol import CODE as SCORING
 from eval.variants import method_of, overrides, variants
+from with_gpu import visible_devices
 
 
 def stop(message):
@@ -21,23 +23,12 @@ def stop(message):
     sys.exit(1)
 
 
-def visible_gpus():
-    """How many CUDA devices this machine shows."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is not None:
-        return len([name for name in shown.split(",") if name])
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return listed.stdout.count("GPU ")
-
-
 def read_yaml(path):
     return yaml.safe_load(Path(path).read_text())
 
 
 # Unlimited resources are ignored locally: without this, every core would start a job on one GPU.
-workflow.global_resources.setdefault("gpu", max(1, visible_gpus()))
+workflow.global_resources.setdefault("gpu", max(1, len(visible_devices())))
 
 # Threads that wait must not spin, and no compute job may reach for a hub.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -81,7 +72,7 @@ PRIMARY = "sctd" if "sctd" in config["methods"] else config["methods"][0]
 SHOWN = [*config["methods"], *CONTROLS]
 
 # A job asks for a GPU where there is one; a cluster's submitting node may have none.
-GPU = {"cpu": 0, "cuda": 1, "auto": min(1, visible_gpus())}[config["device"]]
+GPU = {"cpu": 0, "cuda": 1, "auto": min(1, len(visible_devices()))}[config["device"]]
 # Each job gets a device of its own, also where a machine has several.
 ON_DEVICE = "python workflow/scripts/with_gpu.py " if GPU else ""
 if config["device"] == "cpu":
@@ -93,7 +84,6 @@ VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_]*~[^/]+)"
 
 # At the paper's scale, what a run will take, also before a dry run; once, not in every job.
 if config["scale"] == "paper" and workflow.is_main_process:
-    sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
     from plan import describe
 
     print(describe(config), file=sys.stderr)

@@ -24,3 +24,4 @@ rule environment:
     shell:
         "(workflow/scripts/build_environment {params.list:q} {params.folder:q}"
         " && cp {params.folder:q}/installed.txt {output:q}) > {log:q} 2>&1"
+        " || {{ sed -n 's/^# //p' {params.list:q} >&2; exit 1; }}"

@@ -16,10 +16,10 @@ def start_setting(key):
     return value
 
 
-# A cloud that the paper's scale expects of this workflow stands with the other results of the run.
+# Where Point-E is asked for and no file is named, the workflow makes the clouds.
 START_FILE = start_setting("file")
 START_OVERRIDES = []
-if START_FILE == "results/paper/starts/{prompt_id}.ply":
+if start_setting("kind") == "point-e" and not START_FILE:
     START_FILE = f"{RESULTS}/starts/{{prompt_id}}.ply"
     START_OVERRIDES = [f"start.file={START_FILE}"]
 

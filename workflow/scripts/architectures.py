@@ -14,6 +14,8 @@ import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip and dif
 import torch
 from torch import nn
 
+from segmentdreamer.stable_diffusion import SD21_BASE
+
 VOCABULARY = 49408  # of CLIP's tokenizer
 CONTEXT = 77
 
@@ -29,21 +31,26 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class StableDiffusionSize:
-    """What distinguishes one StableDiffusionPipeline from another; defaults: SD 2.1-base."""
+    """What distinguishes one StableDiffusionPipeline from another."""
 
-    side: int = 64  # of the latents
-    unet_channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    unet_heads: tuple[int, ...] = (5, 10, 20, 20)
+    side: int  # of the latents
+    unet_channels: tuple[int, ...]
+    unet_heads: tuple[int, ...]
+    vae_channels: tuple[int, ...]
+    width: int  # of the text embeddings
+    text_layers: int
+    text_heads: int
     unet_layers: int = 2
-    vae_channels: tuple[int, ...] = (128, 256, 512, 512)
     vae_layers: int = 2
     groups: int = 32  # of GroupNorm
-    width: int = 1024  # of the text embeddings
-    text_layers: int = 23  # OpenCLIP-H without its last layer
-    text_heads: int = 16
 
 
-TRUE = StableDiffusionSize()
+UNET, VAE = (SD21_BASE[f"{part}/config.json"] for part in ("unet", "vae"))
+TRUE = StableDiffusionSize(
+    side=UNET["sample_size"], unet_channels=UNET["block_out_channels"], unet_heads=UNET["attention_head_dim"],
+    vae_channels=VAE["block_out_channels"], width=UNET["cross_attention_dim"],
+    text_layers=23, text_heads=16,  # OpenCLIP-H without its last layer
+)  # fmt: skip
 # Latents of 8 pixels a side too, so that the same rules run; 64 px images.
 TINY = replace(
     TRUE, side=8, unet_channels=(32, 64), unet_heads=(2, 4), unet_layers=1, vae_channels=(8, 8, 16, 16),

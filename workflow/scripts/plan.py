@@ -20,6 +20,7 @@ import yaml
 from estimates import Plan, Stage, Work, estimate
 
 from segmentdreamer.catalog import Weights, format_bytes, read_list
+from segmentdreamer.start import StartConfig
 from segmentdreamer.weights import missing_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,9 +64,14 @@ def read_work(config: Mapping[str, Any]) -> Work:
         shards=reference["shards"],
         per_asset=config.get("jobs") == "asset",
         truth=bool(config.get("truth")),
-        point_e=generation.start.kind == "point-e",
+        point_e=makes_clouds(generation.start),
         image_reward=bool(config.get("image_reward")),
     )
+
+
+def makes_clouds(start: StartConfig) -> bool:
+    """Whether the workflow makes the starts by Point-E, rather than taking files that there are."""
+    return start.kind == "point-e" and not start.file
 
 
 def needed_weights(config: Mapping[str, Any], entries: Mapping[str, Weights]) -> dict[str, Weights]:
@@ -75,7 +81,7 @@ def needed_weights(config: Mapping[str, Any], entries: Mapping[str, Weights]) ->
     generation = load_config(config["generation"], config["overrides"])
     paths = [generation.prior.path, config["clip"]["weights"], config.get("inception") or "",
              config.get("image_reward") or ""]  # fmt: skip
-    paths += ["weights/point-e"] if generation.start.kind == "point-e" else []
+    paths += ["weights/point-e"] if makes_clouds(generation.start) else []
     return {
         name: entry
         for name, entry in entries.items()
