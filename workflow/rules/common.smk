@@ -71,6 +71,11 @@ REFERENCES = ["start", *TRUTH]  # those that ablations show
 PRIMARY = "sctd" if "sctd" in config["methods"] else config["methods"][0]
 SHOWN = [*config["methods"], *CONTROLS]
 
+# What the scores' protocol says of the views.
+ORBIT = (
+    "{count} azimuths at elevation {elevation:g}, radius {radius:g}, field of view {fov:g} rad, {size} px"
+).format(**config["views"])
+
 # A job asks for a GPU where there is one; a cluster's submitting node may have none.
 GPU = {"cpu": 0, "cuda": 1, "auto": min(1, len(visible_devices()))}[config["device"]]
 # Each job gets a device of its own, also where a machine has several.

@@ -109,7 +109,8 @@ rule truth:
     shell:
         "python -m toybox.truth --prompts {input.prompts:q} --out {params.folder:q}"
         " --size {params.view[size]} --views {params.view[count]}"
-        " --elevation {params.view[elevation]} > {log:q} 2>&1"
+        " --elevation {params.view[elevation]} --radius {params.view[radius]}"
+        " --fov {params.view[fov]} > {log:q} 2>&1"
 
 
 rule truth_views:
