@@ -186,6 +186,7 @@ def score_truth(views: np.ndarray, folder: Path) -> Metrics:
     return {
         "iou": ground_truth.silhouette_iou(views, truth),
         "color_error": ground_truth.color_error(views, truth),
+        "detail_error": ground_truth.detail_error(views, truth),
         "janus": ground_truth.janus(views, truth, two_faced),
     }
 
