@@ -31,7 +31,7 @@ from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
 PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
          "difference": "_difference", "difference_low": "_difference_low",
-         "difference_high": "_difference_high", "p": "_p", "holm": "_p_holm"}  # fmt: skip
+         "difference_high": "_difference_high", "p": "_p_value", "holm": "_p_holm"}  # fmt: skip
 
 
 def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> pd.DataFrame:
