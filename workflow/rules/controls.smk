@@ -80,12 +80,12 @@ rule prior_views:
         device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
         prompts=prompts_of,
-        count=config["views"]["count"],
+        view=config["views"],
         draw=config["reference"],
     shell:
         "{params.device}python -m eval.reference views --prior {params.prior:q}"
         " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"
-        " --count {params.count} --steps {params.draw[steps]} --omega {params.draw[omega]}"
+        " --count {params.view[count]} --steps {params.draw[steps]} --omega {params.draw[omega]}"
         " --out {output.views:q} > {log:q} 2>&1"
 
 
