@@ -127,11 +127,12 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if any)."""
+    """What one optimization cost and grew to, as far as known; peak_memory in MiB, of the GPU if any."""
     path = folder / "cost.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
     memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
-    known = {"seconds": figures.get("seconds"), "nfe": figures.get("nfe"), "peak_memory": memory}
+    known = {name: figures.get(name) for name in ("seconds", "nfe", "gaussians", "held_back")}
+    known["peak_memory"] = memory
     return {metric: value for metric, value in known.items() if value is not None}
 
 

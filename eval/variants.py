@@ -1,6 +1,7 @@
 """Variants: a method with some of its hyper-parameters changed, and the ablations that compare them.
 
-A variant's name is a path that stands wherever a method's name does: `sctd/N~3/redraw_t~True`.
+A variant's name is a path that stands wherever a method's name does: `sctd/N~3/redraw_t~True`. A field
+with a dot is a setting of the trunk, `gcs/brightness.enabled~False`, and wins over the method's own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 SEPARATOR = "~"
@@ -22,8 +22,12 @@ class Variant:
 
     name: str  # sctd/N~3/redraw_t~True
     method: str
-    fields: dict[str, Any]  # hyper-parameters that differ from the method's own
+    fields: dict[str, Any]  # what differs: hyper-parameters, and settings of the trunk (with a dot)
     label: str  # what plots and tables call it, where one was given
+
+    @property
+    def hyper_parameters(self) -> dict[str, Any]:
+        return {field: value for field, value in self.fields.items() if "." not in field}
 
 
 def read_ablation(path: Path | str, name: str) -> dict[str, Any]:
@@ -51,14 +55,12 @@ def variants(ablation: dict[str, Any]) -> list[Variant]:
 
 
 def variant_name(method: str, fields: dict[str, Any]) -> str:
-    from snakemake.utils import Paramspace
+    return "/".join([method, *(f"{field}{SEPARATOR}{written(value)}" for field, value in fields.items())])
 
-    if not fields:
-        return method
-    written = {field: "null" if value is None else value for field, value in fields.items()}
-    # dtype object: no value may change its type, and thus its folder's name, for its neighbor's sake.
-    space = Paramspace(pd.DataFrame([written], dtype=object), param_sep=SEPARATOR)
-    return f"{method}/{next(iter(space.instance_patterns))}"
+
+def written(value: Any) -> str:
+    """A value as a folder's name states it, to be read as YAML."""
+    return "null" if value is None else "''" if value == "" else str(value)
 
 
 def method_of(name: str) -> str:
@@ -72,9 +74,10 @@ def fields_of(name: str) -> dict[str, Any]:
 
 
 def overrides(name: str) -> list[str]:
-    """A variant as settings for `segmentdreamer.generate --set`: methods.METHOD.FIELD=VALUE."""
+    """A variant as settings for `segmentdreamer.generate --set`: methods.METHOD.FIELD, or the trunk's."""
     method, *parts = name.split("/")
-    return [f"methods.{method}.{part.replace(SEPARATOR, '=', 1)}" for part in parts]
+    pairs = (part.partition(SEPARATOR) for part in parts)
+    return [f"{field if '.' in field else f'methods.{method}.{field}'}={value}" for field, _, value in pairs]
 
 
 def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:

@@ -33,7 +33,7 @@ from segmentdreamer.flops import GUIDANCE, METHODS, Work, configured, count_work
 from segmentdreamer.gaussians import Parameters, activate
 from segmentdreamer.methods import load_method
 from segmentdreamer.optimize import Run, start_run, take_step
-from segmentdreamer.optimizer import build_strategy
+from segmentdreamer.density import build_strategy
 from segmentdreamer.prior import DiffusersPrior, open_prior
 from segmentdreamer.profile import Stopwatch
 from segmentdreamer.prompts import ViewPrompts, embed_views

@@ -14,13 +14,11 @@ from eval import ablation as ablation_table
 from eval import grid, plots, publish
 from eval.archive import write_views
 from eval.pathology import detail, over_exposure, saturation
-from eval.variants import describe, fields_of, overrides, read_ablation, variants
-from segmentdreamer.config import load_config
-from segmentdreamer.methods import load_method
+from eval.variants import describe, fields_of, read_ablation, variants
 
 ROOT = Path(__file__).parent.parent
 SPACES = ROOT / "workflow/config/ablations.yaml"
-TITLES = {"sds": "SDS", "sctd": "SCTD (ours)"}
+TITLES = {"sds": "SDS", "sctd": "SCTD"}
 ABLATION = {
     "title": "Segments",
     "x": "N",
@@ -31,31 +29,6 @@ ABLATION = {
 POINTS = ["sctd/N~1/redraw_t~False", "sctd/N~1/redraw_t~True",
           "sctd/N~10/redraw_t~False", "sctd/N~10/redraw_t~True"]  # fmt: skip
 PROMPTS = ["p01", "p02", "p03"]
-
-
-# Variants ---------------------------------------------------------------------------------------------
-
-
-def test_a_space_becomes_paths_in_its_order() -> None:
-    assert [v.name for v in variants(ABLATION)] == POINTS
-    mixed = {"space": [{"method": ["a", "b"], "omega": [3.5, 15], "end": [None]}]}
-    assert [v.name for v in variants(mixed)][:2] == ["a/omega~3.5/end~null", "a/omega~15/end~null"]
-    assert [v.name for v in variants({"space": [{"method": ["a"]}]})] == ["a"]
-
-
-@pytest.mark.parametrize("name", yaml.safe_load(SPACES.read_text()))
-def test_every_variant_of_every_ablation_reaches_its_method_as_it_was_meant(name: str) -> None:
-    for variant in variants(read_ablation(SPACES, name)):
-        config = load_config("mini", overrides(variant.name))
-        method = load_method(variant.method, config.methods[variant.method])
-        assert fields_of(variant.name) == variant.fields
-        for field, value in variant.fields.items():
-            assert getattr(method, field) == value
-
-
-def test_the_ablations_share_what_they_can() -> None:
-    cfg, loss = ({v.name for v in variants(read_ablation(SPACES, name))} for name in ("cfg", "loss"))
-    assert len(loss - cfg) == 2 and len(loss) == 6  # CDS on the shared schedule, with either noise
 
 
 @pytest.mark.parametrize("name", yaml.safe_load(SPACES.read_text()))
@@ -73,7 +46,7 @@ def test_an_unknown_ablation_is_told() -> None:
 def test_texts_name_what_varies() -> None:
     assert list(describe(variants(ABLATION), TITLES).values())[0] == "N = 1, redraw_t = false"
     both = {"space": [{"method": ["sds", "sctd"], "omega": [5]}]}
-    assert list(describe(variants(both), TITLES).values()) == ["SDS", "SCTD (ours)"]
+    assert list(describe(variants(both), TITLES).values()) == ["SDS", "SCTD"]
     labeled = {"space": [{"label": "exact", "method": ["sctd"], "approx_G": [False]}]}
     assert describe(variants(labeled), TITLES)["sctd/approx_G~False"] == "exact"
 

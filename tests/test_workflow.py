@@ -46,7 +46,7 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
         pytest.param("segmentation", 3, marks=pytest.mark.slow),
         pytest.param("threshold", 5, marks=pytest.mark.slow),
         pytest.param("approx", 3, marks=pytest.mark.slow),
-        pytest.param("cfg", 15, marks=pytest.mark.slow),
+        pytest.param("cfg", 18, marks=pytest.mark.slow),
         pytest.param("loss", 6, marks=pytest.mark.slow),
     ],
 )
