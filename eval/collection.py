@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
+COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe")  # of cost.json, as metrics
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,15 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if any)."""
+    """What one optimization cost, as far as known: COSTS (`alone` as 0 or 1) and peak_memory.
+
+    peak_memory: MiB, of the GPU if there is one.
+    """
     path = folder / "cost.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
-    memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
-    known = {"seconds": figures.get("seconds"), "nfe": figures.get("nfe"), "peak_memory": memory}
-    return {metric: value for metric, value in known.items() if value is not None}
+    known = {metric: figures.get(metric) for metric in COSTS}
+    known["peak_memory"] = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
+    return {metric: float(value) for metric, value in known.items() if value is not None}
 
 
 def read_device(results: Path, methods: list[str], keys: list[tuple[str, str, int]]) -> str:
