@@ -114,8 +114,9 @@ def main(argv: list[str] | None = None) -> None:
             apply_scale(args)
         table = read_prompts(args.prompts) if args.views else read_texts(args.prompts)
         scorers = load_scorers(
-            args.clip, args.clip_weights, args.reward, args.inception, args.view_words, device, args.orbit
-        )
+            args.clip, args.clip_weights, args.reward, args.inception, args.view_words or VIEW_WORDS, device,
+            args.orbit,
+        )  # fmt: skip
         loaded = time.perf_counter() - began
         prompts = embed_prompts(scorers, table)
         if args.views:
