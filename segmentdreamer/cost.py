@@ -14,7 +14,7 @@ ALONE = 0.1  # cores: an idle machine shows .00 to .05, another job of the bench
 
 @dataclass(frozen=True)
 class Cost:
-    """Sums over the steps of a run and all its resumes, or the meters' readings, of which they are differences.
+    """Sums over the steps of a run and all its resumes; or readings, of which they are differences.
 
     others_seconds: CPU seconds of every other process of this machine meanwhile (a container may see those of
     its host). What others did to a GPU is not seen.
@@ -42,7 +42,7 @@ class Cost:
 
     @property
     def alone(self) -> bool:
-        """Whether the wall's clock may be compared: nobody else computed on this machine, as far as is known."""
+        """Whether times by the clock may be compared: as far as is known, nobody else computed here."""
         return self.others_cores is not None and self.others_cores < ALONE
 
 

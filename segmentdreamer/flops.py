@@ -40,13 +40,13 @@ class Work:
     """Floating-point operations of each network for one picture."""
 
     unet: int  # one evaluation
-    unet_backward: int  # the gradient on the latents alone
     encode: int
     encode_backward: int  # the gradient on the picture alone: the weights are frozen
     decode: int
+    unet_backward: int  # the gradient on the latents alone
 
     def total(self, evaluations: float, encoded: float, decoded: float, backwards: float = 0) -> float:
-        """Operations of rows of the UNet, pictures encoded with gradient, decoded, and rows differentiated."""
+        """Operations of rows of the UNet, pictures encoded with gradient and decoded, rows differentiated."""
         unet = evaluations * self.unet + backwards * self.unet_backward
         return unet + encoded * (self.encode + self.encode_backward) + decoded * self.decode
 
@@ -54,12 +54,15 @@ class Work:
 def count_work(folder: Path, side: int, tokens: int | None = None) -> Work:
     """The work of a pipeline folder's networks on pictures of `side` pixels; needs its JSON files alone.
 
-    tokens: of a text (default: as its tokenizer pads, without one as Stable Diffusion's). On the meta device fused attention is decomposed into its two products, so that it is counted.
+    tokens: of a text (default: as its tokenizer pads, without one as Stable Diffusion's). On the meta device
+    fused attention is decomposed into its two products, so that it is counted.
     """
     unet, vae = (module.eval().requires_grad_(False) for module in build_modules(folder, "meta"))
     reduction = 2 ** (len(vae.config["block_out_channels"]) - 1)
     with torch.device("meta"):
-        z = torch.empty(1, unet.config["in_channels"], side // reduction, side // reduction, requires_grad=True)
+        z = torch.empty(
+            1, unet.config["in_channels"], side // reduction, side // reduction, requires_grad=True
+        )
         cond = torch.empty(1, tokens or read_tokens(folder), unet.config["cross_attention_dim"])
         picture = torch.empty(1, 3, side, side, requires_grad=True)
         t = torch.full((1,), 500)
@@ -68,10 +71,10 @@ def count_work(folder: Path, side: int, tokens: int | None = None) -> Work:
     with torch.no_grad():
         return Work(
             unet=count(lambda: unet(z, t, encoder_hidden_states=cond)),
-            unet_backward=count(lambda: torch.autograd.grad(eps, z)),
             encode=count(lambda: vae.encode(picture)),
             encode_backward=count(lambda: torch.autograd.grad(moments, picture)),
             decode=count(lambda: vae.decode(z)),
+            unet_backward=count(lambda: torch.autograd.grad(eps, z)),
         )
 
 

@@ -1,4 +1,4 @@
-"""Steps that nobody times: whatever is compiled, loaded or started on first use is there when the clock starts."""
+"""Steps that nobody times, so that nothing is compiled, loaded or started by one that counts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def warm_up(
 ) -> None:
     """Take the next step, one in the middle and the last on copies of the run, and forget them.
 
-    Three, since methods ask other things of the networks at other times, and TorchScript optimizes what it has
-    seen before. The run's bytes do not change: every draw belongs to (seed, step).
+    Three, since methods ask other things of the networks at other times, and TorchScript optimizes what it
+    has seen before. The run's bytes do not change: every draw belongs to (seed, step).
     """
     last = config.train.steps - 1
     if run.step > last or not len(run.params["means"]):
