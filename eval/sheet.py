@@ -19,7 +19,7 @@ from eval.archive import composite, read_views
 from eval.collection import guidance_of
 from eval.columns import control_title, read_titles
 from eval.formats import NOTHING
-from eval.guidance import tell_each
+from eval.guidance import Guidance, tell_each
 from eval.prompts import read_prompts
 from eval.style import font
 
@@ -82,10 +82,8 @@ def wrap(text: str, width: int) -> str:
 def contact_sheet(
     results: Path, prompts: Path, methods: list[str], seed: int, titles: dict[str, str]
 ) -> Image:
-    """Each prompt's assets of one seed, a column a method under its title and guidance."""
+    """Each prompt's assets of one seed, a column a method; titles: method -> title."""
     table = read_prompts(prompts)
-    guidance = {m: guidance_of(results, m, table["id"], [seed]) for m in methods}
-    told = {m: "" if text == NOTHING else f", {text}" for m, text in tell_each(guidance).items()}
     rows = [
         Row(
             f"{name}: {text}",
@@ -96,8 +94,14 @@ def contact_sheet(
         )
         for name, text in zip(table["id"], table["prompt"], strict=True)
     ]
-    header = [f"{titles.get(m) or control_title(m)}{told[m]}\n{', '.join(SIDES)}" for m in methods]
-    return compose(header, rows)
+    guidance = {method: guidance_of(results, method, table["id"], [seed]) for method in methods}
+    return compose(headings(guidance, titles), rows)
+
+
+def headings(guidance: dict[str, Guidance], titles: dict[str, str]) -> list[str]:
+    """What stands above each method's column: its title, its guidance where known, and the sides shown."""
+    told = {method: "" if text == NOTHING else f", {text}" for method, text in tell_each(guidance).items()}
+    return [f"{titles.get(m) or control_title(m)}{told[m]}\n{', '.join(SIDES)}" for m in guidance]
 
 
 def main(argv: list[str] | None = None) -> None:

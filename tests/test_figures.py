@@ -60,6 +60,7 @@ def test_equal_tables_give_equal_figures(results: Path, drawn: dict[str, Figure]
 @pytest.mark.parametrize("name", NAMES)
 def test_no_text_leaves_the_figure(drawn: dict[str, Figure], name: str) -> None:
     figure = drawn[name]
+    figure.draw_without_rendering()
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     edge = 0.01
     assert box.x0 > -edge and box.x1 < width + edge and box.y0 > -edge and box.y1 < height + edge

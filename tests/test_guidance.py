@@ -13,8 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from eval import figures, table
+from eval.collection import guidance_of
 from eval.columns import control_title
 from eval.guidance import COLUMNS, Guidance, read_guidance, read_record, tell, tell_each
+from eval.sheet import headings
+from eval.style import font
 
 TOLD = {
     "SDS": "CFG 100, no negative",
@@ -151,6 +154,17 @@ def texts_of(figure: Figure) -> str:
     """All that is written on a figure, lines joined."""
     shown = "; ".join(text.get_text() for text in figure.findobj(Text))
     return " ".join(shown.replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_the_contact_sheet_says_it_above_each_column(results: Path) -> None:
+    guidance = {m: guidance_of(results, m, simulated.PROMPTS, [0]) for m in ("start", "cds", "gcs")}
+    assert headings(guidance, {"cds": "CDS", "gcs": "GCS"}) == [
+        "zero optimization steps\nfront, right, back, left",
+        "CDS, CFG 40 → 20, no negative\nfront, right, back, left",
+        "GCS, Perp-Neg 7.5, BEG\nfront, right, back, left",
+    ]
+    missing = bytes(font(12).getmask("\uffff"))
+    assert all(bytes(font(12).getmask(letter)) != missing for letter in "→–ωé")
 
 
 def test_a_foreign_method_shows_a_dash_and_its_figures_its_name_alone(tmp_path: Path) -> None:
