@@ -11,9 +11,11 @@ import pandas as pd
 
 from eval.analysis import FLOOR, Analysis
 from eval.collection import Run
-from eval.columns import CONTROL_TITLES, columns, heading
+from eval.columns import columns, control_title, heading
 from eval.formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
+from eval.guidance import NOTE, tell_each
 from eval.paper import SCALE, paper_values
+from eval.style import look
 
 ALPHA = 0.05
 
@@ -30,7 +32,8 @@ class Setting:
     paper: dict[str, dict[str, Any]]
 
     def title(self, method: str) -> str:
-        return self.titles.get(method) or CONTROL_TITLES.get(method, method)
+        primary = self.titles.get(self.reference, self.reference)
+        return self.titles.get(method) or control_title(method, primary)
 
 
 def printed(metric: str, summary: pd.DataFrame) -> dict[str, Any]:
@@ -51,8 +54,9 @@ def build_table(analysis: Analysis, run: Run, setting: Setting, metrics: list[st
         blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, ours, {})))
     if run.controls:
         blocks.append(Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, {})))
-    header = ["Method", *map(heading, specs.values())]
-    return Table(caption, header, blocks, notes, [column_text(spec, setting) for spec in specs.values()])
+    header = ["Method", "Guidance", *map(heading, specs.values())]
+    texts = [NOTE, *(column_text(spec, setting) for spec in specs.values())]
+    return Table(caption, header, blocks, notes, texts)
 
 
 def column_text(spec: dict[str, Any], setting: Setting) -> str:
@@ -85,9 +89,10 @@ def build_rows(
     """A row a method; the best figure of methods that compete is bold, controls compete with nobody."""
     known = summary.set_index(["method", "metric"]).to_dict("index")
     best = {metric: best_value(summary, metric, methods, spec) for metric, spec in specs.items()}
+    guidance = tell_each(run.guidance)
     rows = []
     for method in methods:
-        cells = []
+        cells = [Cell(text=guidance.get(method, NOTHING))]
         for metric, spec in specs.items():
             figures = known.get((method, metric))
             if figures is None or np.isnan(figures["mean"]):
@@ -95,7 +100,8 @@ def build_rows(
             else:
                 bold = method in run.methods and figures["mean"] == best[metric]
                 cells.append(build_cell(figures, metric, method, bold, spec, run, setting))
-        rows.append(Row(setting.title(method), cells, marks.get(method, "")))
+        color = look(method).color if method in run.methods else ""
+        rows.append(Row(setting.title(method), cells, marks.get(method, ""), color))
     return rows
 
 

@@ -11,6 +11,7 @@ sys.path[:0] = [
     str(workflow.basedir),
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
+from eval.columns import primary_method
 from eval.prompts import read_prompts
 from eval.protocol import CODE as SCORING
 from eval.variants import method_of, overrides, variants
@@ -68,7 +69,7 @@ SCORING = [
 TRUTH = ["truth"] if config["truth"] else []
 CONTROLS = ["prior", *TRUTH, "shuffled", "start", "sphere"]
 REFERENCES = ["start", *TRUTH]  # those that ablations show
-PRIMARY = "sctd" if "sctd" in config["methods"] else config["methods"][0]
+PRIMARY = primary_method(config["methods"])
 SHOWN = [*config["methods"], *CONTROLS]
 
 # What the scores' protocol says of the views.
