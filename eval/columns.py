@@ -17,6 +17,7 @@ CONTROL_TITLES = {
     "start": "zero optimization steps",
     "sphere": "gray sphere",
 }
+EXCHANGED = {"shuffled"}  # controls that are another row's assets under prompts of others
 ARROWS = {"up": " ↑", "down": " ↓"}
 
 

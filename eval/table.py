@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.analysis import Analysis, analyze
+from eval.analysis import Analysis, analyze, shown_metrics
 from eval.collection import Run, read_run, read_study
 from eval.columns import columns, primary_method, read_titles
 from eval.comparison import smallest_p
@@ -24,6 +24,7 @@ from eval.formats import BETTER, WORSE, grid, latex, markdown
 from eval.guidance import Guidance, tell_each
 from eval.layout import ALPHA, Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
+from eval.pooled import prompt_distances
 from eval.prompts import read_prompts
 from eval.statistics import KIND
 from eval.table_page import page
@@ -104,7 +105,7 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     """Every file of the table."""
     out.mkdir(parents=True, exist_ok=True)
     orders = compare_orders(analysis.summary, setting.paper, analysis.primary, run.methods)
-    present = set(analysis.summary.loc[analysis.summary["mean"].notna(), "metric"])
+    present = shown_metrics(analysis.summary, run.methods)
     every = [metric for metric in columns() if metric in present]
     top = caption(analysis, run, setting)
     table = build_table(analysis, run, setting, analysis.primary, top)
@@ -163,7 +164,7 @@ def main(argv: list[str] | None = None) -> None:
         prompts = list(read_prompts(args.prompts)["id"])
         run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
         studied = [read_study(args.study, args.methods, prompts)] if args.study else []
-        scores = pd.concat([run.scores, *studied], ignore_index=True)
+        scores = pd.concat([run.scores, prompt_distances(run), *studied], ignore_index=True)
         titles, paper = read_titles(args.titles), read_paper(args.paper)
         reference = args.reference or primary_method(args.methods)
         setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper)
