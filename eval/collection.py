@@ -127,11 +127,15 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if any)."""
+    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if any).
+
+    alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
+    """
     path = folder / "cost.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
     memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
     known = {"seconds": figures.get("seconds"), "nfe": figures.get("nfe"), "peak_memory": memory}
+    known["alone"] = float(figures.get("alone", False)) if figures else None
     return {metric: value for metric, value in known.items() if value is not None}
 
 
