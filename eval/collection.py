@@ -135,13 +135,14 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost, as far as known: COSTS (`alone` as 0 or 1) and peak_memory.
+    """What one optimization cost, as far as known: COSTS and peak_memory (MiB, of the GPU if there is one).
 
-    peak_memory: MiB, of the GPU if there is one.
+    alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
     """
     path = folder / "cost.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
     known = {metric: figures.get(metric) for metric in COSTS}
+    known["alone"] = bool(known["alone"]) if figures else None
     known["peak_memory"] = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
     return {metric: float(value) for metric, value in known.items() if value is not None}
 
