@@ -37,7 +37,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pandas as pd
 
-from eval.statistics import bootstrap_interval
+from eval.statistics import mean_interval
 from eval.theory_page import FIXED, LARGEST, draw, write_page
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def fit_exponents(points: pd.DataFrame) -> pd.DataFrame:
         for chosen in spans:
             span = lines[chosen]
             exponents = slopes(span, variable)
-            low, high = bootstrap_interval(exponents)
+            low, high = mean_interval(exponents)
             rows.append((part, method, region, variable, span[variable].min(), span[variable].max(),
                          exponents.mean(), low, high, bound, verdict(low, high, bound)))  # fmt: skip
     return pd.DataFrame(rows, columns=["part", "method", "region", "variable", "from", "to", "exponent",

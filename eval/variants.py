@@ -54,6 +54,31 @@ def variants(ablation: dict[str, Any]) -> list[Variant]:
     return list(found.values())
 
 
+def official_variants(chosen: list[Variant], official: list[dict[str, Any]]) -> dict[str, str]:
+    """The variant with which each variant is compared: the official one of its method, else the only one.
+
+    official: what an ablation calls so; each mapping names fields (`method` and `label` among them) that a
+    variant must have, and of each method the first mapping that fits any of its variants counts. Raises
+    ValueError if two variants of a method fit, or a variant has nothing to be compared with.
+    """
+    found: dict[str, str] = {}
+    for mapping in official:
+        fitting: dict[str, list[str]] = {}
+        for variant in chosen:
+            known = {"method": variant.method, "label": variant.label, **variant.fields}
+            if variant.method not in found and mapping.items() <= known.items():
+                fitting.setdefault(variant.method, []).append(variant.name)
+        for method, names in fitting.items():
+            if len(names) > 1:
+                raise ValueError(f"official {mapping} fits {', '.join(names)}; it must name one of {method}")
+            found[method] = names[0]
+    alone = next(iter(found.values())) if len(found) == 1 else ""
+    against = {variant.name: found.get(variant.method, alone) for variant in chosen}
+    if missing := [name for name, other in against.items() if not other]:
+        raise ValueError(f"official {official} names nothing to compare {', '.join(missing)} with")
+    return against
+
+
 def variant_name(method: str, fields: dict[str, Any]) -> str:
     return "/".join([method, *(f"{field}{SEPARATOR}{written(value)}" for field, value in fields.items())])
 
@@ -81,15 +106,19 @@ def overrides(name: str) -> list[str]:
 
 
 def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:
-    """A short text for each variant: its label, or what of it varies among those chosen."""
+    """A short text for each variant: its label, what of it varies among those chosen, or both if need be."""
     keys = dict.fromkeys(key for variant in chosen for key in variant.fields)
     varying = [key for key in keys if len({str(v.fields.get(key)) for v in chosen}) > 1]
     several = len({variant.method for variant in chosen}) > 1
     texts = {}
     for variant in chosen:
-        parts = [titles.get(variant.method, variant.method)] if several else []
-        parts += [f"{key} = {plain(variant.fields[key])}" for key in varying if key in variant.fields]
-        texts[variant.name] = variant.label or ", ".join(parts)
+        own = [f"{key} = {plain(variant.fields[key])}" for key in varying if key in variant.fields]
+        shared = [other for other in chosen if other.label == variant.label]
+        title = [titles.get(variant.method, variant.method)] if several else []
+        if variant.label:
+            texts[variant.name] = ", ".join([variant.label, *(own if len(shared) > 1 else [])])
+        else:
+            texts[variant.name] = ", ".join([*title, *own])
     return texts
 
 
