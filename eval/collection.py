@@ -136,7 +136,7 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost and grew to, as known: COSTS and peak_memory (MiB; of a GPU if there is one).
+    """What one optimization cost and grew to, as known: COSTS and peak_memory (MiB, of a GPU if any).
 
     alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
     """
