@@ -58,9 +58,12 @@ def official_variants(chosen: list[Variant], official: list[dict[str, Any]]) -> 
     """The variant with which each variant is compared: the official one of its method, else the only one.
 
     official: what an ablation calls so; each mapping names fields (`method` and `label` among them) that a
-    variant must have, and of each method the first mapping that fits any of its variants counts. Raises
-    ValueError if two variants of a method fit, or a variant has nothing to be compared with.
+    variant must have, and of each method the first mapping that fits any of its variants counts; without
+    one it is the first variant of all. Raises ValueError if two variants of a method fit, or a variant has
+    nothing to be compared with.
     """
+    if not official:
+        return {variant.name: chosen[0].name for variant in chosen}
     found: dict[str, str] = {}
     for mapping in official:
         fitting: dict[str, list[str]] = {}

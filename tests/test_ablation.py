@@ -68,6 +68,7 @@ def test_variants_are_compared_within_their_method_or_with_the_only_official_one
     own = official_variants(chosen, [{"method": "sds", "omega": 100}, {"omega": 7.5}])
     assert own == dict(zip(names, [names[1], names[1], names[2], names[2]], strict=True))
     assert set(official_variants(chosen, [{"method": "sctd", "omega": 7.5}]).values()) == {names[2]}
+    assert set(official_variants(chosen, []).values()) == {names[0]}
 
 
 @pytest.mark.parametrize(
