@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from eval.style import SHADES, look
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FIXED = 4  # the step Δt where the length varies
 LARGEST = "largest of N segments"  # the region whose error is the worst segment's
 SHOWN = (1, 3, 5, 10)  # numbers of segments that the page and the figure compare
-COLORS = {"CDS": "#D55E00", "GCS": "#0072B2", "SCTD": "#009E73"}  # Okabe and Ito
-SHADES = {1: "#000000", 3: "#CC79A7", 5: "#009E73", 10: "#E69F00"}
 TITLES = {
     "step": "error against Δt, the stretch fixed",
     "length": f"error against length, Δt = {FIXED}",
@@ -235,9 +235,9 @@ def draw_sweep(axes: Axes, points: pd.DataFrame, part: str, bound: int) -> None:
         line = group.groupby(["start", "point"]).agg(over).groupby("point").mean()
         bold = method != "SCTD" or region == LARGEST
         label = f"{method}, {region}" if bold else "SCTD, each of five segments or edges"
-        color = "black" if region == LARGEST else COLORS[str(method)]
-        look = {"lw": 1.8, "marker": "o", "ms": 3} if bold else {"lw": 1, "alpha": 0.8}
-        axes.loglog(line[variable], line["error"], color=color, label=label, **look)
+        color = "black" if region == LARGEST else look(str(method).lower()).color
+        weight = {"lw": 1.8, "marker": "o", "ms": 3} if bold else {"lw": 1, "alpha": 0.8}
+        axes.loglog(line[variable], line["error"], color=color, label=label, **weight)
     low, high, top = mine[variable].min(), mine[variable].max(), mine["error"].max()
     slope = [top * (low / high) ** bound, top]
     axes.loglog([low, high], slope, "--", color="0.6", lw=1, label="slope of the bound", zorder=0)
@@ -251,9 +251,9 @@ def draw_places(axes: Axes, points: pd.DataFrame) -> None:
     from matplotlib.ticker import NullFormatter
 
     errors = segment_errors(points, "length")
-    for n in SHOWN:
+    for n, shade in zip(SHOWN, SHADES, strict=True):
         mine = errors[errors["segments"] == n]
-        axes.hlines(mine["error"], mine["target"], mine["t"], color=SHADES[n], lw=2.2, label=f"N = {n}")
+        axes.hlines(mine["error"], mine["target"], mine["t"], color=shade, lw=2.2, label=f"N = {n}")
     axes.set_yscale("log")
     shown = errors[errors["segments"].isin(SHOWN)]["error"]
     axes.set_ylim(shown.min() / 3, shown.max() * 2)

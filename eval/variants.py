@@ -50,6 +50,31 @@ def variants(ablation: dict[str, Any]) -> list[Variant]:
     return list(found.values())
 
 
+def official_variants(chosen: list[Variant], official: list[dict[str, Any]]) -> dict[str, str]:
+    """The variant with which each variant is compared: the official one of its method, else the only one.
+
+    official: what an ablation calls so; each mapping names fields (`method` and `label` among them) that a
+    variant must have, and of each method the first mapping that fits any of its variants counts. Raises
+    ValueError if two variants of a method fit, or a variant has nothing to be compared with.
+    """
+    found: dict[str, str] = {}
+    for mapping in official:
+        fitting: dict[str, list[str]] = {}
+        for variant in chosen:
+            known = {"method": variant.method, "label": variant.label, **variant.fields}
+            if variant.method not in found and mapping.items() <= known.items():
+                fitting.setdefault(variant.method, []).append(variant.name)
+        for method, names in fitting.items():
+            if len(names) > 1:
+                raise ValueError(f"official {mapping} fits {', '.join(names)}; it must name one of {method}")
+            found[method] = names[0]
+    alone = next(iter(found.values())) if len(found) == 1 else ""
+    against = {variant.name: found.get(variant.method, alone) for variant in chosen}
+    if missing := [name for name, other in against.items() if not other]:
+        raise ValueError(f"official {official} names nothing to compare {', '.join(missing)} with")
+    return against
+
+
 def variant_name(method: str, fields: dict[str, Any]) -> str:
     from snakemake.utils import Paramspace
 

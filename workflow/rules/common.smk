@@ -11,6 +11,7 @@ sys.path[:0] = [
     str(workflow.basedir),
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
+from eval.columns import primary_method
 from eval.prompts import read_prompts
 from eval.protocol import CODE as SCORING
 from eval.variants import method_of, overrides, variants
@@ -68,8 +69,13 @@ SCORING = [
 TRUTH = ["truth"] if config["truth"] else []
 CONTROLS = ["prior", *TRUTH, "shuffled", "start", "sphere"]
 REFERENCES = ["start", *TRUTH]  # those that ablations show
-PRIMARY = "sctd" if "sctd" in config["methods"] else config["methods"][0]
+PRIMARY = primary_method(config["methods"])
 SHOWN = [*config["methods"], *CONTROLS]
+
+# What the scores' protocol says of the views.
+ORBIT = (
+    "{count} azimuths at elevation {elevation:g}, radius {radius:g}, field of view {fov:g} rad, {size} px"
+).format(**config["views"])
 
 # A job asks for a GPU where there is one; a cluster's submitting node may have none.
 GPU = {"cpu": 0, "cuda": 1, "auto": min(1, len(visible_devices()))}[config["device"]]

@@ -28,7 +28,6 @@ class Work:
     view_side: int
     reference: int  # images in all
     reference_steps: int
-    control: int  # images of the ceiling row, a prompt and seed
     shards: int
     per_asset: bool
     truth: bool
@@ -87,7 +86,7 @@ def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
         work.views * work.view_side**2 * costs["bytes"]["pixel"],
     )
     shown = assets + (2 + work.truth) * work.prompts * work.seeds  # and shuffled, prior, truth have views
-    images = work.control * work.prompts * work.seeds
+    images = work.views * work.prompts * work.seeds  # of the row `prior`
     reward = seconds["reward"] * work.views * shown if work.image_reward else 0.0
     clouds = seconds["cloud"] * work.prompts if work.point_e else 0.0
     return Plan(
