@@ -321,7 +321,8 @@ def test_a_claim_stands_once(tmp_path: Path) -> None:
 
 
 def test_an_ablation_leaves_its_values_for_the_ledger(tmp_path: Path) -> None:
-    space = {"n": {"title": "N", "x": "N", "panels": ["clip"], "space": [{"method": ["sctd"], "N": [1, 5]}]}}
+    space = {"n": {"title": "N", "official": [{"N": 5}], "x": "N", "panels": ["clip"],
+                   "space": [{"method": ["sctd"], "N": [1, 5]}]}}  # fmt: skip
     (tmp_path / "spaces.yaml").write_text(yaml.safe_dump(space))
     for n in (1, 5):
         for number, prompt in enumerate(simulated.PROMPTS):
