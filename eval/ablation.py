@@ -22,7 +22,7 @@ import yaml
 from eval.collection import check_protocols, path_of, read_cost, read_protocol, read_scores
 from eval.columns import CONTROL_TITLES, METRICS, heading, read_titles
 from eval.formats import NOTHING, grid
-from eval.statistics import mean_intervals, prompt_means
+from eval.statistics import KIND, mean_intervals, prompt_means
 from eval.variants import Variant, describe, fields_of, method_of, plain, read_ablation, variants
 
 SPACES = Path("workflow/config/ablations.yaml")
@@ -128,7 +128,7 @@ def caption(table: pd.DataFrame, title: str, scale: str, prompts: list[str], see
     notes = "; ".join(f"{spec['name']}: {spec['note']}" for spec in shown_columns(table).values())
     return (
         f"{title}. Scale `{scale}`, prompts {', '.join(prompts)}, {seeds} seed(s). Mean over prompts with "
-        f"95 % intervals (BCa bootstrap over prompts; none below three).\n\n{notes}."
+        f"95 % intervals ({KIND}; none below five prompts).\n\n{notes}."
     )
 
 

@@ -23,11 +23,12 @@ FLOOR = "start"  # the control whose values failures are given
 class Analysis:
     """All figures of a run.
 
-    summary: method, metric, mean, low, high, n, rank, first, shift, shift_low, shift_high, won, p, holm; on
-    complete prompts, controls without ranks and tests. floor: SUMMARY's columns for the methods, failures at
-    the floor; empty without failures. comparisons: method, against, metric, n, shift, low, high, won, p,
-    holm (method minus against; Holm's family: against the reference, primary metrics). variance: metric,
-    component, variance, share. per_prompt: method, prompt, metric, value of all that succeeded.
+    summary: method, metric, mean, low, high, n, rank, first, difference, difference_low, difference_high,
+    shift, won, p, holm; on complete prompts, controls without ranks and tests. floor: SUMMARY's columns for
+    the methods, failures at the floor; empty without failures. comparisons: method, against, metric, n,
+    difference, low, high, shift, won, p, holm (method minus against; Holm's family: against the reference,
+    primary metrics). variance: metric, component, variance, share. per_prompt: method, prompt, metric,
+    value of all that succeeded.
     """
 
     summary: pd.DataFrame
@@ -101,7 +102,7 @@ def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str])
 def against_reference(comparisons: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The comparisons with the reference, as columns for the summary."""
     mine = comparisons[comparisons["against"] == reference].drop(columns=["against", "n"])
-    return mine.rename(columns={"low": "shift_low", "high": "shift_high"})
+    return mine.rename(columns={"low": "difference_low", "high": "difference_high"})
 
 
 def compare_pairs(
@@ -122,7 +123,7 @@ def compare_pairs(
         parts.append(
             adjust(found, tested(primary) if against == reference else set()).assign(against=against)
         )
-    names = ["method", "against", "metric", "n", "shift", "low", "high", "won", "p", "holm"]
+    names = ["method", "against", "metric", "n", "difference", "low", "high", "shift", "won", "p", "holm"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
 

@@ -27,8 +27,8 @@ from eval.paper import SCALE as PAPER
 
 CLAIMS = Path("workflow/config/claims.yaml")
 CONTRAST_COLUMNS = [
-    "claim", "claim_verdict", "verdict", "metric", "of", "direction", "than", "margin", "n", "shift", "low",
-    "high", "won", "p", "holm", "note",
+    "claim", "claim_verdict", "verdict", "metric", "of", "direction", "than", "margin", "n", "difference",
+    "low", "high", "shift", "won", "p", "holm", "note",
 ]  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def read_pooled(results: Path | None) -> pd.DataFrame:
 def difference(
     contrast: Contrast, metric: str, values: pd.DataFrame, pooled: pd.DataFrame
 ) -> dict[Hashable, Any] | None:
-    """n, shift, low, high, won, p of (of - than); None if either has no value.
+    """n, difference, low, high, shift, won, p of (of - than); None if either has no value.
 
     `won` is the share of prompts on which the contrast holds. values: read_evidence; pooled: read_pooled.
     """
@@ -68,7 +68,7 @@ def difference(
         if len(rows := rows[(rows["method"] == of) & (rows["against"] == than)]):
             row = rows.iloc[0].to_dict()
             low, high = sorted((sign * row["low"], sign * row["high"]))
-            return row | {"shift": sign * row["shift"], "low": low, "high": high}
+            return row | {"difference": sign * row["difference"], "low": low, "high": high}
     return None
 
 
@@ -89,7 +89,7 @@ def decide(contrast: Contrast, source: str, results: Path, ledger: Ledger, scale
         if found is not None:
             verdict = judge(found["low"], found["high"], contrast.direction, margin)
             few = "too few prompts for an interval" if found["low"] != found["low"] else ""
-            kept = {key: found[key] for key in ("n", "shift", "low", "high", "won", "p")}
+            kept = {key: found[key] for key in ("n", "difference", "low", "high", "shift", "won", "p")}
             return stated | kept | {"metric": metric, "margin": margin, "verdict": verdict, "note": few}
     return blank | {"note": "no such figure in this run"}
 
@@ -128,11 +128,11 @@ def in_words(row: Mapping[Any, Any], titles: dict[str, str]) -> str:
     if row["verdict"] == UNMEASURED:
         return f"{text}: {row['note']}"
     digits = spec["digits"]
-    shift, low, high = (f"{row[key]:+.{digits}f}" for key in ("shift", "low", "high"))
+    difference, low, high = (f"{row[key]:+.{digits}f}" for key in ("difference", "low", "high"))
     interval = f"[{low}, {high}]" if row["low"] == row["low"] else f"({row['note']})"
     allowed = f", margin {row['margin']:g}" if row["margin"] else ""
     adjusted = f", adjusted p {row['holm']:.2g}" if row["holm"] == row["holm"] else ""
-    return f"{text}: {shift} {interval}{allowed}{adjusted}, n = {row['n']:.0f}, {row['verdict']}"
+    return f"{text}: {difference} {interval}{allowed}{adjusted}, n = {row['n']:.0f}, {row['verdict']}"
 
 
 def markdown(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, str], scale: str) -> str:

@@ -142,9 +142,9 @@ def paper_number(theirs: dict[str, float], method: str, spec: dict[str, Any]) ->
 def mark(figures: Mapping[Any, Any], spec: dict[str, Any]) -> str:
     """BETTER or WORSE than the reference method, where Holm's p is below ALPHA; else nothing."""
     p = figures.get("holm", float("nan"))
-    if np.isnan(p) or p >= ALPHA or "better" not in spec:
+    if np.isnan(p) or p >= ALPHA or "better" not in spec or figures["difference"] == 0:
         return ""
-    return BETTER if (figures["shift"] > 0) == (spec["better"] == "up") else WORSE
+    return BETTER if (figures["difference"] > 0) == (spec["better"] == "up") else WORSE
 
 
 def describe(
@@ -157,9 +157,9 @@ def describe(
     parts.append(f"n = {figures['n']:.0f} prompts")
     if not np.isnan(chance := figures.get("first", float("nan"))):
         parts.append(f"first in {100 * chance:.0f} % of resamples")
-    if not np.isnan(shift := figures.get("shift", float("nan"))):
-        ends = [number(figures[f"shift_{end}"], spec) for end in ("low", "high")]
-        size = f"{shift * spec['factor']:+.{spec['digits']}f} [{ends[0]}, {ends[1]}]"
+    if not np.isnan(difference := figures.get("difference", float("nan"))):
+        ends = [number(figures[f"difference_{end}"], spec) for end in ("low", "high")]
+        size = f"{difference * spec['factor']:+.{spec['digits']}f} [{ends[0]}, {ends[1]}]"
         parts.append(f"against {setting.title(setting.reference)} {size}, p = {figures['p']:.3g}")
         if not np.isnan(figures["holm"]):
             parts.append(f"adjusted p = {figures['holm']:.3g}")

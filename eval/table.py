@@ -24,12 +24,13 @@ from eval.formats import BETTER, WORSE, grid, latex, markdown
 from eval.layout import ALPHA, Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
 from eval.prompts import read_prompts
+from eval.statistics import KIND
 from eval.table_page import page
 from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
 PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
-         "shift": "_difference", "shift_low": "_difference_low", "shift_high": "_difference_high",
-         "p": "_p", "holm": "_p_holm"}  # fmt: skip
+         "difference": "_difference", "difference_low": "_difference_low",
+         "difference_high": "_difference_high", "p": "_p", "holm": "_p_holm"}  # fmt: skip
 
 
 def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> pd.DataFrame:
@@ -70,8 +71,7 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
     parts = [
         f"Table 1, scale {setting.scale}: {n} prompts, {setting.seeds} seed(s).",
         f"Text-image scorer: {setting.scorer}.",
-        "Mean over prompts [95 % interval: BCa bootstrap over prompts; pooled distances: jackknife] #rank; "
-        "best in bold.",
+        f"Mean over prompts [95 % interval: {KIND}; pooled distances: jackknife] #rank; best in bold.",
     ]
     if failed:
         second = ", the second all of them" if len(analysis.floor) else ""

@@ -183,10 +183,10 @@ def table(results: Path) -> pd.DataFrame:
     return ablation_table.read_table(results / "tables/ablation_n.csv")
 
 
-def test_the_table_has_means_over_prompts_and_intervals_that_hold_them(table: pd.DataFrame) -> None:
+def test_the_table_has_means_over_prompts_and_no_intervals_of_three(table: pd.DataFrame) -> None:
     row = table[(table["variant"] == POINTS[2]) & (table["metric"] == "clip")].squeeze()
     assert row["mean"] == pytest.approx(101.5) and row["prompts"] == 3
-    assert 100.5 <= row["low"] < 101.5 < row["high"] <= 102.5
+    assert np.isnan([row["low"], row["high"]]).all()
     assert (row["N"], row["redraw_t"], row["method"]) == ("10", "false", "sctd")
     assert list(table["variant"].unique()) == [*POINTS, "start", "truth"]
     assert "hidden" not in set(table["metric"])
@@ -204,8 +204,8 @@ def test_costs_are_those_of_the_runs(table: pd.DataFrame) -> None:
 
 def test_the_readable_table_shows_controls_beside_the_variants(results: Path, table: pd.DataFrame) -> None:
     text = (results / "tables/ablation_n.md").read_text()
-    assert "| N = 10, redraw_t = true | 101.50 [" in text and "Collapsed draws" in text
-    assert "| true scene (3D ceiling) | 51.00 [" in text and "Janus ↓ |" not in text
+    assert "| N = 10, redraw_t = true | 101.50 |" in text and "Collapsed draws" in text
+    assert "| true scene (3D ceiling) | 51.00 |" in text and "Janus ↓ |" not in text
 
 
 def test_a_missing_asset_is_told_in_one_line(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ def test_a_contrast_carries_difference_interval_p_and_n(results: Path) -> None:
     clip = values[values["metric"] == "clip"].pivot(index="prompt", columns="method", values="value")
     differences = clip["sctd"] - clip["sds"]
     assert row["n"] == 8 and row["won"] == 1 and row["p"] == pytest.approx(2 / 2**8)
-    assert differences.min() <= row["low"] < row["shift"] < row["high"] <= differences.max()
+    assert row["difference"] == pytest.approx(differences.mean())
+    assert row["low"] < row["difference"] < row["high"]
     assert read["holm"].to_numpy() == pytest.approx(holm(read["p"].to_numpy()), nan_ok=True, rel=1e-4)
 
 
@@ -182,7 +183,7 @@ def test_the_ledger_is_printed_with_its_counts(results: Path, capsys: pytest.Cap
 
 def test_a_distance_without_an_error_is_printed_without_p() -> None:
     row = {"metric": "fid_clip", "of": "sctd", "than": "sds", "direction": "lower", "verdict": UNRESOLVED,
-           "shift": 421.3, "low": NAN, "high": NAN, "margin": 0, "holm": NAN, "n": 1,
+           "difference": 421.3, "low": NAN, "high": NAN, "margin": 0, "holm": NAN, "n": 1,
            "note": "too few prompts for an interval"}  # fmt: skip
     words = "FID (CLIP): SCTD lower than SDS: +421.3 (too few prompts for an interval), n = 1, unresolved"
     assert claims.in_words(row, {"sctd": "SCTD", "sds": "SDS"}) == words
@@ -238,7 +239,7 @@ def test_an_ablation_leaves_its_values_for_the_ledger(tmp_path: Path) -> None:
     path = write_ledger(tmp_path / "c.yaml", [("x", "n", "detail", "sctd/N~1", "lower", ["sctd/N~5"], "")])
     verdicts, contrasts = claims.evaluate(read_ledger(path), tmp_path, "mini")
     assert verdicts["verdict"].item() == SUPPORTED
-    assert contrasts["shift"].item() == pytest.approx(-4 * (1 + 0.1 * 3.5))
+    assert contrasts["difference"].item() == pytest.approx(-4 * (1 + 0.1 * 3.5))
 
 
 def test_an_ablation_refuses_two_protocols(tmp_path: Path) -> None:

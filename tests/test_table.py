@@ -282,12 +282,14 @@ def test_rows_are_the_methods_as_asked_for_then_the_controls(mini: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("shift", "holm", "better", "sign"),
+    ("difference", "holm", "better", "sign"),
     [(1, 0.049, "up", "▲"), (-1, 0.049, "up", "▼"), (1, 0.049, "down", "▼"), (-1, 0.049, "down", "▲"),
-     (1, 0.05, "up", ""), (1, float("nan"), "up", "")],
+     (1, 0.05, "up", ""), (0, 0.001, "up", ""), (1, float("nan"), "up", "")],
 )  # fmt: skip
-def test_a_mark_needs_a_holm_p_below_five_percent(shift: float, holm: float, better: str, sign: str) -> None:
-    assert mark({"shift": shift, "p": 0.001, "holm": holm}, {"better": better}) == sign
+def test_a_mark_needs_a_holm_p_below_five_percent_and_a_difference(
+    difference: float, holm: float, better: str, sign: str
+) -> None:
+    assert mark({"difference": difference, "p": 0.001, "holm": holm}, {"better": better}) == sign
 
 
 def test_marks_say_better_or_worse_than_the_reference(mini: Path) -> None:
