@@ -53,10 +53,10 @@ def draw_sweep(axes: Axes, points: pd.DataFrame, part: str, bound: int) -> None:
         line = group.groupby(["start", "point"]).agg(over).groupby("point").mean()
         bold = method != "SCTD" or region == LARGEST
         color = "black" if region == LARGEST else look(str(method).lower()).color
-        look = {"lw": 1.8, "marker": "o", "ms": 3} if bold else {"lw": 1, "alpha": 0.8}
-        look |= {"lw": 3.2, "ms": 4.5, "zorder": 1.5} if region == LARGEST else {}  # seen below a like curve
+        weight = {"lw": 1.8, "marker": "o", "ms": 3} if bold else {"lw": 1, "alpha": 0.8}
+        weight |= {"lw": 3.2, "ms": 4.5, "zorder": 1.5} if region == LARGEST else {}  # seen below a like curve
         axes.loglog(line[variable], line["error"], LINES.get(str(region), "-"), color=color,
-                    label=name_curve(str(method), str(region), points), **look)  # fmt: skip
+                    label=name_curve(str(method), str(region), points), **weight)  # fmt: skip
     low, high, top = mine[variable].min(), mine[variable].max(), mine["error"].max()
     slope = [top * (low / high) ** bound, top]
     axes.loglog([low, high], slope, color="0.75", lw=3, label="slope of the bound", zorder=0)
