@@ -54,7 +54,7 @@ def draw_sweep(axes: Axes, points: pd.DataFrame, part: str, bound: int) -> None:
         bold = method != "SCTD" or region == LARGEST
         color = "black" if region == LARGEST else look(str(method).lower()).color
         weight = {"lw": 1.8, "marker": "o", "ms": 3} if bold else {"lw": 1, "alpha": 0.8}
-        weight |= {"lw": 3.2, "ms": 4.5, "zorder": 1.5} if region == LARGEST else {}  # seen below a like curve
+        weight |= {"lw": 3.2, "ms": 4.5, "zorder": 1.5} if region == LARGEST else {}  # seen below another
         axes.loglog(line[variable], line["error"], LINES.get(str(region), "-"), color=color,
                     label=name_curve(str(method), str(region), points), **weight)  # fmt: skip
     low, high, top = mine[variable].min(), mine[variable].max(), mine["error"].max()
