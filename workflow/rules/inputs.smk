@@ -150,8 +150,9 @@ def of_every_control(pattern):
 
 def print_results():
     """The table and the ledger of a finished run, where it made them."""
-    for name in ("table1.md", "../logs/claims.log"):
-        path = Path(RESULTS) / "tables" / name
+    if SELECTED:
+        print(f"selected on the command line: {SELECTED}; tables in {TABLES}")
+    for path in (Path(TABLES) / "table1.md", Path(CLAIMS_LOGS) / "claims.log"):
         if path.exists():
             print(path.read_text())
 
@@ -166,7 +167,7 @@ def measured_ablations(wildcards):
     return [
         path
         for path in expand(
-            f"{RESULTS}/tables/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
+            f"{ABLATION_TABLES}/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
         )
         if os.path.exists(path)
     ]
