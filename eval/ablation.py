@@ -186,6 +186,8 @@ def signed(value: float, digits: int) -> str:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Assemble the table of an ablation.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables to write to (default: that itself)")  # fmt: skip
     parser.add_argument("--name", required=True, help="an ablation of --spaces")
     parser.add_argument("--spaces", type=Path, default=SPACES, help=f"YAML (default: {SPACES})")
     parser.add_argument("--prompts", nargs="+", required=True, help="ids")
@@ -210,7 +212,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     values = prompt_means(scores)
     table = tabulate(values, against, describe(chosen, read_titles(args.titles)), guidance)
-    out = args.results / "tables"
+    out = args.results / "tables" / args.selection
     out.mkdir(parents=True, exist_ok=True)
     top = caption(table, ablation["title"], args.scale, args.prompts, args.seeds)
     (out / f"ablation_{args.name}.md").write_text(f"{top}\n\n{grid(*readable(table))}\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from eval.collection import SCORES, Run, read_array, read_features, read_reference
-from eval.columns import EXCHANGED, columns
+from eval.columns import EXCHANGED, columns, control_kind
 from eval.distances import MEASURES, OF_PROMPTS, PAIRED, compare, intervals
 from eval.mmd import prompt_mmd2
 
@@ -47,7 +47,7 @@ def measure_distances(run: Run, methods: list[str], prompts: list[str], floor: s
 
 def withhold(found: pd.DataFrame, metric: str) -> pd.DataFrame:
     """`found` of intervals(), less what means nothing of a control that shows assets under other prompts."""
-    exchanged = found["method"].isin(EXCHANGED)
+    exchanged = found["method"].map(control_kind).isin(EXCHANGED)
     void = ["mean", "low", "high"] if metric in PAIRED else ["low", "high"]
     found.loc[exchanged, void] = np.nan
     found.loc[exchanged, "reason"] = OTHERS

@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 
 from eval.samples import Batch, Sampler, batches, draw, load_prior, shard
-from segmentdreamer.provenance import file_digest, folder_digest
+from segmentdreamer.provenance import file_digest, folder_digest, run_key
 
 SHOWN = 16  # images a prompt on the contact sheet
 
@@ -37,24 +37,25 @@ def draw_shard(args: argparse.Namespace) -> None:
     texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))
     sampler = Sampler(args.steps, args.omega, args.negative)
     work = shard(batches(list(texts), args.count), args.shard, args.of)
-    scratch = args.scratch or args.out.with_suffix(".parts")
-    scratch.mkdir(parents=True, exist_ok=True)
-    open_work = [batch for batch in work if not (scratch / f"{batch.name}.npz").exists()]
     prior = load_prior(args.prior, args.threads)
     scorers = load_scorers(args.clip, args.clip_weights, None, args.inception, device=prior.device)
-    began = time.time()
-    for i, (batch, images) in enumerate(draw(prior, texts, open_work, sampler, "reference")):
-        features = features_of(scorers, images)
-        save_part(scratch / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
-        report(i + 1, len(open_work), time.time() - began, batch)
     record = {
         "sampler": sampler.describe(),
         "count": args.count,
         "weights": scorers.protocol.weights,
         "prior_sha256": folder_digest(args.prior),
     }
+    begun = args.scratch or args.out.with_suffix(".parts")
+    scratch = begun / run_key(record, texts)  # parts of other settings or texts are not gone on from
+    scratch.mkdir(parents=True, exist_ok=True)
+    open_work = [batch for batch in work if not (scratch / f"{batch.name}.npz").exists()]
+    began = time.time()
+    for i, (batch, images) in enumerate(draw(prior, texts, open_work, sampler, "reference")):
+        features = features_of(scorers, images)
+        save_part(scratch / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
+        report(i + 1, len(open_work), time.time() - began, batch)
     join_parts(work, scratch, record, args.out)
-    shutil.rmtree(scratch)
+    shutil.rmtree(begun)
 
 
 def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:

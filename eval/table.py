@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -121,9 +122,8 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     (out / "table1.md").write_text(markdown(table) + order_table(orders, setting), encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
-    document = page(
-        f"Table 1, scale {setting.scale}", table, sections(extended, orders, analysis, run, setting)
-    )
+    below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out))
+    document = page(f"Table 1, scale {setting.scale}", table, below)
     (out / "table1.html").write_text(document, encoding="utf-8")
     (out / "table1.json").write_text(json.dumps(record(analysis, run, setting), indent=1) + "\n")
 
@@ -145,6 +145,8 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Assemble Table 1 from the scores of a run.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables to write to (default: that itself)")  # fmt: skip
     parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
     parser.add_argument("--methods", nargs="+", required=True, help="rows that compete")
     parser.add_argument("--controls", nargs="*", default=[], help="rows below the rule")
@@ -171,7 +173,7 @@ def main(argv: list[str] | None = None) -> None:
         analysis = analyze(run, scores, reference)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    write_all(analysis, run, setting, args.results / "tables")
+    write_all(analysis, run, setting, args.results / "tables" / args.selection)
 
 
 if __name__ == "__main__":
