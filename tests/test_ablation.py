@@ -263,7 +263,7 @@ def test_costs_are_those_of_the_runs(table: pd.DataFrame) -> None:
 def test_the_readable_table_shows_differences_and_the_controls_levels(
     results: Path, table: pd.DataFrame
 ) -> None:
-    text = (results / "tables/ablation_n.md").read_text()
+    text = (results / "tables/ablation_n.md").read_text().replace("\\", "")
     assert "| N = 10, redraw_t = true | Perp-Neg 7.5 | 65.25 (+2.25 [+" in text
     assert "| N = 1, redraw_t = false | CFG 7.5 | 63.00 |" in text
     assert "| true scene (3D ceiling) | – | 62.50 |" in text
