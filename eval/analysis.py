@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from eval.collection import Run
+from eval.collection import Run, Study
 from eval.columns import columns, primary_columns
-from eval.comparison import adjust, compare, compare_distances
+from eval.comparison import COLUMNS, adjust, compare, compare_distances
 from eval.failures import complete_prompts, floor_failures
 from eval.pooled import distance_differences, measure_distances
 from eval.ranks import rank_summary
@@ -40,13 +40,14 @@ class Analysis:
     primary: list[str]
 
 
-def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
+def analyze(run: Run, reference: str, study: Study | None = None) -> Analysis:
     """All figures of the methods and controls of a run.
 
-    scores: run.scores and, if there was one, the study's. reference: the method that others are tested
-    against; without it among the methods no test is made against one. Raises ValueError if no method
-    succeeded anywhere or no prompt is complete.
+    reference: the method that others are tested against; without it among the methods no test is made
+    against one. study: its figures are taken as they are, with the intervals and tests of its own design.
+    Raises ValueError if no method succeeded anywhere or no prompt is complete.
     """
+    scores = run.scores
     known = columns()
     seen = [m for m in view_metrics(scores) if m in known]
     alive = [m for m in run.methods if m in set(scores["method"])]
@@ -56,10 +57,14 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
     described = scores[scores["metric"].isin(known)]
     headline = described[described["prompt"].isin(complete)]
     distances = measure_distances(run, alive + run.controls, complete)
-    summary = pd.concat([mean_intervals(headline).set_axis(SUMMARY, axis=1), distances], ignore_index=True)
+    ranked = [study.means.loc[study.means["method"].isin(alive), SUMMARY]] if study else []
+    means_of_views = mean_intervals(headline).set_axis(SUMMARY, axis=1)
+    summary = pd.concat([means_of_views, distances, *ranked], ignore_index=True)
     primary = primary_columns(set(summary.loc[summary["mean"].notna(), "metric"]))
     means = prompt_means(headline)
-    comparisons = compare_pairs(run, means[means["method"].isin(alive)], alive, reference, complete, primary)
+    comparisons = compare_pairs(
+        run, means[means["method"].isin(alive)], alive, reference, complete, primary, study
+    )
     summary = summary.merge(method_ranks(summary, means, alive), how="left", on=["method", "metric"])
     summary = summary.merge(against_reference(comparisons, reference), how="left", on=["method", "metric"])
     variance = variance_split(headline[headline["method"].isin(alive) & headline["metric"].isin(seen)])
@@ -70,13 +75,9 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
 
 
 def view_metrics(scores: pd.DataFrame) -> list[str]:
-    """The metrics of the views: neither costs nor a study's."""
+    """The metrics of the views: all but costs."""
     known = columns()
-    return [
-        metric
-        for metric in scores["metric"].drop_duplicates()
-        if not known.get(metric, {}).get("cost") and metric not in ("q1", "q2", "q3")
-    ]
+    return [m for m in scores["metric"].drop_duplicates() if not known.get(m, {}).get("cost")]
 
 
 def directions(metrics: list[str] | pd.Series) -> dict[str, str]:
@@ -106,8 +107,9 @@ def against_reference(comparisons: pd.DataFrame, reference: str) -> pd.DataFrame
 
 
 def compare_pairs(
-    run: Run, means: pd.DataFrame, methods: list[str], reference: str, prompts: list[str], primary: list[str]
-) -> pd.DataFrame:
+    run: Run, means: pd.DataFrame, methods: list[str], reference: str, prompts: list[str], primary: list[str],
+    study: Study | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Every pair of methods once, those with the reference as method minus reference; Holm over the latter.
 
     means: method, prompt, metric, value of the methods on the complete prompts.
@@ -119,12 +121,22 @@ def compare_pairs(
     for number, against in enumerate(order[:-1]):
         mine = means[means["method"].isin(order[number:])]
         distances = compare_distances(pooled[pooled["against"] == against])
-        found = pd.concat([part for part in (compare(mine, better, against), distances) if len(part)])
+        ranks = study_pairs(study, against, order[number + 1 :])
+        found = pd.concat([part for part in (compare(mine, better, against), distances, ranks) if len(part)])
         parts.append(
             adjust(found, tested(primary) if against == reference else set()).assign(against=against)
         )
     names = ["method", "against", "metric", "n", "difference", "low", "high", "shift", "won", "p", "holm"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+
+
+def study_pairs(study: Study | None, against: str, methods: list[str]) -> pd.DataFrame:
+    """A study's own paired differences, as rows of compare()."""
+    if study is None:
+        return pd.DataFrame(columns=COLUMNS)
+    rows = study.differences
+    mine = rows[(rows["against"] == against) & rows["method"].isin(methods)]
+    return mine.reindex(columns=COLUMNS)
 
 
 def tested(primary: list[str]) -> set[str]:

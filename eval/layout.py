@@ -14,6 +14,7 @@ from eval.collection import Run
 from eval.columns import CONTROL_TITLES, columns, heading
 from eval.formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
 from eval.paper import SCALE, paper_values
+from eval.study_identity import Identity
 
 ALPHA = 0.05
 
@@ -28,6 +29,7 @@ class Setting:
     reference: str
     titles: dict[str, str]
     paper: dict[str, dict[str, Any]]
+    study: Identity | None = None
 
     def title(self, method: str) -> str:
         return self.titles.get(method) or CONTROL_TITLES.get(method, method)
@@ -154,7 +156,8 @@ def describe(
     parts = [f"{spec['name']} of {setting.title(method)}: {number(figures['mean'], spec)}"]
     if not np.isnan(figures["low"]):
         parts.append(f"95 % interval {number(figures['low'], spec)} to {number(figures['high'], spec)}")
-    parts.append(f"n = {figures['n']:.0f} prompts")
+    ranked = spec.get("study") and setting.study
+    parts.append(str(setting.study) if ranked else f"n = {figures['n']:.0f} prompts")
     if not np.isnan(chance := figures.get("first", float("nan"))):
         parts.append(f"first in {100 * chance:.0f} % of resamples")
     if not np.isnan(difference := figures.get("difference", float("nan"))):
@@ -164,5 +167,5 @@ def describe(
         if not np.isnan(figures["holm"]):
             parts.append(f"adjusted p = {figures['holm']:.3g}")
     protocol = run.protocols.get(metric, spec["note"])
-    parts.append(f"protocol {run.protocol_id or 'unknown'}: {protocol}")
+    parts.append(spec["note"] if ranked else f"protocol {run.protocol_id or 'unknown'}: {protocol}")
     return "; ".join(parts)

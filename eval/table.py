@@ -25,6 +25,7 @@ from eval.layout import ALPHA, Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
 from eval.prompts import read_prompts
 from eval.statistics import KIND
+from eval.study_identity import IDENTITY
 from eval.table_page import page
 from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
@@ -47,6 +48,8 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
     for method in (*run.methods, *run.controls):
         row: dict[str, object] = {"scale": setting.scale, "method": method, "title": setting.title(method)}
         row["failed"] = int(failures.get(method, 0))
+        if setting.study:
+            row |= {key: getattr(setting.study, key) for key in (*IDENTITY, "volunteers", "rankings")}
         for metric in metrics:
             known = table.get((method, metric), {})
             row |= {metric + suffix: known.get(part, nan) for part, suffix in PARTS.items()}
@@ -73,6 +76,8 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
         f"Text-image scorer: {setting.scorer}.",
         f"Mean over prompts [95 % interval: {KIND}; pooled distances: jackknife] #rank; best in bold.",
     ]
+    if setting.study:
+        parts.insert(1, f"Q1 to Q3: mean ranks of {setting.study}; intervals and tests: crossed bootstrap.")
     if failed:
         second = ", the second all of them" if len(analysis.floor) else ""
         parts.append(f"{failed} asset(s) failed (notes): the first block counts the {n} of {asked} prompts "
@@ -135,6 +140,7 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
         "primary": analysis.primary, "device": run.device,
         "protocol_id": run.protocol_id, "protocols": run.protocols,
         "failed": run.failed().to_dict("records"),
+        "study": setting.study and setting.study._asdict() | {"text": str(setting.study)},
     }  # fmt: skip
 
 
@@ -150,7 +156,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--reference", default="sctd", help="tests are against it (default: sctd)")
     parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
     parser.add_argument("--paper", type=Path, help="YAML: method -> the paper's figures")
-    parser.add_argument("--study", type=Path, help="CSV of a ranking study: method, prompt, metric, value")
+    parser.add_argument("--study", type=Path, help="study.csv of `python -m eval.study analyse`")
     return parser.parse_args(argv)
 
 
@@ -159,11 +165,11 @@ def main(argv: list[str] | None = None) -> None:
     try:
         prompts = list(read_prompts(args.prompts)["id"])
         run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
-        studied = [read_study(args.study, args.methods, prompts)] if args.study else []
-        scores = pd.concat([run.scores, *studied], ignore_index=True)
+        study = read_study(args.study, args.methods, prompts) if args.study else None
         titles, paper = read_titles(args.titles), read_paper(args.paper)
-        setting = Setting(args.scale, args.scorer, args.seeds, args.reference, titles, paper)
-        analysis = analyze(run, scores, args.reference)
+        whose = study.whose if study else None
+        setting = Setting(args.scale, args.scorer, args.seeds, args.reference, titles, paper, whose)
+        analysis = analyze(run, args.reference, study)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     write_all(analysis, run, setting, args.results / "tables")
