@@ -105,7 +105,7 @@ class Resamples:
         return self.weights @ values / self.weights.sum(1, keepdims=True)
 
     def error(self, drawn: np.ndarray) -> np.ndarray:
-        """Standard errors (K,) from resampled figures (R, K); NaN below SMALLEST_SAMPLE and where all agree."""
+        """Standard errors (K,) of resampled figures (R, K); NaN below SMALLEST_SAMPLE and where all agree."""
         spread = drawn.std(0, ddof=1) * np.sqrt(self.n / max(1, self.n - 1))  # of n units n - 1 are free
         return np.where((self.n >= SMALLEST_SAMPLE) & (spread > ROUNDING), spread, np.nan)
 
