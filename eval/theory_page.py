@@ -110,9 +110,10 @@ def compared(methods: pd.DataFrame) -> list[list[str]]:
 def extent(group: pd.DataFrame) -> str:
     """One exponent with its interval, or the range of several."""
     shown = group[["exponent", "low", "high"]].round(2) + 0.0  # no "-0.00"
+    text = "{:.2f} [{:.2f}, {:.2f}]".format(*shown.iloc[0])
     if len(group) > 1:
-        return f"{shown['exponent'].min():.2f} to {shown['exponent'].max():.2f}"
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*shown.iloc[0])
+        text = f"{shown['exponent'].min():.2f} to {shown['exponent'].max():.2f}"
+    return text.replace("-", "−")
 
 
 def listed(exponents: pd.DataFrame, verdicts: list[str]) -> list[str]:

@@ -553,6 +553,21 @@ def test_a_ranking_with_a_tie_is_not_analyzed(tmp_path: Path) -> None:
     assert ran.returncode == 1 and ran.stderr == "error: a ranking does not give the ranks 1 to 2 once each\n"
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the page's own function")
+def test_what_a_page_saves_names_its_study_and_says_that_a_person_ranked(kit: Path, tmp_path: Path) -> None:
+    text = (kit / "handout/v02.html").read_text()
+    data = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1]
+    function = re.search(r"^function csv\(\) \{.*?^\}", text, re.DOTALL | re.MULTILINE)[0]
+    script = f"""const data = {data}, questions = Object.keys(data.questions);
+        const state = {{answers: data.groups.map(() => ({{q1: [0, 1, 2, 3, 4], q2: [4, 3, 2, 1, 0],
+        q3: [2, 0, 1, 4, 3]}}))}}; {function} process.stdout.write(csv());"""
+    ran = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    (tmp_path / "v02.csv").write_text(ran.stdout)
+    ranks, key = collect(kit, [tmp_path / "v02.csv"]), pd.read_csv(kit / "key.csv")
+    assert set(ranks["source"]) == {"human"} and set(ranks["study"]) == set(key["study"])
+    assert len(ranks) == 4 * 5 * 3 and f"study {key['study'][0]}, v02" in text
+
+
 # --- in a browser ------------------------------------------------------------------------------------------
 
 DRIVER = """
