@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.study_identity import HUMAN, Identity, read_result
+from eval.study_identity import HUMAN, QUESTIONS, Identity, read_result
 
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
 
@@ -224,6 +224,9 @@ def read_study(path: Path, methods: Iterable[str], prompts: Iterable[str]) -> St
         raise ValueError(f"{path}: ranks on {', '.join(foreign)}, which this table does not have")
     if not {*found[path][1]["method"]} & {*methods}:
         raise ValueError(f"{path}: no ranks of this table's methods")
+    asked = pd.concat([found[name][1]["question"] for name in (path, differences)])
+    if unknown := sorted({*asked} - {*QUESTIONS}):
+        raise ValueError(f"{path}: unknown question {', '.join(unknown)}")
     units = min(whose.volunteers, whose.prompts)  # what intervals and tests rest on
     means, gaps = (
         found[name][1].assign(metric=found[name][1]["question"].map(whose.metric), n=units)

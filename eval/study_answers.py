@@ -11,8 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from eval.study_assignment import KEY
-from eval.study_identity import IDENTITY, read_source, read_table
-from eval.study_kit import QUESTIONS
+from eval.study_identity import IDENTITY, QUESTIONS, read_source, read_table
 
 ANSWERS = [*IDENTITY, "volunteer", "group", "question", "video", "rank"]
 RANKS = [*IDENTITY, "volunteer", "group", "prompt", "seed", "question", "method", "rank"]

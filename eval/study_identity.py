@@ -1,4 +1,4 @@
-"""Whose study it is: the id and source in every file of a ranking study, and the size in its results.
+"""What is asked and whose study it is: id and source in every file of one, and the size in its results.
 
 `source` is human, or simulated where a program ranked. Keys, pages and answers get it from `assign`, ranks
 from the answers, results from the ranks; a file without it, or with more than one, is refused.
@@ -13,6 +13,11 @@ from typing import NamedTuple
 import pandas as pd
 
 HUMAN, SIMULATED = SOURCES = ("human", "simulated")
+QUESTIONS = {
+    "q1": "Text alignment: which object fits the text best?",
+    "q2": "Realism: which object looks most real?",
+    "q3": "Detail: which object has the best details? Mind artifacts, brightness, and faces seen twice.",
+}
 IDENTITY = ["study", "source"]
 SIZE = ["volunteers", "rankings", "prompts", "methods"]
 

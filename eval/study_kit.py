@@ -17,13 +17,8 @@ from string import Template
 import pandas as pd
 
 from eval.archive import read_failure
-from eval.study_identity import IDENTITY
+from eval.study_identity import IDENTITY, QUESTIONS
 
-QUESTIONS = {
-    "q1": "Text alignment: which object fits the text best?",
-    "q2": "Realism: which object looks most real?",
-    "q3": "Detail: which object has the best details? Mind artifacts, brightness, and faces seen twice.",
-}
 PAGE = Path(__file__).parent / "study_page.html"
 
 

@@ -13,8 +13,7 @@ import pandas as pd
 
 from eval.study_answers import ANSWERS
 from eval.study_assignment import assign
-from eval.study_identity import SIMULATED
-from eval.study_kit import QUESTIONS
+from eval.study_identity import QUESTIONS, SIMULATED
 
 
 def parse_worths(pairs: Sequence[str], methods: Sequence[str]) -> dict[str, float]:

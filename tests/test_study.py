@@ -373,6 +373,7 @@ def test_ranks_of_nobody_or_of_two_studies_are_not_analyzed(
         ("study", {"low": "wide"}, "a figure is not a number"),
         ("study_prompts", {"prompt": "p99"}, "ranks on p99, which this table does not have"),
         ("study", {"method": "others"}, "no ranks of this table's methods"),
+        ("study", {"question": "q9"}, "unknown question q9"),
     ],
 )
 def test_the_table_refuses_a_result_of_nobody_or_of_two_studies(
