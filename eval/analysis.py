@@ -31,12 +31,12 @@ FLOOR = "start"  # the control whose values failures are given
 class Analysis:
     """All figures of a run.
 
-    summary: method, metric, mean, low, high, n, rank, first, letters, difference, difference_low,
-    difference_high, pairs, shift, won, p, holm; on complete prompts, controls without ranks and tests. floor:
-    SUMMARY's columns for the methods, failures at the floor; empty without failures. comparisons: see
-    eval.pairs. variance: metric, component, variance, share. per_prompt: method, prompt, metric, value of all
-    that succeeded. untested: metrics of the table that are shown and not tested by design, constant: those in
-    which all methods agree.
+    summary: method, metric, mean, low, high, n, reason (why a distance has no value), rank, first, letters,
+    difference, difference_low, difference_high, pairs, shift, won, p, holm; on complete prompts, controls
+    without ranks and tests. floor: SUMMARY's columns and reason for the methods, failures at the floor; empty
+    without failures. comparisons: see eval.pairs. variance: metric, component, variance, share. per_prompt:
+    method, prompt, metric, value of all that succeeded. untested: metrics of the table that are shown and not
+    tested by design, constant: those in which all methods agree.
     """
 
     summary: pd.DataFrame
@@ -50,14 +50,14 @@ class Analysis:
     constant: set[str]
 
 
-def analyze(run: Run, reference: str, study: Study | None = None) -> Analysis:
+def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None = None) -> Analysis:
     """All figures of the methods and controls of a run.
 
-    reference: the method that others are tested against; without it among the methods no test is made
-    against one. study: its figures are taken as they are, with the intervals and tests of its own design.
-    Raises ValueError if no method succeeded anywhere or no prompt is complete.
+    scores: run.scores, and the distances of each prompt. reference: the method that others are tested
+    against; without it among the methods no test is made against one. study: its figures are taken as they
+    are, with the intervals and tests of its own design. Raises ValueError if no method succeeded anywhere or
+    no prompt is complete.
     """
-    scores = run.scores
     known = columns()
     seen = [m for m in view_metrics(scores) if m in known]
     alive = [m for m in run.methods if m in set(scores["method"])]
@@ -71,8 +71,9 @@ def analyze(run: Run, reference: str, study: Study | None = None) -> Analysis:
     if study:
         parts.append(study.means.loc[study.means["method"].isin(alive), SUMMARY])
     summary = pd.concat(parts, ignore_index=True)
-    present = set(summary.loc[summary["mean"].notna(), "metric"])
-    primary, untested = primary_columns(present), untested_columns(present)
+    summary = summary.fillna({"reason": ""})
+    shown = shown_metrics(summary, alive)
+    primary, untested = primary_columns(shown), untested_columns(shown)
     means = prompt_means(headline)
     mine = means[means["method"].isin(alive)]
     constant = constant_metrics(mine)
@@ -93,6 +94,12 @@ def analyze(run: Run, reference: str, study: Study | None = None) -> Analysis:
         summary, count_failures(run, described, seen), comparisons, variance, prompt_means(described),
         complete, primary, untested, constant,
     )  # fmt: skip
+
+
+def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
+    """Those that any row has a value of, or that a method is refused, which a reader must see."""
+    refused = summary["method"].isin(methods) & (summary["reason"] != "")
+    return set(summary.loc[summary["mean"].notna() | refused, "metric"])
 
 
 def view_metrics(scores: pd.DataFrame) -> list[str]:
@@ -124,4 +131,5 @@ def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.Dat
         return pd.DataFrame(columns=SUMMARY)
     filled = floor_failures(scores, metrics, FLOOR, run.assets)
     means = mean_intervals(filled[filled["method"].isin(run.methods)]).set_axis(SUMMARY, axis=1)
-    return pd.concat([means, measure_distances(run, run.methods, run.prompts, FLOOR)], ignore_index=True)
+    distances = measure_distances(run, run.methods, run.prompts, FLOOR)
+    return pd.concat([means, distances], ignore_index=True).fillna({"reason": ""})

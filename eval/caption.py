@@ -33,7 +33,7 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
                      f"on which every method succeeded{second}.")  # fmt: skip
     parts += [*tell_tests(analysis, setting), *tell_untested(analysis, setting)]
     if setting.paper and setting.scale == SCALE:
-        parts.append("The paper's value stands below ours; the notes say what differs by design.")
+        parts.append("The paper's value stands below this run's; the notes say what differs by design.")
     parts.append("Figures of one scale are never compared with another's.")
     protocols = [f"{metric}: {text}" for metric, text in run.protocols.items()]
     if protocols:

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from eval.archive import read_failure, read_views
-from eval.distances import MEASURES, intervals
+from eval.distances import MEASURES, OF_PROMPTS, intervals
+from eval.mmd import prompt_mmd2
 from eval.scorers import Metrics, PromptTexts, Scorers, score_asset
 from eval.statistics import mean_intervals
 
@@ -61,10 +62,13 @@ def score_folder(
             frames.append(rows.assign(prompt=name, seed=seed))
     if not frames:
         raise ValueError(f"{folder}: every asset failed: {'; '.join(sorted(set(failed.values())))}")
+    if reference:
+        frames.append(prompt_distances(features, reference))
     scores = pd.concat(frames, ignore_index=True)
     summary = summarize(scores)
     if reference:
         summary = pd.concat([summary, summarize_distances(features, reference)], ignore_index=True)
+        summary = summary.fillna({"reason": ""})
     write(scores, summary, features, failed, scorers, folder, out)
 
 
@@ -117,8 +121,19 @@ def summarize(scores: pd.DataFrame) -> pd.DataFrame:
     return mean_intervals(scores.assign(method="folder")).dropna(subset="mean")[SUMMARY]
 
 
+def prompt_distances(features: dict[tuple[str, str], Metrics], reference: Path) -> pd.DataFrame:
+    """Distance of every asset to the reference images of its prompt, as rows of scores."""
+    stored, rows = np.load(reference), []
+    for (name, seed), arrays in features.items():
+        for metric, (space, kernel) in OF_PROMPTS.items():
+            if space in arrays and f"{space}/{name}" in stored:
+                (value,) = prompt_mmd2(kernel, [arrays[space]], stored[f"{space}/{name}"])
+                rows.append((name, seed, 0, metric, value))
+    return pd.DataFrame(rows, columns=["prompt", "seed", "view", "metric", "value"])
+
+
 def summarize_distances(features: dict[tuple[str, str], Metrics], reference: Path) -> pd.DataFrame:
-    """FID, KID and CMMD against a reference set, over the prompts that both have: columns of SUMMARY."""
+    """FID, KID and CMMD over the prompts that the reference has too: SUMMARY's columns and reason."""
     stored = np.load(reference)
     parts = [pd.DataFrame(columns=SUMMARY)]
     for metric, (space, _) in MEASURES.items():
@@ -129,7 +144,7 @@ def summarize_distances(features: dict[tuple[str, str], Metrics], reference: Pat
         if len(mine) > 1:
             theirs = [stored[f"{space}/{name}"] for name in mine]
             found = intervals(metric, {"folder": [np.concatenate(seeds) for seeds in mine.values()]}, theirs)
-            parts.append(found.rename(columns={"n": "prompts"})[SUMMARY])
+            parts.append(found.rename(columns={"n": "prompts"})[[*SUMMARY, "reason"]])
     return pd.concat(parts, ignore_index=True)
 
 
@@ -170,7 +185,11 @@ def markdown(summary: pd.DataFrame, failed: dict[str, str], protocol: str, name:
         "| metric | mean | 95 % interval | prompts |", "| --- | --- | --- | --- |",
     ]  # fmt: skip
     for row in summary.to_dict("records"):
+        mean = "–" if np.isnan(row["mean"]) else f"{row['mean']:.4g}"
         span = "–" if np.isnan(row["low"]) else f"[{row['low']:.4g}, {row['high']:.4g}]"
-        lines.append(f"| {row['metric']} | {row['mean']:.4g} | {span} | {row['prompts']} |")
+        lines.append(f"| {row['metric']} | {mean} | {span} | {row['prompts']} |")
+    lines += [
+        f"\n{row['metric']}: {row['reason']}" for row in summary.to_dict("records") if row.get("reason")
+    ]
     lines += [f"\nfailed: {asset}: {reason}" for asset, reason in failed.items()]
     return "\n".join(lines) + "\n"

@@ -33,6 +33,7 @@ class Row:
     title: str
     cells: list[Cell]
     notes: str = ""  # numbers of footnotes
+    color: str = ""  # the method's, #rrggbb; a page shows it
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ import pandas as pd
 
 from eval.analysis import FLOOR, Analysis
 from eval.collection import Run
-from eval.columns import CONTROL_TITLES, columns, heading
+from eval.columns import columns, control_title, heading
 from eval.comparison import ALPHA
 from eval.formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
+from eval.guidance import NOTE, tell_each
 from eval.paper import SCALE, paper_values
 from eval.study_identity import Identity
+from eval.style import look
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Setting:
     study: Identity | None = None
 
     def title(self, method: str) -> str:
-        return self.titles.get(method) or CONTROL_TITLES.get(method, method)
+        primary = self.titles.get(self.reference, self.reference)
+        return self.titles.get(method) or control_title(method, primary)
 
 
 def printed(metric: str, summary: pd.DataFrame) -> dict[str, Any]:
@@ -46,16 +49,18 @@ def build_table(
 ) -> Table:
     """Methods, then (if anything failed) the same with failures at the floor, then controls."""
     specs = {metric: printed(metric, analysis.summary) for metric in metrics}
-    notes, marks = footnotes(run, setting)
+    notes, marks = footnotes(run, setting, withheld(analysis.summary, specs))
     ours = replace(setting, paper={})
     blocks = [Block("", build_rows(analysis.summary, run.methods, specs, run, setting, marks))]
     if len(analysis.floor):
         text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(FLOOR)}"
         blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, ours, {})))
     if run.controls:
-        blocks.append(Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, {})))
-    header = ["Method", *map(heading, specs.values())]
-    texts = [column_text(spec, setting) for spec in specs.values()]
+        blocks.append(
+            Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, marks))
+        )
+    header = ["Method", "Guidance", *map(heading, specs.values())]
+    texts = [NOTE, *(column_text(spec, setting) for spec in specs.values())]
     return Table(title, caption, header, blocks, notes, texts)
 
 
@@ -65,15 +70,26 @@ def column_text(spec: dict[str, Any], setting: Setting) -> str:
     return f"{spec['name']}: {spec['note']}" + (f" (the paper's: {spec['paper_note']})" if beside else "")
 
 
-def footnotes(run: Run, setting: Setting) -> tuple[list[str], dict[str, str]]:
-    """The numbered notes (failures; what the paper did otherwise), and which of them each method carries."""
+def withheld(summary: pd.DataFrame, specs: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """Of each row: what it has no value of, and why."""
+    void = summary[summary["mean"].isna() & (summary["reason"] != "") & summary["metric"].isin(list(specs))]
+    texts: dict[str, list[str]] = {}
+    for (method, reason), rows in void.groupby(["method", "reason"], sort=False):
+        names = ", ".join(specs[metric]["name"] for metric in rows["metric"])
+        texts.setdefault(str(method), []).append(f"no {names}: {reason}")
+    return texts
+
+
+def footnotes(run: Run, setting: Setting, refused: dict[str, list[str]]) -> tuple[list[str], dict[str, str]]:
+    """The numbered notes (failures, refusals, what the paper did otherwise), and which each row carries."""
     notes: list[str] = []
     numbers: dict[str, list[int]] = {}
     failed = run.failed()
-    for method in run.methods:
+    for method in (*run.methods, *run.controls):
         mine = failed[failed["method"] == method]
         texts = [f"{setting.title(method)}, {a.prompt}, seed {a.seed}: failed ({a.reason})"
                  for a in mine.itertuples()]  # fmt: skip
+        texts += [f"{setting.title(method)}: {text}" for text in refused.get(method, [])]
         if setting.scale == SCALE and (differs := setting.paper.get(method, {}).get("differs")):
             texts.append(f"{setting.title(method)}: {differs}")
         for text in texts:
@@ -89,17 +105,19 @@ def build_rows(
     """A row a method; bold where its figure is the best and tells itself apart from all others."""
     known = summary.set_index(["method", "metric"]).to_dict("index")
     best = {m: separate_best(summary[summary["metric"] == m], spec) for m, spec in specs.items()}
+    guidance = tell_each(run.guidance)
     rows = []
     for method in methods:
-        cells = []
+        cells = [Cell(text=guidance.get(method, NOTHING))]
         for metric, spec in specs.items():
             figures = known.get((method, metric))
             if figures is None or np.isnan(figures["mean"]):
-                cells.append(Cell())
+                cells.append(Cell(details=figures["reason"] if figures else ""))
             else:
                 bold = method == best[metric]
                 cells.append(build_cell(figures, metric, method, bold, spec, run, setting))
-        rows.append(Row(setting.title(method), cells, marks.get(method, "")))
+        color = look(method).color if method in run.methods else ""
+        rows.append(Row(setting.title(method), cells, marks.get(method, ""), color))
     return rows
 
 
@@ -163,6 +181,8 @@ def describe(
     parts = [f"{spec['name']} of {setting.title(method)}: {number(figures['mean'], spec)}"]
     if not np.isnan(figures["low"]):
         parts.append(f"95 % interval {number(figures['low'], spec)} to {number(figures['high'], spec)}")
+    elif figures["reason"]:
+        parts.append(f"no interval: {figures['reason']}")
     ranked = spec.get("study") and setting.study
     parts.append(str(setting.study) if ranked else f"n = {figures['n']:.0f} prompts")
     if not np.isnan(rank := figures.get("rank", float("nan"))):

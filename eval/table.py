@@ -16,14 +16,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.analysis import Analysis, analyze
+from eval.analysis import Analysis, analyze, shown_metrics
 from eval.caption import caption
 from eval.collection import Run, read_run, read_study
-from eval.columns import columns, read_titles
+from eval.columns import columns, primary_method, read_titles
 from eval.formats import grid, markdown, quote
+from eval.guidance import Guidance, tell_each
 from eval.latex import latex
 from eval.layout import Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
+from eval.pooled import prompt_distances
 from eval.prompts import read_prompts
 from eval.study_identity import IDENTITY
 from eval.table_page import page
@@ -32,11 +34,11 @@ from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
          "letters": "_letters",
          "difference": "_difference", "difference_low": "_difference_low",
-         "difference_high": "_difference_high", "p": "_p", "holm": "_p_holm"}  # fmt: skip
+         "difference_high": "_difference_high", "p": "_p_value", "holm": "_p_holm"}  # fmt: skip
 
 
 def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> pd.DataFrame:
-    """One row a method or control: scale, method, title, failed, and of each metric the PARTS.
+    """One row a method or control: scale, method, title, guidance (4), failed, and of each metric the PARTS.
 
     Besides, METRIC_floor, the mean with failures at the floor, where anything failed; METRIC_paper, the
     paper's value, at its own scale; METRIC_paper_rank at any.
@@ -48,6 +50,7 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
     rows = []
     for method in (*run.methods, *run.controls):
         row: dict[str, object] = {"scale": setting.scale, "method": method, "title": setting.title(method)}
+        row |= run.guidance.get(method, Guidance()).columns()
         row["failed"] = int(failures.get(method, 0))
         if setting.study:
             row |= {key: getattr(setting.study, key) for key in (*IDENTITY, "volunteers", "rankings")}
@@ -77,7 +80,7 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     """Every file of the table."""
     out.mkdir(parents=True, exist_ok=True)
     orders = compare_orders(analysis.summary, setting.paper, analysis.primary, run.methods)
-    present = set(analysis.summary.loc[analysis.summary["mean"].notna(), "metric"])
+    present = shown_metrics(analysis.summary, run.methods)
     every = [metric for metric in columns() if metric in present]
     top = caption(analysis, run, setting)
     table = build_table(analysis, run, setting, analysis.primary, "Table 1", top)
@@ -104,6 +107,7 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
         "scale": setting.scale, "scorer": setting.scorer, "reference": setting.reference,
         "methods": {method: setting.title(method) for method in run.methods},
         "controls": {method: setting.title(method) for method in run.controls},
+        "guidance": tell_each(run.guidance),
         "prompts": run.prompts, "complete": analysis.complete, "seeds": setting.seeds,
         "primary": analysis.primary, "device": run.device,
         "protocol_id": run.protocol_id, "protocols": run.protocols,
@@ -121,7 +125,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1, help="of each method and prompt (default: 1)")
     parser.add_argument("--scale", required=True, help="printed; `paper` shows the paper's figures")
     parser.add_argument("--scorer", default="toybox-clip", help="printed (default: toybox-clip)")
-    parser.add_argument("--reference", default="sctd", help="tests are against it (default: sctd)")
+    parser.add_argument("--reference", help="tests are against it (default: sctd, or else the first)")
     parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
     parser.add_argument("--paper", type=Path, help="YAML: method -> the paper's figures")
     parser.add_argument("--study", type=Path, help="study.csv of `python -m eval.study analyse`")
@@ -134,10 +138,12 @@ def main(argv: list[str] | None = None) -> None:
         prompts = list(read_prompts(args.prompts)["id"])
         run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
         study = read_study(args.study, args.methods, prompts) if args.study else None
+        scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
         titles, paper = read_titles(args.titles), read_paper(args.paper)
+        reference = args.reference or primary_method(args.methods)
         whose = study.whose if study else None
-        setting = Setting(args.scale, args.scorer, args.seeds, args.reference, titles, paper, whose)
-        analysis = analyze(run, args.reference, study)
+        setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper, whose)
+        analysis = analyze(run, scores, reference, study)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     write_all(analysis, run, setting, args.results / "tables")

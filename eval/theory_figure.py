@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from eval.style import SHADES, look
 from eval.theory_fit import EDGE, FIXED, LARGEST, SHOWN, segment_errors
 from eval.theory_page import TITLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS = {"CDS": "#D55E00", "GCS": "#0072B2", "SCTD": "#009E73"}  # Okabe and Ito
-SHADES = {1: "#000000", 3: "#CC79A7", 5: "#009E73", 10: "#E69F00"}
 LINES = {f"to t = {EDGE}": "-", "to t = 0": "--", "to t = -1": ":"}  # CDS's targets
 
 
@@ -53,11 +52,11 @@ def draw_sweep(axes: Axes, points: pd.DataFrame, part: str, bound: int) -> None:
         over = {variable: "mean", "error": "max" if region == LARGEST else "mean"}
         line = group.groupby(["start", "point"]).agg(over).groupby("point").mean()
         bold = method != "SCTD" or region == LARGEST
-        color = "black" if region == LARGEST else COLORS[str(method)]
-        look = {"lw": 1.8, "marker": "o", "ms": 3} if bold else {"lw": 1, "alpha": 0.8}
-        look |= {"lw": 3.2, "ms": 4.5, "zorder": 1.5} if region == LARGEST else {}  # seen below a like curve
+        color = "black" if region == LARGEST else look(str(method).lower()).color
+        weight = {"lw": 1.8, "marker": "o", "ms": 3} if bold else {"lw": 1, "alpha": 0.8}
+        weight |= {"lw": 3.2, "ms": 4.5, "zorder": 1.5} if region == LARGEST else {}  # seen below another
         axes.loglog(line[variable], line["error"], LINES.get(str(region), "-"), color=color,
-                    label=name_curve(str(method), str(region), points), **look)  # fmt: skip
+                    label=name_curve(str(method), str(region), points), **weight)  # fmt: skip
     low, high, top = mine[variable].min(), mine[variable].max(), mine["error"].max()
     slope = [top * (low / high) ** bound, top]
     axes.loglog([low, high], slope, color="0.75", lw=3, label="slope of the bound", zorder=0)
@@ -82,9 +81,9 @@ def draw_places(axes: Axes, points: pd.DataFrame) -> None:
     from matplotlib.ticker import NullFormatter
 
     errors = segment_errors(points, "length")
-    for n in SHOWN:
+    for n, shade in zip(SHOWN, SHADES, strict=True):
         mine = errors[errors["segments"] == n]
-        axes.hlines(mine["error"], mine["target"], mine["t"], color=SHADES[n], lw=2.2, label=f"N = {n}")
+        axes.hlines(mine["error"], mine["target"], mine["t"], color=shade, lw=2.2, label=f"N = {n}")
     axes.set_yscale("log")
     shown = errors[errors["segments"].isin(SHOWN)]["error"]
     axes.set_ylim(shown.min() / 3, shown.max() * 2)

@@ -51,11 +51,11 @@ def paper_scale(made: Callable[[str], Path]) -> Path:
 
 
 def lines_of(page: str) -> dict[str, list[str]]:
-    """The first row of each title in a pipe table: its cells."""
+    """The first row of each title in a pipe table: its cells after the guidance."""
     rows: dict[str, list[str]] = {}
     for line in page.splitlines():
         cells = [text.strip() for text in line.strip("|").split(" | ")]
-        rows.setdefault(cells[0].split(" <sup>")[0].strip(), cells[1:])
+        rows.setdefault(cells[0].split(" <sup>")[0].strip(), cells[2:])
     return rows
 
 
@@ -244,11 +244,11 @@ def test_the_wide_table_holds_the_long_one(mini: Path) -> None:
 def test_bold_is_the_best_that_differs_from_all_others_and_nothing_else(paper_scale: Path) -> None:
     rows = columns_of((paper_scale / "table1.md").read_text())
     fid = {title: cells["FID (CLIP)"] for title, cells in rows.items() if "FID (CLIP)" in cells}
-    assert fid["SCTD (ours)"].startswith("**0.0** ") and fid["SCTD (ours)"].endswith(" a")
+    assert fid["SCTD"].startswith("**0.0** ") and fid["SCTD"].endswith(" a")
     assert fid["ISM"].endswith(" b") and fid["CDS"].endswith(" e")
-    assert [title for title in fid if "**" in fid[title]] == ["SCTD (ours)"]
+    assert [title for title in fid if "**" in fid[title]] == ["SCTD"]
     # Seven prompts cannot tell two methods apart by sign flips over ten pairs: one letter, nothing bold.
-    assert all(rows[title]["CLIP"].split("<br>")[0].endswith(" a") for title in ("SDS", "SCTD (ours)"))
+    assert all(rows[title]["CLIP"].split("<br>")[0].endswith(" a") for title in ("SDS", "SCTD"))
     assert not [title for title, cells in rows.items() if "**" in cells.get("CLIP", "")]
 
 
@@ -277,7 +277,7 @@ def test_marks_say_better_or_worse_than_the_reference(paper_scale: Path) -> None
     page = (paper_scale / "table1.md").read_text()
     rows = columns_of(page)
     assert "▼" in rows["SDS"]["FID (CLIP)"] and "▼" in rows["CDS"]["FID (CLIP)"]
-    assert "▼" not in rows["SCTD (ours)"]["FID (CLIP)"]
+    assert "▼" not in rows["SCTD"]["FID (CLIP)"]
     # Seven prompts cannot reach p < .05 by sign flips after Holm, and the caption says so.
     assert not re.search("[▲▼]", rows["SDS"]["CLIP"])
     assert "The smallest p that sign flips can attain is 0.016: 0.16 after Holm over a column's pairs" in page
@@ -304,7 +304,7 @@ def test_at_another_scale_the_papers_figures_are_not_shown_only_its_order(mini: 
     page, html = (mini / "table1.md").read_text(), (mini / "table1.html").read_text()
     for figure in ("28.47", "140.84", "30.88", "paper 28"):
         assert figure not in page and figure not in html
-    order = "| CLIP | SCTD (ours) > ISM > GCS > CDS > SDS | SCTD (ours) > GCS > CDS > ISM > SDS | 0.60 |"
+    order = "| CLIP | SCTD > ISM > GCS > CDS > SDS | SCTD > GCS > CDS > ISM > SDS | 0.60 |"
     assert order in page.replace("\\", "")
     read = pd.read_csv(mini / "table1.csv").set_index("method")
     assert "clip_paper" not in read and read.loc["sds", "clip_paper_rank"] == 5
@@ -314,7 +314,7 @@ def test_at_the_papers_scale_its_figures_stand_beside_ours_with_what_differs(pap
     page = (paper_scale / "table1.md").read_text()
     rows = columns_of(page)
     assert rows["SDS"]["CLIP"].endswith("<br>paper 28.47")
-    assert rows["SCTD (ours)"]["Time (s)"].endswith("paper 2280.0")
+    assert rows["SCTD"]["Time (s)"].endswith("paper 2280.0")
     assert "shared 3DGS trunk" in page
     read = pd.read_csv(paper_scale / "table1.csv").set_index("method")
     assert read.loc["gcs", "clip_paper"] == 30.73 and read.loc["cds", "seconds_paper"] == 140 * 60
@@ -398,7 +398,7 @@ CLICKS = """<script>
 const named = () => [...document.querySelector('table').tBodies]
   .map(body => [...body.rows].map(row => row.cells[0].firstChild.data.trim()).join()).join('; ');
 const click = n => { document.querySelectorAll('th button')[n].click(); return named(); };
-document.body.textContent = [click(1), click(1), click(0)].join('|');
+document.body.textContent = [click(2), click(2), click(0)].join('|');
 </script>"""
 
 
@@ -412,11 +412,9 @@ def test_a_browser_sorts_each_block_by_the_column_clicked(mini: Path, tmp_path: 
     found = subprocess.run([*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True,
                            check=True)  # fmt: skip
     up, down, names = re.search("<body>(.*?)</body>", found.stdout, re.S)[1].split("|")  # type: ignore[index]
-    assert up.startswith("SDS,CDS,GCS,ISM,SCTD (ours); All 8 prompts")
+    assert up.startswith("SDS,CDS,GCS,ISM,SCTD; All 8 prompts")
     assert up.endswith("Controls,zero optimization steps,true scene (3D ceiling)")
-    assert down.startswith("SCTD (ours),ISM,GCS,CDS,SDS; ") and names.startswith(
-        "CDS,GCS,ISM,SCTD (ours),SDS; "
-    )
+    assert down.startswith("SCTD,ISM,GCS,CDS,SDS; ") and names.startswith("CDS,GCS,ISM,SCTD,SDS; ")
 
 
 def test_long_times_are_printed_in_minutes() -> None:
@@ -448,7 +446,7 @@ def test_one_method_alone_makes_a_table_without_tests(tmp_path: Path) -> None:
     start, end = arguments.index("--methods"), arguments.index("--controls")
     table.main([*arguments[: start + 1], "gcs", *arguments[end:]])
     page = (root / "tables/table1.md").read_text()
-    assert "| GCS | 89" in page and "Holm" not in page and "letter" not in page
+    assert "| GCS | Perp-Neg 7.5, BEG | 89" in page and "Holm" not in page and "letter" not in page
 
 
 def test_several_seeds_are_averaged_within_prompts(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ sys.path[:0] = [
     str(workflow.basedir),
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
+from eval.columns import primary_method
 from eval.prompts import read_prompts
 from eval.protocol import CODE as SCORING
-from eval.variants import method_of, overrides, variants
+from eval.variants import method_of, variants
+from eval.variants import overrides as settings_of
 from with_gpu import visible_devices
 
 
@@ -68,8 +70,13 @@ SCORING = [
 TRUTH = ["truth"] if config["truth"] else []
 CONTROLS = ["prior", *TRUTH, "shuffled", "start", "sphere"]
 REFERENCES = ["start", *TRUTH]  # those that ablations show
-PRIMARY = "sctd" if "sctd" in config["methods"] else config["methods"][0]
+PRIMARY = primary_method(config["methods"])
 SHOWN = [*config["methods"], *CONTROLS]
+
+# What the scores' protocol says of the views.
+ORBIT = (
+    "{count} azimuths at elevation {elevation:g}, radius {radius:g}, field of view {fov:g} rad, {size} px"
+).format(**config["views"])
 
 # A job asks for a GPU where there is one; a cluster's submitting node may have none.
 GPU = {"cpu": 0, "cuda": 1, "auto": min(1, len(visible_devices()))}[config["device"]]
@@ -80,7 +87,7 @@ if config["device"] == "cpu":
 
 # Where a method's name stands, a variant's may: its name and what it changes, sctd/N~3/redraw_t~True.
 NAME = "[a-z0-9_]+"
-VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_]*~[^/]+)"
+VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_.]*~[^/]+)"
 
 # At the paper's scale, what a run will take, also before a dry run; once, not in every job.
 if config["scale"] == "paper" and workflow.is_main_process:

@@ -75,6 +75,7 @@ rule figures:
         table=rules.table1.output.record,
         others=rules.table1.output.others,
         prompts=rules.table1.output.prompts,
+        looks="baselines/methods.yaml",
     output:
         report(
             expand(f"{RESULTS}/plots/{{name}}.svg", name=FIGURES), category="Figures"
@@ -124,6 +125,7 @@ rule sheet:
             f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"
         ),
         prompts=config["prompts"],
+        titles="baselines/methods.yaml",
     output:
         report(f"{RESULTS}/tables/sheet.png", category="Contact sheet"),
     log:
@@ -140,4 +142,4 @@ rule sheet:
         shown=["start", *config["methods"], *TRUTH],
     shell:
         "python -m eval.sheet --results {params.results:q} --prompts {input.prompts:q}"
-        " --methods {params.shown} --out {output:q} > {log:q} 2>&1"
+        " --methods {params.shown} --titles {input.titles:q} --out {output:q} > {log:q} 2>&1"
