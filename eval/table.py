@@ -28,6 +28,7 @@ from eval.layout import Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
 from eval.pooled import prompt_distances
 from eval.prompts import read_prompts
+from eval.study_identity import IDENTITY
 from eval.table_page import page
 from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
@@ -52,6 +53,8 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
         row: dict[str, object] = {"scale": setting.scale, "method": method, "title": setting.title(method)}
         row |= run.guidance.get(method, Guidance()).columns()
         row["failed"] = int(failures.get(method, 0))
+        if setting.study:
+            row |= {key: getattr(setting.study, key) for key in (*IDENTITY, "volunteers", "rankings")}
         for metric in metrics:
             known = table.get((method, metric), {})
             row |= {metric + suffix: known.get(part, nan) for part, suffix in PARTS.items()}
@@ -111,6 +114,7 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
         "primary": analysis.primary, "device": run.device,
         "protocol_id": run.protocol_id, "protocols": run.protocols,
         "failed": run.failed().to_dict("records"),
+        "study": setting.study and setting.study._asdict() | {"text": str(setting.study)},
     }  # fmt: skip
 
 
@@ -128,7 +132,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--reference", help="tests are against it (default: sctd, or else the first)")
     parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
     parser.add_argument("--paper", type=Path, help="YAML: method -> the paper's figures")
-    parser.add_argument("--study", type=Path, help="CSV of a ranking study: method, prompt, metric, value")
+    parser.add_argument("--study", type=Path, help="study.csv of `python -m eval.study analyse`")
     return parser.parse_args(argv)
 
 
@@ -137,12 +141,13 @@ def main(argv: list[str] | None = None) -> None:
     try:
         prompts = list(read_prompts(args.prompts)["id"])
         run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
-        studied = [read_study(args.study, args.methods, prompts)] if args.study else []
-        scores = pd.concat([run.scores, prompt_distances(run), *studied], ignore_index=True)
+        study = read_study(args.study, args.methods, prompts) if args.study else None
+        scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
         titles, paper = read_titles(args.titles), read_paper(args.paper)
         reference = args.reference or primary_method(args.methods)
-        setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper)
-        analysis = analyze(run, scores, reference)
+        whose = study.whose if study else None
+        setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper, whose)
+        analysis = analyze(run, scores, reference, study)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     write_all(analysis, run, setting, args.results / "tables" / args.selection)
