@@ -21,7 +21,7 @@ import pandas as pd
 from eval.ablation import columns as ablation_columns
 from eval.columns import columns
 from eval.comparison import compare, holm
-from eval.formats import grid
+from eval.formats import Marked, grid, quote
 from eval.ledger import UNMEASURED, Contrast, Ledger, combine, judge, read_ledger
 from eval.paper import SCALE as PAPER
 
@@ -139,8 +139,8 @@ def markdown(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, st
     """The ledger as a page: how many of each verdict, then a row a claim with its numbers."""
     body = []
     for claim in claims.itertuples():
-        numbers = "<br>".join(claim_in_words(contrasts, str(claim.claim), titles))
-        body.append([str(claim.text), str(claim.where), f"**{claim.verdict}**", numbers])
+        numbers = Marked("<br>".join(map(quote, claim_in_words(contrasts, str(claim.claim), titles))))
+        body.append([str(claim.text), str(claim.where), Marked(f"**{claim.verdict}**"), numbers])
     header = ["The paper says", "Where", "This run", "Paired differences over prompts"]
     return f"# Claims of the paper\n\n{summary(claims, scale)}\n\n{grid(header, body)}\n"
 

@@ -17,19 +17,20 @@ from pathlib import Path
 import pandas as pd
 
 from eval.analysis import Analysis, analyze
+from eval.caption import caption
 from eval.collection import Run, read_run, read_study
 from eval.columns import columns, primary_method, read_titles
-from eval.comparison import smallest_p
-from eval.formats import BETTER, WORSE, grid, latex, markdown
+from eval.formats import grid, markdown, quote
 from eval.guidance import Guidance, tell_each
-from eval.layout import ALPHA, Setting, build_table
+from eval.latex import latex
+from eval.layout import Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
 from eval.prompts import read_prompts
-from eval.statistics import KIND
 from eval.table_page import page
 from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
 PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
+         "letters": "_letters",
          "difference": "_difference", "difference_low": "_difference_low",
          "difference_high": "_difference_high", "p": "_p", "holm": "_p_holm"}  # fmt: skip
 
@@ -65,39 +66,10 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
     return pd.DataFrame(rows)
 
 
-def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
-    """Scale, scorer, numbers of prompts and seeds, how to read a cell, what can be significant, protocols."""
-    n, asked, failed = len(analysis.complete), len(run.prompts), len(run.failed())
-    family = int(analysis.comparisons["holm"].notna().sum())
-    reference, least = setting.title(setting.reference), smallest_p(n)
-    parts = [
-        f"Table 1, scale {setting.scale}: {n} prompts, {setting.seeds} seed(s).",
-        f"Text-image scorer: {setting.scorer}.",
-        f"Mean over prompts [95 % interval: {KIND}; pooled distances: jackknife] #rank; best in bold.",
-    ]
-    if failed:
-        second = ", the second all of them" if len(analysis.floor) else ""
-        parts.append(f"{failed} asset(s) failed (notes): the first block counts the {n} of {asked} prompts "
-                     f"on which every method succeeded{second}.")  # fmt: skip
-    if family:
-        parts.append(
-            f"{BETTER} better, {WORSE} worse than {reference}: paired sign-flip test over prompts (pooled "
-            f"distances: jackknife t), Holm over {family} comparisons, p < {ALPHA:g}. The smallest p "
-            f"that sign flips can attain is {least:.2g}, {min(1.0, family * least):.2g} after Holm."
-        )
-    if setting.paper and setting.scale == SCALE:
-        parts.append("The paper's value stands below this run's; the notes say what differs by design.")
-    parts.append("Figures of one scale are never compared with another's.")
-    protocols = [f"{metric}: {text}" for metric, text in run.protocols.items()]
-    if protocols:
-        parts.append(f"Protocols ({run.protocol_id}): {'; '.join(protocols)}.")
-    return " ".join(parts)
-
-
 def order_table(orders: pd.DataFrame, setting: Setting) -> str:
     """Our order of the methods against the paper's, as Markdown; nothing without a paper."""
     table = grid(ORDER_HEADER, order_rows(orders, setting))
-    return f"\n{order_text(setting)}\n\n{table}\n" if len(orders) else ""
+    return f"\n{quote(order_text(setting))}\n\n{table}\n" if len(orders) else ""
 
 
 def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None:
@@ -107,8 +79,8 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     present = set(analysis.summary.loc[analysis.summary["mean"].notna(), "metric"])
     every = [metric for metric in columns() if metric in present]
     top = caption(analysis, run, setting)
-    table = build_table(analysis, run, setting, analysis.primary, top)
-    extended = build_table(analysis, run, setting, every, top.replace("Table 1", "Table 1, all metrics", 1))
+    table = build_table(analysis, run, setting, analysis.primary, "Table 1", top)
+    extended = build_table(analysis, run, setting, every, "Table 1, all metrics", top)
     tables = {
         "table1": wide(analysis, run, setting, analysis.primary),
         "table1_extended": wide(analysis, run, setting, every),
@@ -120,9 +92,7 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     (out / "table1.md").write_text(markdown(table) + order_table(orders, setting), encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
-    document = page(
-        f"Table 1, scale {setting.scale}", table, sections(extended, orders, analysis, run, setting)
-    )
+    document = page(table, sections(extended, orders, analysis, run, setting))
     (out / "table1.html").write_text(document, encoding="utf-8")
     (out / "table1.json").write_text(json.dumps(record(analysis, run, setting), indent=1) + "\n")
 
