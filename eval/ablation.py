@@ -203,7 +203,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         ablation = read_ablation(args.spaces, args.name)
         chosen = variants(ablation)
-        against = official_variants(chosen, ablation["official"])
+        against = official_variants(chosen, ablation.get("official", []))
         scores = collect(args.results, list(against), args.prompts, args.seeds)
         guidance = {v: guidance_of(args.results, v, args.prompts, range(args.seeds)) for v in against}
         if args.controls:

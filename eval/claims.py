@@ -34,21 +34,19 @@ CONTRAST_COLUMNS = [
 
 def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Row]:
     """A claim's contrasts as rows: what is asked, with the evidence and the question where both exist."""
-    values = read_evidence(tables, claim.source)
+    values, pooled = read_evidence(tables, claim.source), read_pooled(tables, claim.source)
     target = "table1" if claim.source == "table1" else f"ablation_{claim.source}"
     rows: list[Row] = []
     for contrast in claim.contrasts:
-        stated: Row = {
-            "metric": contrast.metric,
-            "of": contrast.of,
+        stated: Row = {"metric": contrast.metric, "of": contrast.of, "direction": contrast.direction}
+        stated |= {
             "than": contrast.than,
             "verdict": UNMEASURED,
+            "note": f"run `snakemake --cores all {target}`",
         }
-        stated |= {"direction": contrast.direction, "note": f"run `snakemake --cores all {target}`"}
         if values is None:
             rows.append(stated)
             continue
-        pooled = read_pooled(tables, claim.source)
         for found in find(contrast, ledger.read_as(contrast.metric), values, pooled):
             row = stated | {"metric": found.metric, "note": found.note}
             question = ledger.question(contrast, found.reading, found.metric, scale)

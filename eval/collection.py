@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from eval.guidance import Guidance, read_guidance
+from eval.origin import check_origin, open_features, read_origin
 
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
-COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe")  # of cost.json, as metrics
+# Of cost.json, as metrics.
+COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe", "gaussians", "held_back")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Run:
     protocol_id: str = ""
     device: str = ""
     guidance: dict[str, Guidance] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # prompt -> text, as it was scored
+    weights: dict[str, str] = field(default_factory=dict)  # model -> SHA-256
 
     def failed(self) -> pd.DataFrame:
         """The failed assets of the methods: method, prompt, seed, reason."""
@@ -68,6 +72,7 @@ def read_run(
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCORES),
         known.get("protocol", {}), known.get("protocol_id", ""), read_device(results, methods, keys),
         {method: guidance_of(results, method, prompts, range(seeds)) for method in methods},
+        {key[1]: record["prompt"] for key, record in scored if "prompt" in record}, known.get("weights", {}),
     )  # fmt: skip
 
 
@@ -135,7 +140,7 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost, as far as known: COSTS and peak_memory (MiB, of the GPU if there is one).
+    """What one optimization cost and grew to, as known: COSTS and peak_memory (MiB, of a GPU if any).
 
     alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
     """
@@ -189,13 +194,21 @@ def read_array(results: Path, method: str, prompt: str, seed: int, space: str) -
         return stored[space] if space in stored.files else None
 
 
-def read_reference(results: Path, space: str, prompts: list[str]) -> list[np.ndarray] | None:
+def read_reference(
+    results: Path,
+    space: str,
+    prompts: list[str],
+    texts: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
+) -> list[np.ndarray] | None:
     """The reference features of one space, one array (n, D) a prompt; None if it has not that space.
 
-    Raises FileNotFoundError without a reference, ValueError if a prompt is missing.
+    texts (prompt -> text), weights (model -> SHA-256): those of the scores that are compared with it. Raises
+    FileNotFoundError without a reference, ValueError if a prompt is missing or it was made of others.
     """
     path = results / "reference" / "features.npz"
-    with np.load(path) as stored:
+    with open_features(path) as stored:
+        check_origin(read_origin(stored), path, texts or {}, weights or {})
         names = set(stored.files)
         if not any(name.startswith(f"{space}/") for name in names):
             return None

@@ -1,4 +1,4 @@
-"""Paired comparison of each method against a reference (SCTD), prompt by prompt.
+"""Paired comparison of each method against a reference, prompt by prompt.
 
 `difference` is the mean of the paired differences, which the sign flips test and whose interval is given:
 printed figures and marks take their direction from it, never from `shift`, which is descriptive. Tests are

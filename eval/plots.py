@@ -73,10 +73,10 @@ def label_variants(
     """
     guidance = {row["variant"]: from_columns(row) for row in variants.to_dict("records")}
     lines = ablation.get("lines") if "x" in ablation else "variant"
-    groups = variants.groupby(lines, sort=False) if lines else [("", variants)]
+    groups = variants.groupby(apart(variants, ablation, lines), sort=False) if lines else [(("",), variants)]
     told = {tell([own], guidance.values()) for own in guidance.values()}
     texts: dict[str, str] = {}
-    for key, group in groups:
+    for (key, *_), group in groups:
         name = f"{lines} = {key}" if lines else ""
         if lines in ("variant", "method"):
             name = group["label"].iloc[0] if lines == "variant" else titles.get(str(key), str(key))
@@ -87,6 +87,14 @@ def label_variants(
         texts |= dict.fromkeys(group["variant"], name)
     methods = ", ".join(titles.get(method, method) for method in variants["method"].unique())
     return texts, f"{methods}: {told.pop()}" if len(told) == 1 and NOTHING not in told else ""
+
+
+def apart(variants: pd.DataFrame, ablation: Mapping[str, Any], lines: str) -> list[str]:
+    """What tells curves or categories apart: `lines`, and each field but x that still varies within one."""
+    fields = dict.fromkeys(field for product in ablation["space"] for field in product)
+    others = [field for field in fields if field not in ("label", "method", ablation.get("x"), lines)]
+    varying = [field for field in others if variants.groupby(lines)[field].nunique().max() > 1]
+    return [lines, *(varying if "x" in ablation else [])]
 
 
 def describe(points: pd.DataFrame) -> str:

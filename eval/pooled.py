@@ -29,7 +29,7 @@ def read_spaces(
         if space not in cache:
             found = {m: read_features(run, m, space, prompts, floor) for m in methods}
             kept = {m: features for m, features in found.items() if features is not None}
-            cache[space] = kept, read_reference(run.results, space, prompts)
+            cache[space] = kept, read_reference(run.results, space, prompts, run.texts, run.weights)
         features, reference = cache[space]
         if features and reference is not None:
             yield metric, features, reference

@@ -30,11 +30,11 @@ from segmentdreamer.benchmark_table import write_table
 from segmentdreamer.cameras import orbit
 from segmentdreamer.config import GenerationConfig, load_config
 from segmentdreamer.cost import read_meters
+from segmentdreamer.density import build_strategy
 from segmentdreamer.flops import GUIDANCE, METHODS, Work, configured, count_work, shapes
 from segmentdreamer.gaussians import Parameters, activate
 from segmentdreamer.methods import load_method
 from segmentdreamer.optimize import Run, start_run, take_step
-from segmentdreamer.optimizer import build_strategy
 from segmentdreamer.prior import DiffusersPrior, open_prior
 from segmentdreamer.profile import Stopwatch
 from segmentdreamer.prompts import ViewPrompts, embed_views

@@ -66,20 +66,21 @@ def generate(args: argparse.Namespace) -> None:
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
     from segmentdreamer.provenance import run_key
-    from segmentdreamer.start import start_digest
+    from segmentdreamer.start import located, start_digest
 
+    prompt_id = args.prompt_id or "-".join(args.prompt.lower().split())
     config = load_config(args.scale, [*trunk_settings(args.method), *args.set], args.camera_preset)
+    config = dataclasses.replace(config, start=located(config.start, prompt_id, args.seed))
     method = load_method(args.method, config.methods.get(args.method, {}))
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
         raise ValueError(f"{args.method} has no Perp-Neg; set prompts.perp_neg to false")
     torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     digest = check_weights(config)
-    prompt_id = args.prompt_id or "-".join(args.prompt.lower().split())
     out = args.out or Path("assets") / args.method / prompt_id
     checkpoint = args.checkpoint or out / ".checkpoint.pt"
     chosen = hyper_parameters(method)
-    inputs = [digest, start_digest(config.start, prompt_id)]
+    inputs = [digest, start_digest(config.start)]
     key = run_key(config, args.method, chosen, args.prompt, prompt_id, args.seed, inputs, device)
 
     run, watch, failure = optimize_asset(args, config, method, prompt_id, device, checkpoint, key)
@@ -119,7 +120,7 @@ def optimize_asset(
     seed = start_seed(prompt_id, args.seed)
     prior = open_prior(config.prior, device, args.threads)
     prompts = embed_views(prior, args.prompt, config.prompts)
-    run = begin_or_resume(config, prompt_id, seed, device, checkpoint, key)
+    run = begin_or_resume(config, seed, device, checkpoint, key)
     if run.step and not args.quiet:
         print(f"resuming at step {run.step} of {config.train.steps}", file=sys.stderr)
     warm_up(run, method, prior, prompts, config, seed)
@@ -145,9 +146,7 @@ def optimize_asset(
     return run, watch, failure
 
 
-def begin_or_resume(
-    config: GenerationConfig, prompt_id: str, seed: int, device: str, checkpoint: Path, key: str
-) -> Run:
+def begin_or_resume(config: GenerationConfig, seed: int, device: str, checkpoint: Path, key: str) -> Run:
     """The run of the checkpoint, if it belongs to these inputs, or one at its start."""
     import torch
 
@@ -157,7 +156,7 @@ def begin_or_resume(
     run = load_checkpoint(checkpoint, key, config, device)
     if run is not None:
         return run
-    start = start_state(config.start, seed, prompt_id)
+    start = start_state(config.start, seed)
     return start_run({k: torch.nn.Parameter(v.to(device)) for k, v in start.items()}, config)
 
 
@@ -223,6 +222,7 @@ def describe_cost(
         "wall_seconds": round(wall, 3),  # this process, start-up included
         "steps": run.step,
         "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
+        "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians
         "peak_memory_mib": round(peak, 1),
         "gaussians": len(run.params["means"]),
         "device": device,
@@ -259,7 +259,7 @@ def write_records(
         "seed": args.seed,
         "config": dataclasses.asdict(config),
         "weights_sha256": digest,
-        "start_sha256": start_digest(config.start, prompt_id),  # of its file; empty for a shape
+        "start_sha256": start_digest(config.start),  # of its file; empty for a shape
         "asset_sha256": provenance.file_digest(out / "asset.ply"),
         "versions": provenance.package_versions(),
         "machine": provenance.describe_machine(device),

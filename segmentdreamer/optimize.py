@@ -20,13 +20,13 @@ from segmentdreamer.brightness import equalize
 from segmentdreamer.cameras import training_cameras
 from segmentdreamer.config import GenerationConfig, TrainConfig
 from segmentdreamer.cost import Cost, read_meters
+from segmentdreamer.density import build_strategy
 from segmentdreamer.distillation import Gradient, Method, Progress, rms
 from segmentdreamer.gaussians import Parameters, activate
 from segmentdreamer.guidance import Conditioning
 from segmentdreamer.optimizer import (
     apply_updates,
     build_optimizers,
-    build_strategy,
     clip_gradients,
     set_learning_rates,
 )
@@ -172,7 +172,7 @@ def update(
     reset_opacity(run, config, k)
     dimmed = equalize(run.params, run.optimizers, rendered.images, rendered.alphas, config.brightness, k)
     apply_updates(run.params, run.optimizers, config.optimizer, skip=~finite)
-    return {"skipped": (~finite).float(), "dimmed": dimmed}
+    return {"skipped": (~finite).float(), "dimmed": dimmed, "held_back": run.strategy_state["held_back"]}
 
 
 def reset_opacity(run: Run, config: GenerationConfig, k: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from segmentdreamer.config import GenerationConfig
+from segmentdreamer.density import build_strategy
 from segmentdreamer.distillation import Method
 from segmentdreamer.optimize import Run, start_run, take_step
-from segmentdreamer.optimizer import build_strategy
 from segmentdreamer.prior import DiffusersPrior
 from segmentdreamer.profile import Stopwatch
 from segmentdreamer.prompts import ViewPrompts

@@ -19,8 +19,7 @@ from eval.guidance import Guidance
 from eval.pathology import detail, over_exposure, saturation
 from eval.statistics import mean_interval
 from eval.style import errors, look
-from eval.variants import describe, fields_of, official_variants, overrides, read_ablation, variants
-from segmentdreamer.config import load_config
+from eval.variants import describe, fields_of, official_variants, read_ablation, variants
 from segmentdreamer.methods import load_method
 
 ROOT = Path(__file__).parent.parent
@@ -37,31 +36,6 @@ ABLATION = {
 POINTS = ["sctd/N~1/redraw_t~False", "sctd/N~1/redraw_t~True",
           "sctd/N~10/redraw_t~False", "sctd/N~10/redraw_t~True"]  # fmt: skip
 PROMPTS = ["p01", "p02", "p03", "p04", "p05", "p06"]
-
-
-# Variants ---------------------------------------------------------------------------------------------
-
-
-def test_a_space_becomes_paths_in_its_order() -> None:
-    assert [v.name for v in variants(ABLATION)] == POINTS
-    mixed = {"space": [{"method": ["a", "b"], "omega": [3.5, 15], "end": [None]}]}
-    assert [v.name for v in variants(mixed)][:2] == ["a/omega~3.5/end~null", "a/omega~15/end~null"]
-    assert [v.name for v in variants({"space": [{"method": ["a"]}]})] == ["a"]
-
-
-@pytest.mark.parametrize("name", yaml.safe_load(SPACES.read_text()))
-def test_every_variant_of_every_ablation_reaches_its_method_as_it_was_meant(name: str) -> None:
-    for variant in variants(read_ablation(SPACES, name)):
-        config = load_config("mini", overrides(variant.name))
-        method = load_method(variant.method, config.methods[variant.method])
-        assert fields_of(variant.name) == variant.fields
-        for field, value in variant.fields.items():
-            assert getattr(method, field) == value
-
-
-def test_the_ablations_share_what_they_can() -> None:
-    cfg, loss = ({v.name for v in variants(read_ablation(SPACES, name))} for name in ("cfg", "loss"))
-    assert len(loss - cfg) == 2 and len(loss) == 6  # CDS on the shared schedule, with either noise
 
 
 @pytest.mark.parametrize("name", yaml.safe_load(SPACES.read_text()))
@@ -94,6 +68,7 @@ def test_variants_are_compared_within_their_method_or_with_the_only_official_one
     own = official_variants(chosen, [{"method": "sds", "omega": 100}, {"omega": 7.5}])
     assert own == dict(zip(names, [names[1], names[1], names[2], names[2]], strict=True))
     assert set(official_variants(chosen, [{"method": "sctd", "omega": 7.5}]).values()) == {names[2]}
+    assert set(official_variants(chosen, []).values()) == {names[0]}
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_the_prompts_that_it_takes_are_the_fewest(family: int) -> None:
 def test_where_nothing_differs_at_most_one_claim_in_twenty_is_contradicted(
     n: int, contrasts: int, shape: str
 ) -> None:
-    """Independent contrasts, the worst case. Unions of 95 % intervals are wrong in 10 % (4) to 26 % (12)."""
+    """Independent contrasts, the worst case, in which a union of uncorrected intervals errs most."""
     rng = np.random.default_rng([n, contrasts])
     runs = 200
     wrong = 0

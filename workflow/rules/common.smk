@@ -15,7 +15,8 @@ sys.path[:0] = [
 from eval.columns import primary_method
 from eval.prompts import read_prompts
 from eval.protocol import CODE as SCORING
-from eval.variants import method_of, overrides, variants
+from eval.variants import method_of, variants
+from eval.variants import overrides as variant_settings
 from selection import (
     check_folder,
     folders,
@@ -117,7 +118,7 @@ if config["device"] == "cpu":
 
 # Where a method's name stands, a variant's may: its name and what it changes, sctd/N~3/redraw_t~True.
 NAME = "[a-z0-9_]+"
-VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_]*~[^/]+)"
+VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_.]*~[^/]+)"
 
 # At the paper's scale, what a run will take, also before a dry run; once, not in every job.
 if config["scale"] == "paper" and workflow.is_main_process:
