@@ -23,11 +23,12 @@ FLOOR = "start"  # the control whose values failures are given
 class Analysis:
     """All figures of a run.
 
-    summary: method, metric, mean, low, high, n, rank, first, shift, shift_low, shift_high, won, p, holm; on
-    complete prompts, controls without ranks and tests. floor: SUMMARY's columns for the methods, failures at
-    the floor; empty without failures. comparisons: method, against, metric, n, shift, low, high, won, p,
-    holm (method minus against; Holm's family: against the reference, primary metrics). variance: metric,
-    component, variance, share. per_prompt: method, prompt, metric, value of all that succeeded.
+    summary: method, metric, mean, low, high, n, reason (why a distance has no value), rank, first,
+    difference, difference_low, difference_high, shift, won, p, holm; on complete prompts, controls without
+    ranks and tests. floor: SUMMARY's columns and reason for the methods, failures at the floor; empty without
+    failures. comparisons: method, against, metric, n, difference, low, high, shift, won, p, holm (method
+    minus against; Holm's family: against the reference, primary metrics). variance: metric, component,
+    variance, share. per_prompt: method, prompt, metric, value of all that succeeded.
     """
 
     summary: pd.DataFrame
@@ -56,7 +57,8 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
     headline = described[described["prompt"].isin(complete)]
     distances = measure_distances(run, alive + run.controls, complete)
     summary = pd.concat([mean_intervals(headline).set_axis(SUMMARY, axis=1), distances], ignore_index=True)
-    primary = primary_columns(set(summary.loc[summary["mean"].notna(), "metric"]))
+    summary = summary.fillna({"reason": ""})
+    primary = primary_columns(shown_metrics(summary, alive))
     means = prompt_means(headline)
     comparisons = compare_pairs(run, means[means["method"].isin(alive)], alive, reference, complete, primary)
     summary = summary.merge(method_ranks(summary, means, alive), how="left", on=["method", "metric"])
@@ -66,6 +68,12 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
         summary, count_failures(run, described, seen), comparisons, variance, prompt_means(described),
         complete, primary,
     )  # fmt: skip
+
+
+def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
+    """Those that any row has a value of, or that a method is refused, which a reader must see."""
+    refused = summary["method"].isin(methods) & (summary["reason"] != "")
+    return set(summary.loc[summary["mean"].notna() | refused, "metric"])
 
 
 def view_metrics(scores: pd.DataFrame) -> list[str]:
@@ -101,7 +109,7 @@ def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str])
 def against_reference(comparisons: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The comparisons with the reference, as columns for the summary."""
     mine = comparisons[comparisons["against"] == reference].drop(columns=["against", "n"])
-    return mine.rename(columns={"low": "shift_low", "high": "shift_high"})
+    return mine.rename(columns={"low": "difference_low", "high": "difference_high"})
 
 
 def compare_pairs(
@@ -122,7 +130,7 @@ def compare_pairs(
         parts.append(
             adjust(found, tested(primary) if against == reference else set()).assign(against=against)
         )
-    names = ["method", "against", "metric", "n", "shift", "low", "high", "won", "p", "holm"]
+    names = ["method", "against", "metric", "n", "difference", "low", "high", "shift", "won", "p", "holm"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
 
@@ -141,4 +149,5 @@ def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.Dat
         return pd.DataFrame(columns=SUMMARY)
     filled = floor_failures(scores, metrics, FLOOR, run.assets)
     means = mean_intervals(filled[filled["method"].isin(run.methods)]).set_axis(SUMMARY, axis=1)
-    return pd.concat([means, measure_distances(run, run.methods, run.prompts, FLOOR)], ignore_index=True)
+    distances = measure_distances(run, run.methods, run.prompts, FLOOR)
+    return pd.concat([means, distances], ignore_index=True).fillna({"reason": ""})

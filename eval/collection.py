@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from eval.guidance import Guidance, read_guidance
 from eval.origin import check_origin, open_features, read_origin
 
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
+# Of cost.json, as metrics.
+COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe", "gaussians", "held_back")
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Run:
     """One run, read once.
 
     assets: method, prompt, seed, status (ok or failed), reason. scores: method, prompt, seed, view, metric,
-    value, costs among them (view 0); a failed asset has no rows. protocols: metric -> protocol id.
+    value, costs among them (view 0); a failed asset has no rows. protocols: metric -> protocol id. guidance:
+    of each method, as its assets' records tell.
     """
 
     results: Path
@@ -33,6 +38,7 @@ class Run:
     protocols: dict[str, str] = field(default_factory=dict)
     protocol_id: str = ""
     device: str = ""
+    guidance: dict[str, Guidance] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)  # prompt -> text, as it was scored
     weights: dict[str, str] = field(default_factory=dict)  # model -> SHA-256
 
@@ -48,7 +54,8 @@ def read_run(
     """Scores, costs and protocols of every asset of these methods and controls.
 
     A control may have fewer seeds than the methods, as the truth has. Raises FileNotFoundError for a missing
-    score file and ValueError if two score files follow different protocols.
+    score file and ValueError if two score files follow different protocols or two assets of a method were
+    made under different guidance.
     """
     methods, controls, prompts = list(methods), list(controls), list(prompts)
     keys = list_assets(results, methods, controls, prompts, seeds)
@@ -64,6 +71,7 @@ def read_run(
         results, methods, controls, prompts, assets,
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCORES),
         known.get("protocol", {}), known.get("protocol_id", ""), read_device(results, methods, keys),
+        {method: guidance_of(results, method, prompts, range(seeds)) for method in methods},
         {key[1]: record["prompt"] for key, record in scored if "prompt" in record}, known.get("weights", {}),
     )  # fmt: skip
 
@@ -132,12 +140,21 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if any)."""
+    """What one optimization cost and grew to, as known: COSTS and peak_memory (MiB, of a GPU if any).
+
+    alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
+    """
     path = folder / "cost.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
-    memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
-    known = {"seconds": figures.get("seconds"), "nfe": figures.get("nfe"), "peak_memory": memory}
-    return {metric: value for metric, value in known.items() if value is not None}
+    known = {metric: figures.get(metric) for metric in COSTS}
+    known["alone"] = bool(known["alone"]) if figures else None
+    known["peak_memory"] = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
+    return {metric: float(value) for metric, value in known.items() if value is not None}
+
+
+def guidance_of(results: Path, method: str, prompts: Iterable[str], seeds: Iterable[int]) -> Guidance:
+    """What these assets of a method or variant were made under; ValueError if they differ (read_guidance)."""
+    return read_guidance(results / "assets" / path_of(method, *key) for key in product(prompts, seeds))
 
 
 def read_device(results: Path, methods: list[str], keys: list[tuple[str, str, int]]) -> str:

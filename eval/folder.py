@@ -18,7 +18,7 @@ import pandas as pd
 
 from eval.archive import read_asset, read_failure
 from eval.assets import Found, find_assets
-from eval.folder_distances import SUMMARY, Features, check_reference, summarize_distances
+from eval.folder_distances import SUMMARY, Features, check_reference, prompt_distances, summarize_distances
 from eval.remarks import Notes, Setting, judge, shorten
 from eval.scorers import PromptTexts, Scorers, score_asset, text_notes
 from eval.statistics import mean_intervals
@@ -38,10 +38,12 @@ def score_folder(
     for name, note in text_notes(scorers, prompts):
         notes.setdefault(note, []).append(name)
     scores, features, failed = score_places(scorers, folder, found, prompts, setting, notes)
+    if setting.reference:
+        scores = pd.concat([scores, prompt_distances(features, setting.reference)], ignore_index=True)
     summary = summarize(scores)
     if setting.reference:
         distances = summarize_distances(features, setting.reference, prompts.ids, notes)
-        summary = pd.concat([summary, distances], ignore_index=True)
+        summary = pd.concat([summary, distances], ignore_index=True).fillna({"reason": ""})
     if found.strays:
         notes[f"these folders hold views of no prompt or no seed, not scored: {shorten(found.strays)}"] = []
     write(scores, summary, features, failed, notes, scorers, folder, out)
@@ -116,7 +118,11 @@ def markdown(summary: pd.DataFrame, failed: Mapping[str, str], protocol: str, na
         "| metric | mean | 95 % interval | prompts |", "| --- | --- | --- | --- |",
     ]  # fmt: skip
     for row in summary.to_dict("records"):
+        mean = "–" if np.isnan(row["mean"]) else f"{row['mean']:.4g}"
         span = "–" if np.isnan(row["low"]) else f"[{row['low']:.4g}, {row['high']:.4g}]"
-        lines.append(f"| {row['metric']} | {row['mean']:.4g} | {span} | {row['prompts']} |")
+        lines.append(f"| {row['metric']} | {mean} | {span} | {row['prompts']} |")
+    lines += [
+        f"\n{row['metric']}: {row['reason']}" for row in summary.to_dict("records") if row.get("reason")
+    ]
     lines += [f"\nfailed: {asset}: {reason}" for asset, reason in failed.items()]
     return "\n".join(lines) + "\n"

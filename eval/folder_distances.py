@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.distances import MEASURES, intervals
+from eval.distances import MEASURES, OF_PROMPTS, intervals
+from eval.mmd import prompt_mmd2
 from eval.origin import UNKNOWN, check_origin, open_features, read_origin
 from eval.remarks import Notes, shorten
 from eval.scorers import Metrics, PromptTexts, Scorers
@@ -31,8 +32,25 @@ def check_reference(path: Path, prompts: PromptTexts, scorers: Scorers, notes: N
         notes[f"of the reference {path}: {UNKNOWN}"] = []
 
 
+def prompt_distances(features: Features, reference: Path) -> pd.DataFrame:
+    """Distance of every asset to the reference images of its prompt, as rows of scores."""
+    rows, theirs = [], read_features(reference)
+    for (name, seed), arrays in features.items():
+        for metric, (space, kernel) in OF_PROMPTS.items():
+            if space in arrays and (space, name) in theirs:
+                check_width(reference, space, [arrays[space], theirs[space, name]])
+                (value,) = prompt_mmd2(kernel, [arrays[space]], theirs[space, name])
+                rows.append((name, seed, 0, metric, value))
+    return pd.DataFrame(rows, columns=["prompt", "seed", "view", "metric", "value"])
+
+
+def check_width(reference: Path, space: str, arrays: list[np.ndarray]) -> None:
+    if len({array.shape[1] for array in arrays}) > 1:
+        raise ValueError(f"{reference} is another scorer's: its {space} features are of another width")
+
+
 def summarize_distances(features: Features, reference: Path, ids: list[str], notes: Notes) -> pd.DataFrame:
-    """FID, KID and CMMD against a reference set, over the prompts that both have: columns of SUMMARY."""
+    """FID, KID and CMMD against a reference set, over the prompts of both: SUMMARY's columns and reason."""
     parts = [pd.DataFrame(columns=SUMMARY)]
     mine, theirs = pool_seeds(features), read_features(reference)
     spaces, known = ({space for space, _ in side} for side in (mine, theirs))
@@ -44,8 +62,7 @@ def summarize_distances(features: Features, reference: Path, ids: list[str], not
             continue
         scored = [name for name in ids if (space, name) in mine]
         both = [n for n in scored if len(mine[space, n]) > 1 and len(theirs.get((space, n), [])) > 1]
-        if len({array.shape[1] for n in both for array in (mine[space, n], theirs[space, n])}) > 1:
-            raise ValueError(f"{reference} is another scorer's: its {space} features are of another width")
+        check_width(reference, space, [side[space, n] for n in both for side in (mine, theirs)])
         if lacking := [name for name in scored if name not in both]:
             notes[f"distances are without prompts that lack two pictures on a side: {shorten(lacking)}"] = []
         if len(both) < 2:
@@ -53,9 +70,9 @@ def summarize_distances(features: Features, reference: Path, ids: list[str], not
             continue
         ours, others = ([side[space, n] for n in both] for side in (mine, theirs))
         found = intervals(metric, {"folder": ours}, others)
-        if found["low"].isna().all():
+        if found["low"].isna().all() and not found["reason"].any():
             notes[f"no interval of distances: {len(both)} prompts are too few"] = []
-        parts.append(found.rename(columns={"n": "prompts"})[SUMMARY])
+        parts.append(found.rename(columns={"n": "prompts"})[[*SUMMARY, "reason"]])
     return pd.concat(parts, ignore_index=True)
 
 

@@ -26,6 +26,7 @@ class Row:
     title: str
     cells: list[Cell]
     notes: str = ""  # numbers of footnotes
+    color: str = ""  # the method's, #rrggbb; a page shows it
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#",
     "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$",
     "↓": r"$\downarrow$", "–": "--", "±": r"$\pm$", "τ": r"$\tau$", "<": r"$<$", ">": r"$>$",
-    "≤": r"$\leq$", "·": r"$\cdot$", BETTER: r"$^{+}$", WORSE: r"$^{-}$",
+    "→": r"$\rightarrow$", "≤": r"$\leq$", "·": r"$\cdot$", BETTER: r"$^{+}$", WORSE: r"$^{-}$",
 }  # fmt: skip
 
 

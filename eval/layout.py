@@ -11,9 +11,11 @@ import pandas as pd
 
 from eval.analysis import FLOOR, Analysis
 from eval.collection import Run
-from eval.columns import CONTROL_TITLES, columns, heading
+from eval.columns import columns, control_title, heading
 from eval.formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
+from eval.guidance import NOTE, tell_each
 from eval.paper import SCALE, paper_values
+from eval.style import look
 
 ALPHA = 0.05
 
@@ -30,7 +32,8 @@ class Setting:
     paper: dict[str, dict[str, Any]]
 
     def title(self, method: str) -> str:
-        return self.titles.get(method) or CONTROL_TITLES.get(method, method)
+        primary = self.titles.get(self.reference, self.reference)
+        return self.titles.get(method) or control_title(method, primary)
 
 
 def printed(metric: str, summary: pd.DataFrame) -> dict[str, Any]:
@@ -43,16 +46,19 @@ def printed(metric: str, summary: pd.DataFrame) -> dict[str, Any]:
 def build_table(analysis: Analysis, run: Run, setting: Setting, metrics: list[str], caption: str) -> Table:
     """Methods, then (if anything failed) the same with failures at the floor, then controls."""
     specs = {metric: printed(metric, analysis.summary) for metric in metrics}
-    notes, marks = footnotes(run, setting)
+    notes, marks = footnotes(run, setting, withheld(analysis.summary, specs))
     ours = replace(setting, paper={})
     blocks = [Block("", build_rows(analysis.summary, run.methods, specs, run, setting, marks))]
     if len(analysis.floor):
         text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(FLOOR)}"
         blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, ours, {})))
     if run.controls:
-        blocks.append(Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, {})))
-    header = ["Method", *map(heading, specs.values())]
-    return Table(caption, header, blocks, notes, [column_text(spec, setting) for spec in specs.values()])
+        blocks.append(
+            Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, marks))
+        )
+    header = ["Method", "Guidance", *map(heading, specs.values())]
+    texts = [NOTE, *(column_text(spec, setting) for spec in specs.values())]
+    return Table(caption, header, blocks, notes, texts)
 
 
 def column_text(spec: dict[str, Any], setting: Setting) -> str:
@@ -61,15 +67,26 @@ def column_text(spec: dict[str, Any], setting: Setting) -> str:
     return f"{spec['name']}: {spec['note']}" + (f" (the paper's: {spec['paper_note']})" if beside else "")
 
 
-def footnotes(run: Run, setting: Setting) -> tuple[list[str], dict[str, str]]:
-    """The numbered notes (failures; what the paper did otherwise), and which of them each method carries."""
+def withheld(summary: pd.DataFrame, specs: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """Of each row: what it has no value of, and why."""
+    void = summary[summary["mean"].isna() & (summary["reason"] != "") & summary["metric"].isin(list(specs))]
+    texts: dict[str, list[str]] = {}
+    for (method, reason), rows in void.groupby(["method", "reason"], sort=False):
+        names = ", ".join(specs[metric]["name"] for metric in rows["metric"])
+        texts.setdefault(str(method), []).append(f"no {names}: {reason}")
+    return texts
+
+
+def footnotes(run: Run, setting: Setting, refused: dict[str, list[str]]) -> tuple[list[str], dict[str, str]]:
+    """The numbered notes (failures, refusals, what the paper did otherwise), and which each row carries."""
     notes: list[str] = []
     numbers: dict[str, list[int]] = {}
     failed = run.failed()
-    for method in run.methods:
+    for method in (*run.methods, *run.controls):
         mine = failed[failed["method"] == method]
         texts = [f"{setting.title(method)}, {a.prompt}, seed {a.seed}: failed ({a.reason})"
                  for a in mine.itertuples()]  # fmt: skip
+        texts += [f"{setting.title(method)}: {text}" for text in refused.get(method, [])]
         if setting.scale == SCALE and (differs := setting.paper.get(method, {}).get("differs")):
             texts.append(f"{setting.title(method)}: {differs}")
         for text in texts:
@@ -85,17 +102,19 @@ def build_rows(
     """A row a method; the best figure of methods that compete is bold, controls compete with nobody."""
     known = summary.set_index(["method", "metric"]).to_dict("index")
     best = {metric: best_value(summary, metric, methods, spec) for metric, spec in specs.items()}
+    guidance = tell_each(run.guidance)
     rows = []
     for method in methods:
-        cells = []
+        cells = [Cell(text=guidance.get(method, NOTHING))]
         for metric, spec in specs.items():
             figures = known.get((method, metric))
             if figures is None or np.isnan(figures["mean"]):
-                cells.append(Cell())
+                cells.append(Cell(details=figures["reason"] if figures else ""))
             else:
                 bold = method in run.methods and figures["mean"] == best[metric]
                 cells.append(build_cell(figures, metric, method, bold, spec, run, setting))
-        rows.append(Row(setting.title(method), cells, marks.get(method, "")))
+        color = look(method).color if method in run.methods else ""
+        rows.append(Row(setting.title(method), cells, marks.get(method, ""), color))
     return rows
 
 
@@ -142,9 +161,9 @@ def paper_number(theirs: dict[str, float], method: str, spec: dict[str, Any]) ->
 def mark(figures: Mapping[Any, Any], spec: dict[str, Any]) -> str:
     """BETTER or WORSE than the reference method, where Holm's p is below ALPHA; else nothing."""
     p = figures.get("holm", float("nan"))
-    if np.isnan(p) or p >= ALPHA or "better" not in spec:
+    if np.isnan(p) or p >= ALPHA or "better" not in spec or figures["difference"] == 0:
         return ""
-    return BETTER if (figures["shift"] > 0) == (spec["better"] == "up") else WORSE
+    return BETTER if (figures["difference"] > 0) == (spec["better"] == "up") else WORSE
 
 
 def describe(
@@ -154,12 +173,14 @@ def describe(
     parts = [f"{spec['name']} of {setting.title(method)}: {number(figures['mean'], spec)}"]
     if not np.isnan(figures["low"]):
         parts.append(f"95 % interval {number(figures['low'], spec)} to {number(figures['high'], spec)}")
+    elif figures["reason"]:
+        parts.append(f"no interval: {figures['reason']}")
     parts.append(f"n = {figures['n']:.0f} prompts")
     if not np.isnan(chance := figures.get("first", float("nan"))):
         parts.append(f"first in {100 * chance:.0f} % of resamples")
-    if not np.isnan(shift := figures.get("shift", float("nan"))):
-        ends = [number(figures[f"shift_{end}"], spec) for end in ("low", "high")]
-        size = f"{shift * spec['factor']:+.{spec['digits']}f} [{ends[0]}, {ends[1]}]"
+    if not np.isnan(difference := figures.get("difference", float("nan"))):
+        ends = [number(figures[f"difference_{end}"], spec) for end in ("low", "high")]
+        size = f"{difference * spec['factor']:+.{spec['digits']}f} [{ends[0]}, {ends[1]}]"
         parts.append(f"against {setting.title(setting.reference)} {size}, p = {figures['p']:.3g}")
         if not np.isnan(figures["holm"]):
             parts.append(f"adjusted p = {figures['holm']:.3g}")

@@ -24,7 +24,7 @@ import numpy as np
 
 from eval.origin import ORIGIN, check_origin
 from eval.samples import Batch, Sampler, batches, draw, load_prior, shard
-from segmentdreamer.provenance import file_digest, folder_digest
+from segmentdreamer.provenance import file_digest, folder_digest, run_key
 
 SHOWN = 16  # images a prompt on the contact sheet
 
@@ -47,8 +47,9 @@ def draw_shard(args: argparse.Namespace) -> None:
         "prior_sha256": folder_digest(args.prior),
         "texts": texts,
     }
-    scratch = args.scratch or args.out.with_suffix(".parts")
-    open_scratch(scratch, record)
+    begun = args.scratch or args.out.with_suffix(".parts")
+    scratch = begun / run_key(record)  # parts of other settings or texts are not gone on from
+    scratch.mkdir(parents=True, exist_ok=True)
     open_work = [batch for batch in work if not (scratch / f"{batch.name}.npz").exists()]
     began = time.time()
     for i, (batch, images) in enumerate(draw(prior, texts, open_work, sampler, "reference")):
@@ -56,16 +57,7 @@ def draw_shard(args: argparse.Namespace) -> None:
         save_part(scratch / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
         report(i + 1, len(open_work), time.time() - began, batch)
     join_parts(work, scratch, record, args.out)
-    shutil.rmtree(scratch)
-
-
-def open_scratch(scratch: Path, record: dict) -> None:
-    """The folder of finished batches, empty if they were drawn from another record."""
-    told = scratch / "record.json"
-    if scratch.exists() and (not told.exists() or json.loads(told.read_text()) != record):
-        shutil.rmtree(scratch)
-    scratch.mkdir(parents=True, exist_ok=True)
-    told.write_text(json.dumps(record))
+    shutil.rmtree(begun)
 
 
 def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:

@@ -28,10 +28,10 @@ from eval.archive import read_asset, read_failure
 from eval.folder import score_folder
 from eval.prompts import read_texts
 from eval.remarks import Setting, judge
+from eval.scales import read_scale
 from eval.scorers import VIEW_WORDS, Metrics, PromptTexts, Scorers, embed_prompts, load_scorers, score_asset
 
 COLUMNS = ["view", "metric", "value"]
-SCALES = {"mini": "workflow/config/default.yaml", "paper": "workflow/config/paper.yaml"}
 
 
 def score_archive(
@@ -65,10 +65,7 @@ def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Pat
 
 def apply_scale(args: argparse.Namespace) -> None:
     """Fill in the scorers that the command line leaves out from the scale's configuration."""
-    source = Path(SCALES.get(args.scale, args.scale))
-    if not source.is_file():
-        raise FileNotFoundError(f"no scale {args.scale!r}; known: {', '.join(SCALES)}, or a YAML file")
-    config = yaml.safe_load(source.read_text())
+    config = read_scale(args.scale)
     args.clip = args.clip or config["clip"]["name"]
     args.clip_weights = args.clip_weights or config["clip"]["weights"]
     args.reward = args.reward or (Path(config["reward"]) if config.get("reward") else None)
@@ -98,6 +95,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--inception", type=Path, help="weights of FID's Inception (default: the scale's)")
     parser.add_argument("--view-words", nargs="+", metavar="WORD",
                         help=f"front first (default: the scale's, e.g. {', '.join(VIEW_WORDS)})")  # fmt: skip
+    parser.add_argument("--orbit", default="", metavar="TEXT", help="how views were taken, for the protocol")
     parser.add_argument("--reference", type=Path, help="features.npz of eval.reference, for FID and the like")
     parser.add_argument("--truth", type=Path, help="folder with PROMPT/views.zip and two_faced.zip")
     parser.add_argument("--arc", type=float, metavar="DEGREES",
@@ -132,8 +130,9 @@ def main(argv: list[str] | None = None) -> None:
         table = read_texts(args.prompts)
         setting = Setting(args.reference, args.truth, args.size, args.arc)
         scorers = load_scorers(
-            args.clip, args.clip_weights, args.reward, args.inception, args.view_words or VIEW_WORDS, device
-        )
+            args.clip, args.clip_weights, args.reward, args.inception, args.view_words or VIEW_WORDS, device,
+            args.orbit,
+        )  # fmt: skip
         loaded = time.perf_counter() - began
         prompts = embed_prompts(scorers, table)
         if args.views:

@@ -67,10 +67,12 @@ def load_scorers(
     inception: Path | None = None,
     view_words: Sequence[str] = VIEW_WORDS,
     device: str = "cpu",
+    orbit: str = "",
 ) -> Scorers:
     """Load the models; FileNotFoundError or ValueError tell in one line what is missing.
 
-    reward: folder of a ToyReward. inception: weights of FID's network.
+    reward: folder of a ToyReward. inception: weights of FID's network. orbit: how the views were taken, where
+    that is known: scores of other views are not compared with these.
     """
     from eval import toy_reward
 
@@ -92,6 +94,8 @@ def load_scorers(
         for resize in ("clean", "pytorch"):
             metrics[f"fid_{resize}"] = f"Inception-v3 2015-12-05 pool3, resize {resize} {SQUARE}, over white"
         weights["inception"] = file_digest(inception)
+    if orbit:
+        metrics["views"] = orbit
     protocol = Protocol(metrics, weights)
     return Scorers(model, toy, network, tuple(dict.fromkeys(view_words)), protocol, device)
 

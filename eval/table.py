@@ -11,29 +11,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from eval.analysis import Analysis, analyze
+from eval.analysis import Analysis, analyze, shown_metrics
 from eval.collection import Run, read_run, read_study
-from eval.columns import columns, read_titles
+from eval.columns import columns, primary_method, read_titles
 from eval.comparison import smallest_p
 from eval.formats import BETTER, WORSE, grid, latex, markdown
+from eval.guidance import Guidance, tell_each
 from eval.layout import ALPHA, Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
+from eval.pooled import prompt_distances
 from eval.prompts import read_prompts
+from eval.statistics import KIND
 from eval.table_page import page
 from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
 PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
-         "shift": "_difference", "shift_low": "_difference_low", "shift_high": "_difference_high",
-         "p": "_p", "holm": "_p_holm"}  # fmt: skip
+         "difference": "_difference", "difference_low": "_difference_low",
+         "difference_high": "_difference_high", "p": "_p", "holm": "_p_holm"}  # fmt: skip
 
 
 def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> pd.DataFrame:
-    """One row a method or control: scale, method, title, failed, and of each metric the PARTS.
+    """One row a method or control: scale, method, title, guidance (4), failed, and of each metric the PARTS.
 
     Besides, METRIC_floor, the mean with failures at the floor, where anything failed; METRIC_paper, the
     paper's value, at its own scale; METRIC_paper_rank at any.
@@ -45,6 +49,7 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
     rows = []
     for method in (*run.methods, *run.controls):
         row: dict[str, object] = {"scale": setting.scale, "method": method, "title": setting.title(method)}
+        row |= run.guidance.get(method, Guidance()).columns()
         row["failed"] = int(failures.get(method, 0))
         for metric in metrics:
             known = table.get((method, metric), {})
@@ -70,8 +75,7 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
     parts = [
         f"Table 1, scale {setting.scale}: {n} prompts, {setting.seeds} seed(s).",
         f"Text-image scorer: {setting.scorer}.",
-        "Mean over prompts [95 % interval: BCa bootstrap over prompts; pooled distances: jackknife] #rank; "
-        "best in bold.",
+        f"Mean over prompts [95 % interval: {KIND}; pooled distances: jackknife] #rank; best in bold.",
     ]
     if failed:
         second = ", the second all of them" if len(analysis.floor) else ""
@@ -84,7 +88,7 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
             f"that sign flips can attain is {least:.2g}, {min(1.0, family * least):.2g} after Holm."
         )
     if setting.paper and setting.scale == SCALE:
-        parts.append("The paper's value stands below ours; the notes say what differs by design.")
+        parts.append("The paper's value stands below this run's; the notes say what differs by design.")
     parts.append("Figures of one scale are never compared with another's.")
     protocols = [f"{metric}: {text}" for metric, text in run.protocols.items()]
     if protocols:
@@ -102,7 +106,7 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     """Every file of the table."""
     out.mkdir(parents=True, exist_ok=True)
     orders = compare_orders(analysis.summary, setting.paper, analysis.primary, run.methods)
-    present = set(analysis.summary.loc[analysis.summary["mean"].notna(), "metric"])
+    present = shown_metrics(analysis.summary, run.methods)
     every = [metric for metric in columns() if metric in present]
     top = caption(analysis, run, setting)
     table = build_table(analysis, run, setting, analysis.primary, top)
@@ -118,9 +122,8 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     (out / "table1.md").write_text(markdown(table) + order_table(orders, setting), encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
-    document = page(
-        f"Table 1, scale {setting.scale}", table, sections(extended, orders, analysis, run, setting)
-    )
+    below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out))
+    document = page(f"Table 1, scale {setting.scale}", table, below)
     (out / "table1.html").write_text(document, encoding="utf-8")
     (out / "table1.json").write_text(json.dumps(record(analysis, run, setting), indent=1) + "\n")
 
@@ -131,6 +134,7 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
         "scale": setting.scale, "scorer": setting.scorer, "reference": setting.reference,
         "methods": {method: setting.title(method) for method in run.methods},
         "controls": {method: setting.title(method) for method in run.controls},
+        "guidance": tell_each(run.guidance),
         "prompts": run.prompts, "complete": analysis.complete, "seeds": setting.seeds,
         "primary": analysis.primary, "device": run.device,
         "protocol_id": run.protocol_id, "protocols": run.protocols,
@@ -141,13 +145,15 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Assemble Table 1 from the scores of a run.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables to write to (default: that itself)")  # fmt: skip
     parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
     parser.add_argument("--methods", nargs="+", required=True, help="rows that compete")
     parser.add_argument("--controls", nargs="*", default=[], help="rows below the rule")
     parser.add_argument("--seeds", type=int, default=1, help="of each method and prompt (default: 1)")
     parser.add_argument("--scale", required=True, help="printed; `paper` shows the paper's figures")
     parser.add_argument("--scorer", default="toybox-clip", help="printed (default: toybox-clip)")
-    parser.add_argument("--reference", default="sctd", help="tests are against it (default: sctd)")
+    parser.add_argument("--reference", help="tests are against it (default: sctd, or else the first)")
     parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
     parser.add_argument("--paper", type=Path, help="YAML: method -> the paper's figures")
     parser.add_argument("--study", type=Path, help="CSV of a ranking study: method, prompt, metric, value")
@@ -160,13 +166,14 @@ def main(argv: list[str] | None = None) -> None:
         prompts = list(read_prompts(args.prompts)["id"])
         run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
         studied = [read_study(args.study, args.methods, prompts)] if args.study else []
-        scores = pd.concat([run.scores, *studied], ignore_index=True)
+        scores = pd.concat([run.scores, prompt_distances(run), *studied], ignore_index=True)
         titles, paper = read_titles(args.titles), read_paper(args.paper)
-        setting = Setting(args.scale, args.scorer, args.seeds, args.reference, titles, paper)
-        analysis = analyze(run, scores, args.reference)
+        reference = args.reference or primary_method(args.methods)
+        setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper)
+        analysis = analyze(run, scores, reference)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    write_all(analysis, run, setting, args.results / "tables")
+    write_all(analysis, run, setting, args.results / "tables" / args.selection)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from eval.formats import Cell, Row, Table
+from eval.formats import NOTHING, Cell, Row, Table
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --faint: #5f6368; --line: #c8ccd0;
@@ -32,6 +32,8 @@ sup { line-height: 0; }
 td small { display: block; color: var(--faint); }
 td[title] { cursor: help; }
 td b { color: var(--best); }
+td[style]::before { content: ""; display: inline-block; width: .65em; height: .65em; border-radius: 50%;
+  margin-right: .45em; background: var(--method); }
 .block { color: var(--faint); font-style: italic; text-align: left; }
 a { color: var(--best); }
 """
@@ -108,7 +110,8 @@ def framed(header: list[str], bodies: list[str]) -> str:
 
 def html_row(row: Row) -> str:
     marks = f" <sup>{escape(row.notes)}</sup>" if row.notes else ""
-    first = f'<td data-value="{escape(row.title)}">{escape(row.title)}{marks}</td>'
+    color = f' style="--method: {escape(row.color)}"' if row.color else ""
+    first = f'<td data-value="{escape(row.title)}"{color}>{escape(row.title)}{marks}</td>'
     return f"<tr>{first}{''.join(html_cell(cell) for cell in row.cells)}</tr>"
 
 
@@ -119,7 +122,8 @@ def html_cell(cell: Cell) -> str:
     small = [below] * bool(below) + [f"paper {cell.paper}"] * bool(cell.paper)
     inner = mean + escape(cell.mark) + "".join(f"<small>{escape(text)}</small>" for text in small)
     tooltip = f' title="{escape(cell.details)}"' if cell.details else ""
-    return f'<td data-value="{number(cell.value)}"{tooltip}>{inner}</td>'
+    key = "" if cell.text == NOTHING else number(cell.value) or cell.text
+    return f'<td data-value="{escape(key)}"{tooltip}>{inner}</td>'
 
 
 def number(value: float) -> str:

@@ -57,7 +57,7 @@ def package_versions() -> dict[str, str]:
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write atomically, keys in their order, floats as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same file
     partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n")
     partial.replace(path)
 

@@ -22,6 +22,20 @@ SHIFT = {"sds": 0.6, "ism": 0.3, "cds": 0.9, "gcs": 0.45, "sctd": 0.1, "truth": 
 SECONDS = {"sds": 18.0, "ism": 24.0, "cds": 20.0, "gcs": 44.0, "sctd": 22.0}
 
 
+def guided(
+    omega: float, perp_neg: bool = True, beg: bool = False, negative: str = "ugly", **own: float
+) -> dict:
+    """What provenance.json says of an asset's guidance."""
+    config = {"prompts": {"perp_neg": perp_neg, "negative": negative}, "brightness": {"enabled": beg}}
+    return {"config": config, "hyper_parameters": {"omega": omega, **own}}
+
+
+GUIDANCE = {
+    "sds": guided(100.0, perp_neg=False, negative=""), "ism": guided(7.5), "gcs": guided(7.5, beg=True),
+    "cds": guided(40.0, perp_neg=False, negative="", omega_end=20.0), "sctd": guided(7.5),
+}  # fmt: skip
+
+
 def write_run(root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool = True) -> Path:
     """The run's folder: scores, costs, provenance, turntables and reference of every asset."""
     rng = np.random.default_rng(0)
@@ -86,7 +100,13 @@ def write_asset(folder: Path, method: str, number: int) -> None:
     cost = {"seconds": SECONDS[method] + 0.1 * number, "nfe": 100 * SECONDS[method], "device": "cpu",
             "peak_memory_mib": 400}  # fmt: skip
     (folder / "cost.json").write_text(json.dumps(cost))
-    (folder / "provenance.json").write_text(json.dumps({"asset_sha256": "0"}))
+    (folder / "provenance.json").write_text(json.dumps({"asset_sha256": "0", **GUIDANCE[method]}))
+
+
+def choose(arguments: list[str], methods: list[str]) -> list[str]:
+    """The same command line for some of the methods."""
+    start, end = arguments.index("--methods") + 1, arguments.index("--controls")
+    return [*arguments[:start], *methods, *arguments[end:]]
 
 
 def write_prompts(path: Path) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from eval import ground_truth, score, sheet
 from eval.archive import composite, read_views, write_views
 from eval.prompts import read_prompts
-from eval.statistics import bootstrap_interval, prompt_means
+from eval.statistics import mean_interval, prompt_means
 from eval.views import render, write_all
 from segmentdreamer.gaussians import save_ply
 from segmentdreamer.start import StartConfig, ball
@@ -58,11 +58,13 @@ def test_compositing_is_exact_at_both_ends() -> None:
 
 def test_an_assets_views_come_with_cameras_sheet_and_turntable(tmp_path: Path) -> None:
     save_ply(ball(StartConfig(count=200), 0), tmp_path / "asset.ply")
-    rgba, cameras = render(tmp_path / "asset.ply", views=8, elevation=0.0, size=64, device="cpu")
+    view = {"count": 8, "elevation": 0.0, "radius": 4.1, "fov": 0.515, "size": 64}
+    rgba, cameras = render(tmp_path / "asset.ply", view, "cpu")
     write_all(rgba, cameras, tmp_path / "out")
     assert rgba.shape == (8, 64, 64, 4) and rgba[..., 3].max() > 100
     record = json.loads((tmp_path / "out/cameras.json").read_text())
     assert len(record["viewmats"]) == 8 and len(record["sha256"]) == 64
+    assert record["radius"] == 4.1 and record["fov"] == 0.515
     assert all((tmp_path / "out" / name).stat().st_size > 0 for name in ("sheet.webp", "turntable.mp4"))
 
 
@@ -93,10 +95,10 @@ def test_the_unit_of_analysis_is_the_prompt() -> None:
 
 
 def test_intervals_hold_the_mean_and_shrink_with_agreement() -> None:
-    low, high = bootstrap_interval(np.array([1.0, 2, 3, 4, 5, 6]))
+    low, high = mean_interval(np.array([1.0, 2, 3, 4, 5, 6]))
     assert low < 3.5 < high
-    assert bootstrap_interval(np.array([2.0, 2, 2])) == (2.0, 2.0)
-    assert np.isnan(bootstrap_interval(np.array([1.0, 2.0]))).all()
+    assert np.isnan(mean_interval(np.full(6, 2.0))).all()
+    assert np.isnan(mean_interval(np.array([1.0, 2, 3, 4]))).all()
 
 
 @pytest.mark.parametrize(

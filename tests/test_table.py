@@ -52,11 +52,11 @@ def paper_scale(made: Callable[[str], Path]) -> Path:
 
 
 def lines_of(page: str) -> dict[str, list[str]]:
-    """The first row of each title in a pipe table: its cells."""
+    """The first row of each title in a pipe table: its cells after the guidance."""
     rows: dict[str, list[str]] = {}
     for line in page.splitlines():
         cells = [text.strip() for text in line.strip("|").split(" | ")]
-        rows.setdefault(cells[0].split(" <sup>")[0].strip(), cells[1:])
+        rows.setdefault(cells[0].split(" <sup>")[0].strip(), cells[2:])
     return rows
 
 
@@ -266,9 +266,7 @@ def test_the_best_method_is_bold_and_controls_never_are(mini: Path) -> None:
     rows = lines_of((mini / "table1.md").read_text())
     reward = {title: cells[2] for title, cells in rows.items() if len(cells) == 9}
     assert reward["SDS"].startswith("**") and reward["SDS"].endswith("#1")
-    assert not reward["SCTD (ours)"].startswith("**") and not reward["true scene (3D ceiling)"].startswith(
-        "**"
-    )
+    assert not reward["SCTD"].startswith("**") and not reward["true scene (3D ceiling)"].startswith("**")
 
 
 def test_rows_are_the_methods_as_asked_for_then_the_controls(mini: Path) -> None:
@@ -282,18 +280,20 @@ def test_rows_are_the_methods_as_asked_for_then_the_controls(mini: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("shift", "holm", "better", "sign"),
+    ("difference", "holm", "better", "sign"),
     [(1, 0.049, "up", "▲"), (-1, 0.049, "up", "▼"), (1, 0.049, "down", "▼"), (-1, 0.049, "down", "▲"),
-     (1, 0.05, "up", ""), (1, float("nan"), "up", "")],
+     (1, 0.05, "up", ""), (0, 0.001, "up", ""), (1, float("nan"), "up", "")],
 )  # fmt: skip
-def test_a_mark_needs_a_holm_p_below_five_percent(shift: float, holm: float, better: str, sign: str) -> None:
-    assert mark({"shift": shift, "p": 0.001, "holm": holm}, {"better": better}) == sign
+def test_a_mark_needs_a_holm_p_below_five_percent_and_a_difference(
+    difference: float, holm: float, better: str, sign: str
+) -> None:
+    assert mark({"difference": difference, "p": 0.001, "holm": holm}, {"better": better}) == sign
 
 
 def test_marks_say_better_or_worse_than_the_reference(mini: Path) -> None:
     rows = lines_of((mini / "table1.md").read_text())
     fid = {title: cells[3] for title, cells in rows.items() if len(cells) == 9}
-    assert "▼" in fid["SDS"] and "▼" in fid["CDS"] and "▼" not in fid["SCTD (ours)"]
+    assert "▼" in fid["SDS"] and "▼" in fid["CDS"] and "▼" not in fid["SCTD"]
     # Seven prompts cannot reach p < .05 by sign flips after Holm, and the caption says so.
     assert not re.search("[▲▼]", rows["SDS"][0])
     assert "The smallest p that sign flips can attain is 0.016" in (mini / "table1.md").read_text()
@@ -318,9 +318,7 @@ def test_at_another_scale_the_papers_figures_are_not_shown_only_its_order(mini: 
     page, html = (mini / "table1.md").read_text(), (mini / "table1.html").read_text()
     for figure in ("28.47", "140.84", "30.88", "paper 28"):
         assert figure not in page and figure not in html
-    assert (
-        "| CLIP | SCTD (ours) > ISM > GCS > CDS > SDS | SCTD (ours) > GCS > CDS > ISM > SDS | 0.60 |" in page
-    )
+    assert "| CLIP | SCTD > ISM > GCS > CDS > SDS | SCTD > GCS > CDS > ISM > SDS | 0.60 |" in page
     read = pd.read_csv(mini / "table1.csv").set_index("method")
     assert "clip_paper" not in read and read.loc["sds", "clip_paper_rank"] == 5
 
@@ -328,7 +326,7 @@ def test_at_another_scale_the_papers_figures_are_not_shown_only_its_order(mini: 
 def test_at_the_papers_scale_its_figures_stand_beside_ours_with_what_differs(paper_scale: Path) -> None:
     page = (paper_scale / "table1.md").read_text()
     rows = lines_of(page)
-    assert rows["SDS"][0].endswith("<br>paper 28.47") and rows["SCTD (ours)"][7].endswith("paper 2280.0")
+    assert rows["SDS"][0].endswith("<br>paper 28.47") and rows["SCTD"][7].endswith("paper 2280.0")
     assert "shared 3DGS trunk" in page
     read = pd.read_csv(paper_scale / "table1.csv").set_index("method")
     assert read.loc["gcs", "clip_paper"] == 30.73 and read.loc["cds", "seconds_paper"] == 140 * 60
@@ -411,7 +409,7 @@ CLICKS = """<script>
 const named = () => [...document.querySelector('table').tBodies]
   .map(body => [...body.rows].map(row => row.cells[0].firstChild.data.trim()).join()).join('; ');
 const click = n => { document.querySelectorAll('th button')[n].click(); return named(); };
-document.body.textContent = [click(1), click(1), click(0)].join('|');
+document.body.textContent = [click(2), click(2), click(0)].join('|');
 </script>"""
 
 
@@ -425,11 +423,9 @@ def test_a_browser_sorts_each_block_by_the_column_clicked(mini: Path, tmp_path: 
     found = subprocess.run([*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True,
                            check=True)  # fmt: skip
     up, down, names = re.search("<body>(.*?)</body>", found.stdout, re.S)[1].split("|")  # type: ignore[index]
-    assert up.startswith("SDS,CDS,GCS,ISM,SCTD (ours); All 8 prompts")
+    assert up.startswith("SDS,CDS,GCS,ISM,SCTD; All 8 prompts")
     assert up.endswith("Controls,zero optimization steps,true scene (3D ceiling)")
-    assert down.startswith("SCTD (ours),ISM,GCS,CDS,SDS; ") and names.startswith(
-        "CDS,GCS,ISM,SCTD (ours),SDS; "
-    )
+    assert down.startswith("SCTD,ISM,GCS,CDS,SDS; ") and names.startswith("CDS,GCS,ISM,SCTD,SDS; ")
 
 
 def test_text_cannot_break_the_page_or_the_table() -> None:
@@ -452,7 +448,7 @@ def test_latex_is_a_balanced_booktabs_table(mini: Path) -> None:
     rules = [text.index(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")]
     assert rules == sorted(rules)
     body = text[rules[0] : rules[2]].splitlines()
-    assert {line.count(" & ") for line in body if line.endswith((r"\\[3pt]", r"$ \\"))} == {9}
+    assert {line.count(" & ") for line in body if line.endswith((r"\\[3pt]", r"$ \\"))} == {10}
     assert r"\textbf{91.07}" in text and "▼" not in text and "↓" not in text
 
 
@@ -501,7 +497,7 @@ def test_one_method_alone_makes_a_table_without_tests(tmp_path: Path) -> None:
     start, end = arguments.index("--methods"), arguments.index("--controls")
     table.main([*arguments[: start + 1], "gcs", *arguments[end:]])
     page = (root / "tables/table1.md").read_text()
-    assert "| GCS | **89" in page and "Holm" not in page
+    assert "| GCS | Perp-Neg 7.5, BEG | **89" in page and "Holm" not in page
 
 
 def test_several_seeds_are_averaged_within_prompts(tmp_path: Path) -> None:
