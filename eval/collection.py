@@ -222,7 +222,7 @@ def read_reference(
     """
     path = results / "reference" / "features.npz"
     with open_features(path) as stored:
-        check_origin(read_origin(stored), path, texts or {}, weights or {})
+        check_origin(read_origin(stored, path), path, texts or {}, weights or {})
         names = set(stored.files)
         if not any(name.startswith(f"{space}/") for name in names):
             return None

@@ -59,7 +59,8 @@ def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None
 
 def test_the_features_keep_the_texts_and_weights_that_they_were_made_of(tmp_path: Path) -> None:
     draw_set(tmp_path / "reference", 1)
-    origin = read_origin(np.load(tmp_path / "reference/features.npz"))
+    path = tmp_path / "reference/features.npz"
+    origin = read_origin(np.load(path), path)
     texts = dict(read_prompts(PROMPTS)[["id", "prompt"]].itertuples(index=False))
     assert (
         origin["texts"] == texts and set(origin["weights"]) == {"clip"} and len(origin["prior_sha256"]) == 64
@@ -86,16 +87,6 @@ def test_shards_are_not_merged_under_other_texts(tmp_path: Path) -> None:
         reference.main(
             ["merge", "--shards", str(tmp_path / "0.npz"), "--prompts", str(other), "--out", str(tmp_path)]
         )
-
-
-def test_finished_batches_of_other_texts_do_not_count(tmp_path: Path) -> None:
-    record = {"texts": {"p01": "a duck"}}
-    reference.open_scratch(tmp_path / "parts", record)
-    (tmp_path / "parts/p01-000000-32.npz").write_bytes(b"")
-    reference.open_scratch(tmp_path / "parts", record)
-    assert (tmp_path / "parts/p01-000000-32.npz").exists()
-    reference.open_scratch(tmp_path / "parts", {"texts": {"p01": "a bear"}})
-    assert not (tmp_path / "parts/p01-000000-32.npz").exists()
 
 
 def test_a_killed_shard_goes_on_from_its_finished_batches(
