@@ -12,6 +12,7 @@ import numpy as np
 
 REACH = 30.0  # degrees: the change that flicker is compared with
 LEVEL = 1 / 255  # the least change of an 8-bit view
+GATE = 0.9  # below it, views do not show one thing, and detail and faces in them mean nothing
 
 
 def consistency(views: np.ndarray) -> float:

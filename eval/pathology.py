@@ -1,6 +1,6 @@
-"""Pathologies as numbers: over-exposure, saturation, and detail, whose lack is over-smoothing.
+"""Pathologies as numbers: over-exposure, saturation, detail, whose lack is over-smoothing, and cut views.
 
-All three look at the foreground {alpha >= 1/2} of straight-alpha views alone, so no background matters.
+All look at the foreground {alpha >= 1/2} of straight-alpha views alone, so no background matters.
 Each gives NaN for a view without foreground. Janus index, consistency and floaters have modules of their
 own; `score_pathologies` gathers all. toybox/calibrate_pathologies.py measures how well each finds its defect.
 """
@@ -42,6 +42,7 @@ def score_pathologies(
         "saturation": saturation(views),
         "detail": detail(views),
         "floaters": floaters(views),
+        "touches_border": touches_border(views),
     }
     if reference_detail is not None:
         found["smoothing"] = smoothing(found["detail"], reference_detail)
@@ -77,6 +78,14 @@ def smoothing(details: np.ndarray, reference: float) -> np.ndarray:
     if not reference > 0:
         raise ValueError(f"the reference's detail must be positive, not {reference}")
     return 1 - details / reference
+
+
+def touches_border(views: np.ndarray) -> np.ndarray:
+    """1 where the foreground reaches the frame's border, so that some may lie outside; per view (V,)."""
+    inside = foreground(views)
+    border = np.ones(inside.shape[1:], bool)
+    border[1:-1, 1:-1] = False
+    return np.where(inside.any((1, 2)), (inside & border).any((1, 2)), np.nan)
 
 
 def extreme(choose: np.ufunc, views: np.ndarray) -> np.ndarray:

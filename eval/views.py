@@ -1,6 +1,6 @@
 """Render the views of assets: 120 RGBA images on the evaluation orbit, a contact sheet and a turntable.
 
-    python -m eval.views --asset asset.ply --out FOLDER --size 64
+    python -m eval.views --asset asset.ply --out FOLDER --scale mini
 
 An asset without a single Gaussian is a failed one: its views.zip states the reason instead (see archive),
 which is read from `cost.json` beside the asset.
@@ -13,19 +13,27 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 
 from eval.archive import composite, write_failure, write_views
+from eval.scales import read_scale
 
 SHEET_VIEWS = 8
+# What is rendered, by default: the official orbit (cameras.orbit) at the size of Stable Diffusion's pictures.
+OFFICIAL: dict[str, Any] = {"count": 120, "elevation": 0.0, "radius": 3.5, "fov": 0.55, "size": 512}
 
 
-def render(asset: Path, views: int, elevation: float, size: int, device: str) -> tuple[np.ndarray, dict]:
-    """The views (V, size, size, 4) uint8 with straight alpha, and the record of their cameras."""
+def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict]:
+    """The views (V, size, size, 4) uint8 with straight alpha, and the record of their cameras.
+
+    view: count, elevation, radius, fov, size (see cameras.orbit), as the workflow's section `views` has them.
+    """
     import torch
 
     from segmentdreamer.cameras import orbit
@@ -35,14 +43,16 @@ def render(asset: Path, views: int, elevation: float, size: int, device: str) ->
     params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
     if not len(params["means"]):
         raise FailedAsset(reason_of(asset))
-    cameras = orbit(views=views, elevation=elevation, size=size)
+    cameras = orbit(view["count"], view["elevation"], view["radius"], view["fov"], view["size"])
     images = render_views(activate(params), cameras)  # (V, H, W, 4), premultiplied
     alpha = images[..., 3:]
     color = torch.where(alpha > 0, images[..., :3] / alpha.clamp(min=1e-6), torch.ones_like(alpha))
     rgba = torch.cat([color, alpha], dim=-1).clamp(0, 1)
     record = {
-        "views": views,
-        "size": size,
+        "views": view["count"],
+        "size": view["size"],
+        "radius": view["radius"],
+        "fov": view["fov"],
         "azimuth": cameras.azimuth.tolist(),
         "elevation": cameras.elevation.tolist(),
         "viewmats": cameras.viewmats.tolist(),
@@ -110,25 +120,37 @@ def write_failed(reason: str, out: Path) -> None:
     write_failure(reason, out / "views.zip")
 
 
-def main(argv: list[str] | None = None) -> None:
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The command line; where it names no view setting, the scale's stands, else the official one."""
     parser = argparse.ArgumentParser(description="Render the evaluation views of 3D Gaussian assets.")
     parser.add_argument("--asset", type=Path, nargs="+", required=True, help="3DGS PLY files")
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="a folder for each asset")
-    parser.add_argument("--size", type=int, default=512, help="pixels (default: 512)")
-    parser.add_argument("--views", type=int, default=120, help="azimuths (default: 120)")
-    parser.add_argument("--elevation", type=float, default=0.0, help="degrees (default: 0)")
+    parser.add_argument("--scale", help="whose views these are: mini, paper, or a workflow's YAML "
+                        "(default: the official orbit, 512 px)")  # fmt: skip
+    parser.add_argument("--size", type=int, help="pixels (official: 512)")
+    parser.add_argument("--views", dest="count", type=int, help="azimuths (official: 120)")
+    parser.add_argument("--elevation", type=float, help="degrees (official: 0)")
+    parser.add_argument("--radius", type=float, help="distance of the cameras (official: 3.5)")
+    parser.add_argument("--fov", type=float, help="field of view in radians (official: .55)")
     parser.add_argument("--device", default=None, help="cpu or cuda")
     args = parser.parse_args(argv)
     if len(args.asset) != len(args.out):
         parser.error("--asset and --out need as many values as there are assets")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
     import torch
 
     torch.set_num_threads(1)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        view = OFFICIAL | (read_scale(args.scale)["views"] if args.scale else {})
+        view |= {name: value for name in view if (value := getattr(args, name)) is not None}
         for asset, out in zip(args.asset, args.out, strict=True):
             try:
-                write_all(*render(asset, args.views, args.elevation, args.size, device), out)
+                write_all(*render(asset, view, device), out)
             except FailedAsset as failure:
                 print(f"{asset}: failed: {failure}", file=sys.stderr)
                 write_failed(str(failure), out)

@@ -58,11 +58,13 @@ def test_compositing_is_exact_at_both_ends() -> None:
 
 def test_an_assets_views_come_with_cameras_sheet_and_turntable(tmp_path: Path) -> None:
     save_ply(ball(StartConfig(count=200), 0), tmp_path / "asset.ply")
-    rgba, cameras = render(tmp_path / "asset.ply", views=8, elevation=0.0, size=64, device="cpu")
+    view = {"count": 8, "elevation": 0.0, "radius": 4.1, "fov": 0.515, "size": 64}
+    rgba, cameras = render(tmp_path / "asset.ply", view, "cpu")
     write_all(rgba, cameras, tmp_path / "out")
     assert rgba.shape == (8, 64, 64, 4) and rgba[..., 3].max() > 100
     record = json.loads((tmp_path / "out/cameras.json").read_text())
     assert len(record["viewmats"]) == 8 and len(record["sha256"]) == 64
+    assert record["radius"] == 4.1 and record["fov"] == 0.515
     assert all((tmp_path / "out" / name).stat().st_size > 0 for name in ("sheet.webp", "turntable.mp4"))
 
 

@@ -267,7 +267,7 @@ def test_without_anything_to_see_every_metric_is_nan_and_silent() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         scores = score_pathologies(np.zeros((12, 16, 16, 4), np.uint8), embeddings, texts, False, 5.0)
-    assert len(scores) == 7 and all(np.isnan(values).all() for values in scores.values())
+    assert len(scores) == 8 and all(np.isnan(values).all() for values in scores.values())
 
 
 def test_an_empty_view_is_nan_alone() -> None:

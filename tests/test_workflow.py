@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from dry_runs import planned, snakemake
+
+from eval.prompts import read_prompts
 
 ROOT = Path(__file__).parent.parent
-
-
-def snakemake(*arguments: str, cores: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "snakemake", *(["--cores", "2"] if cores else []), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-
-
-def planned(output: str) -> dict[str, int]:
-    """Jobs by rule from a dry run's table."""
-    return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", output, re.M)}
 
 
 def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Path) -> None:
@@ -39,6 +28,21 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
     assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
 
 
+def test_a_study_is_all_that_its_analysis_wrote_for_the_table(tmp_path: Path) -> None:
+    (tmp_path / "study.csv").write_text("")
+    ran = snakemake("table1", "-n", "--config", f"results={tmp_path}/r", f"study={tmp_path}/study.csv")
+    assert ran.returncode != 0
+    for ending in ("differences", "prompts"):
+        assert f"{tmp_path}/study_{ending}.csv" in ran.stdout + ran.stderr
+
+
+def test_the_theory_has_a_table_of_prompts_of_its_own(tmp_path: Path) -> None:
+    """Enough prompts for intervals over them, whatever the run's own table holds."""
+    ran = snakemake("theory", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    assert planned(ran.stdout + ran.stderr) == {"theory_views": 1, "theory": 1, "total": 2}
+    assert len(read_prompts(ROOT / "prompts/theory.tsv")) >= 12
+
+
 @pytest.mark.parametrize(
     ("name", "points"),
     [
@@ -46,7 +50,7 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
         pytest.param("segmentation", 3, marks=pytest.mark.slow),
         pytest.param("threshold", 5, marks=pytest.mark.slow),
         pytest.param("approx", 3, marks=pytest.mark.slow),
-        pytest.param("cfg", 15, marks=pytest.mark.slow),
+        pytest.param("cfg", 18, marks=pytest.mark.slow),
         pytest.param("loss", 6, marks=pytest.mark.slow),
     ],
 )

@@ -1,6 +1,6 @@
 """What the toybox's prompts mean: their true views, and those of their two-faced versions.
 
-    python -m toybox.truth --prompts prompts/toybox.tsv --out results/mini/truth --size 64
+    python -m toybox.truth --prompts prompts/toybox.tsv --out results/mini/truth
 
 writes PROMPT/views.zip and PROMPT/two_faced.zip in the evaluation orbit, for the metrics that need a
 ground truth and for the table's ceiling row.
@@ -19,6 +19,8 @@ from segmentdreamer.cameras import orbit
 from toybox.render import render
 from toybox.scenes import Spec, primitives, two_faced
 
+RADIUS, FOV = 4.1, 0.515  # views.radius and views.fov of the mini scale: the unit ball is in the frame
+
 
 def read_specs(prompts: Path) -> dict[str, Spec]:
     """The scene spec of every prompt, from the columns class, color and second."""
@@ -28,8 +30,11 @@ def read_specs(prompts: Path) -> dict[str, Spec]:
     }
 
 
-def render_orbit(rows: np.ndarray, views: int, elevation: float, size: int) -> np.ndarray:
-    cameras = orbit(views=views, elevation=elevation, size=size)
+def render_orbit(
+    rows: np.ndarray, views: int, elevation: float, size: int, radius: float = RADIUS, fov: float = FOV
+) -> np.ndarray:
+    """A scene's views (V, size, size, 4) uint8 on the evaluation orbit (see cameras.orbit)."""
+    cameras = orbit(views, elevation, radius, fov, size)
     return render([rows] * views, cameras.viewmats.numpy(), cameras.Ks.numpy(), size)
 
 
@@ -40,11 +45,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--views", type=int, default=120)
     parser.add_argument("--elevation", type=float, default=0.0)
+    parser.add_argument("--radius", type=float, default=RADIUS)
+    parser.add_argument("--fov", type=float, default=FOV, help="radians")
     args = parser.parse_args()
     for name, spec in read_specs(args.prompts).items():
         rows = primitives(spec)
         for file, scene in (("views.zip", rows), ("two_faced.zip", two_faced(rows))):
-            write_views(render_orbit(scene, args.views, args.elevation, args.size), args.out / name / file)
+            seen = render_orbit(scene, args.views, args.elevation, args.size, args.radius, args.fov)
+            write_views(seen, args.out / name / file)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,10 @@ for batch, methods, prompts in BATCHES:
             reward=f"--reward {config['reward']}" if config["reward"] else "",
             truth=f"--truth {RESULTS}/truth" if config["truth"] else "",
             words=list(dict.fromkeys(VIEW_WORDS)),
+            orbit=ORBIT,
         shell:
             "{params.device}python -m eval.score --views {input.views:q}"
             " --prompt-id {params.prompts} --out {params.folders:q} --prompts {input.prompts:q}"
             " --clip {params.clip[name]:q} --clip-weights {params.clip[weights]:q}"
             " --view-words {params.words:q} {params.inception} {params.reward} {params.truth}"
-            " --profile > {log:q} 2>&1"
+            " --orbit {params.orbit:q} --profile > {log:q} 2>&1"

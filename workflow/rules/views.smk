@@ -44,4 +44,5 @@ for batch, methods, prompts in BATCHES:
         shell:
             "{params.device}python -m eval.views --asset {input.assets:q} --out {params.folders:q}"
             " --size {params.view[size]} --views {params.view[count]}"
-            " --elevation {params.view[elevation]} > {log:q} 2>&1"
+            " --elevation {params.view[elevation]} --radius {params.view[radius]}"
+            " --fov {params.view[fov]} > {log:q} 2>&1"

@@ -88,7 +88,7 @@ def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
     shown = assets + (2 + work.truth) * work.prompts * work.seeds  # and shuffled, prior, truth have views
     images = work.views * work.prompts * work.seeds  # of the row `prior`
     reward = seconds["reward"] * work.views * shown if work.image_reward else 0.0
-    clouds = seconds["cloud"] * work.prompts if work.point_e else 0.0
+    clouds = seconds["cloud"] * work.prompts * work.seeds if work.point_e else 0.0
     return Plan(
         {
             "starts": stage(clouds, 0, "point_e"),
@@ -130,7 +130,7 @@ def count_jobs(work: Work) -> dict[str, int]:
     scored = {"scores": methods * each, "scores_control": controls * each}
     rewarded = {name.replace("scores", "image_reward"): n for name, n in scored.items()}
     return {
-        "point_e": work.prompts if work.point_e else 0,
+        "point_e": runs if work.point_e else 0,
         "generate": work.assets,
         "start": runs,
         "sphere": runs,

@@ -19,21 +19,13 @@ from typing import Any
 import yaml
 from estimates import Plan, Stage, Work, estimate
 
+from eval.scales import merge
 from segmentdreamer.catalog import Weights, format_bytes, read_list
 from segmentdreamer.start import StartConfig
 from segmentdreamer.weights import missing_files
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "workflow" / "config"
-
-
-def merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` over it, section by section, as Snakemake lays one config file over another."""
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
-    return merged
 
 
 def read_work(config: Mapping[str, Any]) -> Work:

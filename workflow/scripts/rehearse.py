@@ -26,9 +26,11 @@ import architectures
 import yaml
 from estimates import estimate, view_tflop
 from monitor import Job, run_watched
-from plan import CONFIG, ROOT, format_plan, merge, read_work
+from plan import CONFIG, ROOT, format_plan, read_work
 from random_weights import NETWORKS, write_networks
 from rehearsal_checks import check_results, read_costs
+
+from eval.scales import merge
 
 MEMORY_LIMIT = 16e9  # bytes of one job
 LARGEST = {"true": 512, "tiny": 64}  # pixels of a picture

@@ -1,0 +1,33 @@
+"""Snakemake as a user calls it, mostly dry, and what it says that it would do."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def snakemake(*arguments: str, cores: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "snakemake", *(["--cores", "2"] if cores else []), *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def planned(output: str) -> dict[str, int]:
+    """Jobs by rule from a dry run's table."""
+    return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", output, re.M)}
+
+
+def commands(output: str) -> dict[str, str]:
+    """Of every file that a dry run with -p would make: the command that makes it."""
+    blocks = re.findall(r"^ *(?:local)?rule \w+:\n(.*?)^Shell command: ([^\n]*)", output, re.M | re.S)
+    return {
+        path: command
+        for block, command in blocks
+        for made in re.findall(r"^ +output: (.*)$", block, re.M)
+        for path in made.split(", ")
+    }
