@@ -88,16 +88,6 @@ def test_shards_are_not_merged_under_other_texts(tmp_path: Path) -> None:
         )
 
 
-def test_finished_batches_of_other_texts_do_not_count(tmp_path: Path) -> None:
-    record = {"texts": {"p01": "a duck"}}
-    reference.open_scratch(tmp_path / "parts", record)
-    (tmp_path / "parts/p01-000000-32.npz").write_bytes(b"")
-    reference.open_scratch(tmp_path / "parts", record)
-    assert (tmp_path / "parts/p01-000000-32.npz").exists()
-    reference.open_scratch(tmp_path / "parts", {"texts": {"p01": "a bear"}})
-    assert not (tmp_path / "parts/p01-000000-32.npz").exists()
-
-
 def test_a_killed_shard_goes_on_from_its_finished_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
