@@ -19,6 +19,9 @@ OTHERS = {"normal", "normals", "depth", "depths", "disparity", "mask", "masks", 
 KINDS = COLORS | OTHERS | {ALPHA}
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".exr", ".avif", ".heic"}
 
+LOSSY = {".jpg", ".jpeg", ".webp", ".avif", ".heic"}
+LOSS = ", as the loss of JPEG and its kind alone moves FID by points"
+
 Series = tuple[str, str]  # folder, and the name with # for its number
 
 
@@ -117,7 +120,7 @@ def why_none(names: list[str]) -> str:
     foreign = {kind: count for kind, count in kinds.items() if kind != ".png"}
     if foreign:
         told = ", ".join(f"{count} {kind} files" for kind, count in sorted(foreign.items()))
-        return f"holds {told}: scores need PNG, as the loss of JPEG alone moves FID by points"
+        return f"holds {told}: scores need PNG" + (LOSS if LOSSY & set(foreign) else "")
     if kinds:
         first = min(name for name in names if suffix(name) == ".png")
         return f"holds {kinds['.png']} PNG, such as {first}, but no views: expected rgb_000.png, ..."

@@ -19,9 +19,12 @@ ORIGIN = "record"  # the entry of features.npz: JSON
 UNKNOWN = "it does not say of which texts and weights it was made (an older one): it is taken for these"
 
 
-def read_origin(stored: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The record of an open features.npz, with `texts` and `weights`; empty if it keeps none."""
-    return json.loads(str(stored[ORIGIN])) if ORIGIN in stored else {}
+def read_origin(stored: Mapping[str, np.ndarray], path: Path) -> dict[str, Any]:
+    """The record of the open features.npz at `path`, with `texts` and `weights`; empty if it keeps none."""
+    try:
+        return dict(json.loads(str(stored[ORIGIN]))) if ORIGIN in stored else {}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no features.npz of eval.reference: its {ORIGIN} is no JSON") from error
 
 
 def check_origin(

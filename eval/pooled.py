@@ -78,7 +78,7 @@ def prompt_distances(run: Run) -> pd.DataFrame:
     for prompt, assets in run.assets[run.assets["status"] == "ok"].groupby("prompt", sort=False):
         keys = list(zip(assets["method"], assets["seed"], strict=True))
         for metric, (space, kernel) in OF_PROMPTS.items():
-            images = read_reference(run.results, space, [str(prompt)])
+            images = read_reference(run.results, space, [str(prompt)], run.texts, run.weights)
             arrays = {key: read_array(run.results, key[0], str(prompt), key[1], space) for key in keys}
             known = {key: array for key, array in arrays.items() if array is not None}
             if known and images is not None:

@@ -16,7 +16,7 @@ SEPARATORS = "\t,;|"
 ALONE = "\x1f"  # stands in no text: the separator of a table with one column
 YES = {"yes", "true", "1"}
 NUMBERED = r"\s*\"?(id|[A-Za-z]{0,3}_?\d+)\"?\s*[:.),;|]"  # p01, a cat; 1. a cat
-FIELD = r"\s*[^\s,;|]+[,;|]\S"  # cat,a cat: in prose a space follows the comma
+FIELD = r"\s*[^\s:,;|]+([,;|]\S|:\s)"  # cat,a cat (in prose a space follows the comma); cat: a cat
 EXPECTED = (
     "expected a table with columns id and prompt (tabs, commas or semicolons), JSON (objects with id and "
     "prompt, or id: prompt), or a prompt a line"

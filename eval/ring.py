@@ -56,11 +56,13 @@ def read_azimuths(data: bytes, name: str) -> np.ndarray | None:
     """
     try:
         known = json.loads(data)
-        if "azimuth" in known:
+        if not isinstance(known, dict):
+            return None
+        if known.get("azimuth"):
             tilts = np.array(known.get("elevation", 0.0), dtype=float)
-            azimuths = np.array(known["azimuth"], dtype=float)
+            azimuths = np.array(known["azimuth"], dtype=float).reshape(-1)
             return azimuths if np.ptp(tilts) <= TILT else np.full(len(azimuths), np.nan)
-        if "frames" in known:
+        if known.get("frames"):
             frames = sorted(known["frames"], key=frame_number)
             return around(np.array([frame["transform_matrix"] for frame in frames], dtype=float)[:, :3, 3])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -69,7 +71,7 @@ def read_azimuths(data: bytes, name: str) -> np.ndarray | None:
 
 
 def frame_number(frame: dict) -> int:
-    digits = re.findall(r"\d+", PurePosixPath(frame.get("file_path", "")).name)
+    digits = re.findall(r"\d+", PurePosixPath(str(frame.get("file_path", ""))).name)
     return int(digits[-1]) if digits else 0
 
 

@@ -170,9 +170,9 @@ def score_asset(
             metrics["toy_reward"] = rewards.cpu().numpy()
     if has_alpha(views):
         with watch.part("pathologies"):
-            faceless = prompts.symmetric[own] or prompts.cut[own]
-            found = score_pathologies(views, features["clip"], prompts.views[own], symmetric=faceless)
             whole = ring and len(views) >= FEWEST
+            faceless = prompts.symmetric[own] or prompts.cut[own] or not whole
+            found = score_pathologies(views, features["clip"], prompts.views[own], symmetric=faceless)
             metrics |= {name: values for name, values in found.items() if whole or name not in RING_METRICS}
     if truth is not None:
         with watch.part("ground truth"):

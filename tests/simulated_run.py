@@ -36,15 +36,20 @@ GUIDANCE = {
 }  # fmt: skip
 
 
-def write_run(root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool = True) -> Path:
-    """The run's folder: scores, costs, provenance, turntables and reference of every asset."""
+def write_run(
+    root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool = True, known: bool = True
+) -> Path:
+    """The run's folder: scores, costs, provenance, turntables and reference of every asset.
+
+    known: whether the true scene is, so that views have an IoU.
+    """
     rng = np.random.default_rng(0)
     for method in (*METHODS, *CONTROLS):
         for number, prompt in enumerate(PROMPTS):
             for seed in range(seeds):
                 where = f"{method}/{prompt}/{seed}"
                 alive = (method, prompt, seed) != failed
-                write_scores(root / "scores" / where, method, number, alive, features, rng)
+                write_scores(root / "scores" / where, method, number, alive, features, rng, known)
                 if method in METHODS and alive:
                     write_asset(root / "assets" / where, method, number)
                     (root / "views" / where).mkdir(parents=True)
@@ -56,8 +61,9 @@ def write_run(root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool
 
 
 def write_scores(
-    folder: Path, method: str, number: int, alive: bool, features: bool, rng: np.random.Generator
-) -> None:
+    folder: Path, method: str, number: int, alive: bool, features: bool, rng: np.random.Generator,
+    known: bool,
+) -> None:  # fmt: skip
     folder.mkdir(parents=True)
     jitter = 0.5 * np.sin(7 * number + 3 * len(method) + ord(method[0]))
     rows = []
@@ -70,6 +76,7 @@ def write_scores(
             (view, "iou", 0.8 + CLIP[method] / 200),
             (view, "over_exposure", 0.1 + 0.05 * (method == "gcs") + 0.002 * jitter),
         ]
+    rows = [row for row in rows if known or row[1] != "iou"]
     pd.DataFrame(rows, columns=["view", "metric", "value"]).to_csv(folder / "scores.csv", index=False)
     arrays = {"clip": around(number, SHIFT[method], 12, rng)} if alive and features else {}
     np.savez(folder / "features.npz", **arrays)

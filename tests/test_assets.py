@@ -104,7 +104,7 @@ def test_two_folders_of_one_prompt_or_one_of_two_prompts_are_refused(tmp_path: P
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["p01/rgb_000.jpg"], "p01 holds 1 .jpg files: scores need PNG, as the loss of JPEG alone moves FID"),
+        (["p01/rgb_000.jpg"], "p01 holds 1 .jpg files: scores need PNG, as the loss of JPEG and its kind"),
         (["p01/0/rgb_000.jpeg"], "p01 in its folder 0 holds 1 .jpeg files"),
         (["p01/rgb_000.webp"], "p01 holds 1 .webp files"),
         (["p01/normal_000.png"], "p01 holds 1 PNG, such as normal_000.png, but no views"),

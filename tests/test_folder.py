@@ -285,13 +285,13 @@ def test_distances_say_what_they_lack(scorers: Scorers, tmp_path: Path) -> None:
     write_pictures(orbit_of("duck", 4), tmp_path / "mine/duck")
     path = reference(tmp_path / "features.npz", ["duck", "car"])
     one = run(scorers, tmp_path / "mine", reference=path)
-    assert "no distances: they need two prompts, three for an interval, and there is 1" in notes(one)
+    assert "no distances: they need 2 prompts (3 for an interval), and there are 1" in notes(one)
     assert "it does not say of which texts and weights it was made" in notes(one)
     write_pictures(orbit_of("car", 4), tmp_path / "mine/car")
     write_pictures(orbit_of("bear", 4), tmp_path / "mine/bear")
     two = run(scorers, tmp_path / "mine", reference=path)
     assert "no interval of distances: 2 prompts are too few" in notes(two)
-    assert "distances are without prompts that the reference lacks: bear" in notes(two)
+    assert "distances are without prompts that lack two pictures on a side: bear" in notes(two)
     found = pd.read_csv(tmp_path / "mine-out/summary.csv").set_index("metric").loc["fid_clip"]
     assert found["prompts"] == 2 and found["mean"] > 0 and np.isnan(found["low"])
 
@@ -322,6 +322,8 @@ def test_a_reference_of_other_prompts_or_another_scorer_is_refused(scorers: Scor
     assert "it does not say" not in notes(told)
     other = {"texts": TEXTS | {"car": "a blue car"}, "weights": weights}
     (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "record.npz", record=np.array("no JSON"), **{"clip/duck": np.zeros((2, 64))})
+    np.savez(tmp_path / "nan.npz", **{f"clip/{name}": np.full((2, 64), np.nan) for name in names})
     np.save(tmp_path / "array.npy", np.zeros(3))
     cases = {
         "its car is 'a blue car', here it is 'a green car with a white roof'":
@@ -333,6 +335,8 @@ def test_a_reference_of_other_prompts_or_another_scorer_is_refused(scorers: Scor
         r"features of p01, and of none of these prompts \(duck, car, bear\)":
             reference(tmp_path / "d.npz", ["p01"]),
         "no reference features at": tmp_path / "none.npz",
+        "record.npz is no features.npz of eval.reference: its record is no JSON": tmp_path / "record.npz",
+        "nan.npz: clip/duck is no array": tmp_path / "nan.npz",
         "text.npz is no features.npz": tmp_path / "text.npz",
         "array.npy is no features.npz": tmp_path / "array.npy",
     }  # fmt: skip

@@ -85,6 +85,7 @@ def test_one_object_of_json_lines_is_one_prompt(tmp_path: Path) -> None:
         ("x.txt", "id,text\np01,a duck\n", "looks like a table"),
         ("x.txt", "name,caption\nduck,a duck\nbear,a bear\n", "looks like a table"),
         ("x.txt", "p01: a duck\np02: a bear\n", "looks like a table"),
+        ("x.yaml", "duck: a duck\nbear: a bear\n", "looks like a table"),
         ("x.txt", "1. a duck\n2. a bear\n", "looks like a table"),
         ("x.tsv", "a duck\na bear\n", "looks like a table"),
         ("x.csv", "id,prompt\np01,a duck, sitting\n", "line 2 has 3 fields, the header 2"),

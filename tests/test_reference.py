@@ -59,7 +59,8 @@ def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None
 
 def test_the_features_keep_the_texts_and_weights_that_they_were_made_of(tmp_path: Path) -> None:
     draw_set(tmp_path / "reference", 1)
-    origin = read_origin(np.load(tmp_path / "reference/features.npz"))
+    path = tmp_path / "reference/features.npz"
+    origin = read_origin(np.load(path), path)
     texts = dict(read_prompts(PROMPTS)[["id", "prompt"]].itertuples(index=False))
     assert (
         origin["texts"] == texts and set(origin["weights"]) == {"clip"} and len(origin["prior_sha256"]) == 64

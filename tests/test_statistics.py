@@ -14,7 +14,6 @@ from scipy import stats
 
 from eval.comparison import (
     COLUMNS,
-    adjust,
     compare,
     compare_distances,
     distance_p,
@@ -166,7 +165,7 @@ def test_holm_keeps_the_chance_of_any_false_alarm_below_alpha_among_correlated_t
     assert false_alarms / runs <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / runs)
 
 
-def test_distances_join_the_family_with_students_t_of_their_jackknife_error() -> None:
+def test_distances_are_judged_by_students_t_of_their_jackknife_error() -> None:
     assert distance_p(2.228, 1, 11) == pytest.approx(0.05, abs=1e-4) == distance_p(-2.228, 1, 11)
     assert distance_p(0, 0, 5) == 1 and distance_p(1, 0, 5) == 0
     assert np.isnan([distance_p(1, NAN, 5), distance_p(1, 1, 1), distance_p(NAN, 1, 5)]).all()
@@ -175,12 +174,6 @@ def test_distances_join_the_family_with_students_t_of_their_jackknife_error() ->
     )
     row = compare_distances(distances).iloc[0]
     assert (row["low"], row["high"]) == pytest.approx((4 - 2.228, 4 + 2.228), abs=1e-3)
-    others = pd.DataFrame(
-        [("sds", "clip", 11, 1.0, 0, 2, 1, 1, 0.01), ("sds", "detail", 11, 1.0, 0, 2, 1, 1, 1e-9)],
-        columns=row.index,
-    )
-    table = adjust(pd.concat([others, compare_distances(distances)], ignore_index=True), {"clip", "fid"})
-    assert table["holm"].tolist() == pytest.approx([0.01, NAN, 2 * distance_p(4, 1, 11)], nan_ok=True)
 
 
 # --- variance split ----------------------------------------------------------------------------------------
@@ -239,6 +232,30 @@ def test_shares_sum_to_one_and_what_one_seed_cannot_tell_is_not_told() -> None:
     assert np.isnan(clip[3]) and iou == pytest.approx(4 * clip, nan_ok=True)
     single = variance_split(long_table(y[:, :1]))["variance"].to_numpy()
     assert np.isnan(single[1:4]).all() and single[0] > 0
+
+
+def test_a_metric_that_spreads_by_rounding_alone_has_no_split() -> None:
+    rng = np.random.default_rng(19)
+    shape = (6, 3, 1, 5)
+    rounded = np.vectorize(lambda x: float(f"{x:.6g}"))
+    columns = {
+        "equal": np.ones(shape),
+        "summed": np.full(shape, 0.1 + 0.2) + rng.choice([0, 5e-17], shape),
+        "last digit": rounded(0.123456 + rng.choice([0, 1e-6], shape)),
+        "large": rounded(34567.2 + rng.normal(0, 0.03, shape)),
+        "zero": np.zeros(shape),
+        "real": rounded(1000 + rng.normal(0, 0.5, shape)),
+    }
+    table = variance_split(pd.concat([long_table(y, name) for name, y in columns.items()]))
+    split = table.groupby("metric", sort=False)["share"].sum(min_count=1)
+    assert split.drop("real").isna().all() and split["real"] == pytest.approx(1)
+    assert table.loc[table["metric"] != "real", "variance"].isna().all() and len(table) == 30
+
+
+def test_a_component_at_rounding_level_is_zero() -> None:
+    y = np.repeat(components_data(np.random.default_rng(20), (6, 1, 1, 4)), 3, axis=1)
+    method = variance_split(long_table(y)).set_index("component").loc["method", "variance"]
+    assert method <= 0 and (method == 0 or abs(method) > 1e-9)
 
 
 # --- ranks -------------------------------------------------------------------------------------------------
