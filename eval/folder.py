@@ -21,7 +21,7 @@ from eval.assets import Found, find_assets
 from eval.folder_distances import SUMMARY, Features, check_reference, prompt_distances, summarize_distances
 from eval.remarks import Notes, Setting, judge, shorten
 from eval.scorers import PromptTexts, Scorers, score_asset, text_notes
-from eval.statistics import mean_intervals
+from eval.statistics import SMALLEST_SAMPLE, mean_intervals
 
 
 def score_folder(
@@ -44,6 +44,8 @@ def score_folder(
     if setting.reference:
         distances = summarize_distances(features, setting.reference, prompts.ids, notes)
         summary = pd.concat([summary, distances], ignore_index=True).fillna({"reason": ""})
+    if (count := scores["prompt"].nunique()) < SMALLEST_SAMPLE:
+        notes[f"no intervals: they need {SMALLEST_SAMPLE} prompts with views, there are {count}"] = []
     if found.strays:
         notes[f"these folders hold views of no prompt or no seed, not scored: {shorten(found.strays)}"] = []
     write(scores, summary, features, failed, notes, scorers, folder, out)

@@ -12,6 +12,7 @@ from eval.mmd import prompt_mmd2
 from eval.origin import UNKNOWN, check_origin, open_features, read_origin
 from eval.remarks import Notes, shorten
 from eval.scorers import Metrics, PromptTexts, Scorers
+from eval.statistics import SMALLEST_SAMPLE as FEW
 
 SUMMARY = ["metric", "mean", "low", "high", "prompts"]
 Features = dict[tuple[str, str], Metrics]  # (prompt, seed) -> feature space -> array
@@ -66,12 +67,12 @@ def summarize_distances(features: Features, reference: Path, ids: list[str], not
         if lacking := [name for name in scored if name not in both]:
             notes[f"distances are without prompts that lack two pictures on a side: {shorten(lacking)}"] = []
         if len(both) < 2:
-            notes[f"no distances: they need 2 prompts (3 for an interval), and there are {len(both)}"] = []
+            notes[f"no distances: they need two prompts ({FEW} for an interval), there are {len(both)}"] = []
             continue
         ours, others = ([side[space, n] for n in both] for side in (mine, theirs))
         found = intervals(metric, {"folder": ours}, others)
         if found["low"].isna().all() and not found["reason"].any():
-            notes[f"no interval of distances: {len(both)} prompts are too few"] = []
+            notes[f"no interval of distances: they need {FEW} prompts, there are {len(both)}"] = []
         parts.append(found.rename(columns={"n": "prompts"})[[*SUMMARY, "reason"]])
     return pd.concat(parts, ignore_index=True)
 

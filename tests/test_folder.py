@@ -285,12 +285,12 @@ def test_distances_say_what_they_lack(scorers: Scorers, tmp_path: Path) -> None:
     write_pictures(orbit_of("duck", 4), tmp_path / "mine/duck")
     path = reference(tmp_path / "features.npz", ["duck", "car"])
     one = run(scorers, tmp_path / "mine", reference=path)
-    assert "no distances: they need 2 prompts (3 for an interval), and there are 1" in notes(one)
+    assert "no distances: they need two prompts (5 for an interval), there are 1" in notes(one)
     assert "it does not say of which texts and weights it was made" in notes(one)
     write_pictures(orbit_of("car", 4), tmp_path / "mine/car")
     write_pictures(orbit_of("bear", 4), tmp_path / "mine/bear")
     two = run(scorers, tmp_path / "mine", reference=path)
-    assert "no interval of distances: 2 prompts are too few" in notes(two)
+    assert "no interval of distances: they need 5 prompts, there are 2" in notes(two)
     assert "distances are without prompts that lack two pictures on a side: bear" in notes(two)
     found = pd.read_csv(tmp_path / "mine-out/summary.csv").set_index("metric").loc["fid_clip"]
     assert found["prompts"] == 2 and found["mean"] > 0 and np.isnan(found["low"])
@@ -301,16 +301,17 @@ def test_the_interval_of_a_distance_is_the_tables(scorers: Scorers, tmp_path: Pa
 
     from eval.distances import estimate, jackknife_error
 
-    for name in TEXTS:
-        write_pictures(orbit_of(name, 6), tmp_path / "mine" / name)
-    path = reference(tmp_path / "features.npz", list(TEXTS))
-    run(scorers, tmp_path / "mine", reference=path)
+    names = [f"p{i:02d}" for i in range(1, 7)]
+    for i, name in enumerate(names):
+        write_pictures(orbit_of("duck", 8)[i % 3 :: 2], tmp_path / "mine" / name)
+    path = reference(tmp_path / "features.npz", names)
+    run(scorers, tmp_path / "mine", {name: f"a duck and {name}" for name in names}, reference=path)
     mine, theirs = np.load(tmp_path / "mine-out/features.npz"), np.load(path)
     values, left_out = estimate(
-        "fid_clip", {"m": [mine[f"clip/{n}/0"] for n in TEXTS]}, [theirs[f"clip/{n}"] for n in TEXTS]
+        "fid_clip", {"m": [mine[f"clip/{n}/0"] for n in names]}, [theirs[f"clip/{n}"] for n in names]
     )
     found = pd.read_csv(tmp_path / "mine-out/summary.csv").set_index("metric").loc["fid_clip"]
-    reach = t.ppf(0.975, 2) * jackknife_error(left_out)[0]
+    reach = t.ppf(0.975, 5) * jackknife_error(left_out)[0]
     assert [found["low"], found["high"]] == pytest.approx([values[0] - reach, values[0] + reach], rel=1e-4)
 
 

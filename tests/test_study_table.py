@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import simulated_run as simulated
 
-from eval import study, table
+from eval import claims, study, table
 from eval.columns import columns
 
 TABLES = ("table1.md", "table1_extended.md", "table1.tex", "table1.html")
@@ -20,7 +20,7 @@ REJECTED = ["study_differences", "study_prompts"]
 
 def write_study(root: Path, source: str = "simulated") -> Path:
     """study.csv of 12 volunteers over the run's prompts; with another source, as if those had ranked."""
-    worths = [f"{method}={2**place}" for place, method in enumerate(simulated.METHODS)]
+    worths = [f"{method}={4**place}" for place, method in enumerate(simulated.METHODS)]
     prompts = str(simulated.write_prompts(root / "prompts.tsv"))
     study.main(["simulate", "--prompts", prompts, "--methods", *simulated.METHODS, "--worths", *worths,
                 "--volunteers", "12", "--out", str(root / "study")])  # fmt: skip
@@ -124,11 +124,34 @@ def test_a_simulated_study_stands_apart_is_not_tested_and_moves_no_other_p(
     )
 
 
-def test_no_claim_about_people_is_decided_by_a_simulation() -> None:
+def decided(tables: Path) -> tuple[str, list[dict], str]:
+    """The claim about users: its verdict, its contrasts and the page."""
+    claims.main(["--results", str(tables.parent)])
+    ledger = json.loads((tables / "claims.json").read_text())["claims"]
+    (mine,) = [claim for claim in ledger if claim["claim"] == "study_first"]
+    return mine["verdict"], mine["contrasts"], (tables / "claims.md").read_text()
+
+
+def test_a_claim_about_users_rests_on_the_studys_own_interval_and_names_the_study(human: Path) -> None:
+    verdict, contrasts, page = decided(human)
+    own = pd.read_csv(human.parent / "study_differences.csv").set_index(["question", "method", "against"])
+    assert verdict == "supported" and len(contrasts) == 3 * 4
+    for row in contrasts:
+        expected = own.loc[(row["metric"], "sctd", row["than"]), ["difference", "low", "high", "p"]]
+        found = [row["estimate"], row["low"], row["high"], row["p"]]
+        assert found == pytest.approx(expected.tolist(), rel=1e-3)
+    record = json.loads((human / "table1.json").read_text())["study"]
+    assert page.count(record["text"]) == 12
+
+
+def test_no_claim_about_users_is_decided_by_a_simulation(pretended: Path) -> None:
     """Nor does the paper's figure stand beside it."""
+    verdict, contrasts, page = decided(pretended)
+    assert verdict == "not measured" and {row["estimate"] for row in contrasts} == {None}
+    assert "no person was asked: study" in page and "SIMULATED" in page
     for question in QUESTIONS:
         spec = columns()[f"{question}_simulated"]
-        assert spec["study"] and not {"paper", "order"} & {*spec} and "SIMULATED" in spec["name"]
+        assert spec["study"] and not {"paper", "order"} & {*spec}
 
 
 def test_a_file_without_identity_is_refused_in_one_line(tmp_path: Path) -> None:
