@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from eval.collection import Run
@@ -59,7 +60,7 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
     headline = described[described["prompt"].isin(complete)]
     distances = measure_distances(run, alive + run.controls, complete)
     summary = pd.concat([mean_intervals(headline).set_axis(SUMMARY, axis=1), distances], ignore_index=True)
-    summary = summary.fillna({"reason": ""})
+    summary = cut_intervals(summary.fillna({"reason": ""}))
     shown = shown_metrics(summary, alive)
     primary, untested = primary_columns(shown), untested_columns(shown)
     means = prompt_means(headline)
@@ -80,6 +81,13 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
         summary, count_failures(run, described, seen), comparisons, variance, prompt_means(described),
         complete, primary, untested, constant,
     )  # fmt: skip
+
+
+def cut_intervals(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows (metric, low, high, ...) with intervals that end where their metric's range does."""
+    ranges = [columns().get(metric, {}).get("within", (-np.inf, np.inf)) for metric in rows["metric"]]
+    least, most = np.array(ranges, dtype=float).reshape(-1, 2).T
+    return rows.assign(low=rows["low"].clip(lower=least), high=rows["high"].clip(upper=most))
 
 
 def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
@@ -122,4 +130,4 @@ def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.Dat
     filled = floor_failures(scores, metrics, FLOOR, run.assets)
     means = mean_intervals(filled[filled["method"].isin(run.methods)]).set_axis(SUMMARY, axis=1)
     distances = measure_distances(run, run.methods, run.prompts, FLOOR)
-    return pd.concat([means, distances], ignore_index=True).fillna({"reason": ""})
+    return cut_intervals(pd.concat([means, distances], ignore_index=True).fillna({"reason": ""}))
