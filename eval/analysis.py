@@ -7,10 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.collection import Run
+from eval.collection import Run, Study
 from eval.columns import columns, primary_columns, untested_columns
 from eval.failures import complete_prompts, floor_failures
-from eval.pairs import adjust, against_reference, compare_pairs, constant_metrics, directions, letter_table
+from eval.pairs import (
+    adjust,
+    against_reference,
+    choose_pairs,
+    compare_pairs,
+    constant_metrics,
+    directions,
+    letter_table,
+)
 from eval.pooled import distance_differences, measure_distances
 from eval.ranks import rank_summary
 from eval.statistics import mean_intervals, prompt_means
@@ -43,12 +51,13 @@ class Analysis:
     constant: set[str]
 
 
-def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
+def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None = None) -> Analysis:
     """All figures of the methods and controls of a run.
 
-    scores: run.scores and, if there was one, the study's. reference: the method that others are tested
-    against; without it among the methods no test is made against one. Raises ValueError if no method
-    succeeded anywhere or no prompt is complete.
+    scores: run.scores, and the distances of each prompt. reference: the method that others are tested
+    against; without it among the methods no test is made against one. study: its figures are taken as they
+    are, with the intervals and tests of its own design. Raises ValueError if no method succeeded anywhere or
+    no prompt is complete.
     """
     known = columns()
     seen = [m for m in view_metrics(scores) if m in known]
@@ -59,7 +68,10 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
     described = scores[scores["metric"].isin(known)]
     headline = described[described["prompt"].isin(complete)]
     distances = measure_distances(run, alive + run.controls, complete)
-    summary = pd.concat([mean_intervals(headline).set_axis(SUMMARY, axis=1), distances], ignore_index=True)
+    parts = [mean_intervals(headline).set_axis(SUMMARY, axis=1), distances]
+    if study:
+        parts.append(study.means.loc[study.means["method"].isin(alive), SUMMARY])
+    summary = pd.concat(parts, ignore_index=True)
     summary = cut_intervals(summary.fillna({"reason": ""}))
     shown = shown_metrics(summary, alive)
     primary, untested = primary_columns(shown), untested_columns(shown)
@@ -68,6 +80,8 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
     constant = constant_metrics(mine)
     order = sorted(alive, key=lambda method: method != reference)
     comparisons = compare_pairs(mine, distance_differences(run, order, complete), order)
+    if study:
+        comparisons = pd.concat([comparisons, choose_pairs(study.differences, order)], ignore_index=True)
     comparisons = adjust(comparisons, reference, primary, untested | constant)
     for part in (
         method_ranks(summary, means, alive),
@@ -97,13 +111,9 @@ def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
 
 
 def view_metrics(scores: pd.DataFrame) -> list[str]:
-    """The metrics of the views: neither costs nor a study's."""
+    """The metrics of the views: all but costs."""
     known = columns()
-    return [
-        metric
-        for metric in scores["metric"].drop_duplicates()
-        if not known.get(metric, {}).get("cost") and metric not in ("q1", "q2", "q3")
-    ]
+    return [m for m in scores["metric"].drop_duplicates() if not known.get(m, {}).get("cost")]
 
 
 def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str]) -> pd.DataFrame:

@@ -25,6 +25,8 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
         f"Mean over prompts [95 % interval: {KIND}; pooled distances: t on the jackknife's error; cut at the "
         f"metric's range; none below {SMALLEST_SAMPLE} prompts or where all agree].",
     ]
+    if setting.study:
+        parts.insert(1, f"Q1 to Q3: mean ranks of {setting.study}; intervals and tests: crossed bootstrap.")
     if failed:
         second = ", the second all of them" if len(analysis.floor) else ""
         parts.append(f"{failed} asset(s) failed (notes): the first block counts the {n} of {asked} prompts "

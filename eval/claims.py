@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from eval.claims_page import markdown, plain
-from eval.evidence import find, read_evidence, read_pooled
+from eval.evidence import Tables, find, read_evidence, read_pooled
 from eval.ledger import Claim, Ledger, read_ledger
 from eval.verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
 
@@ -32,9 +32,9 @@ CONTRAST_COLUMNS = [
 ]  # fmt: skip
 
 
-def put(claim: Claim, ledger: Ledger, results: Path, scale: str) -> list[Row]:
+def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Row]:
     """A claim's contrasts as rows: what is asked, with the evidence and the question where both exist."""
-    values, pooled = read_evidence(results, claim.source), read_pooled(results, claim.source)
+    values, pooled = read_evidence(tables, claim.source), read_pooled(tables, claim.source)
     target = "table1" if claim.source == "table1" else f"ablation_{claim.source}"
     rows: list[Row] = []
     for contrast in claim.contrasts:
@@ -59,9 +59,9 @@ def put(claim: Claim, ledger: Ledger, results: Path, scale: str) -> list[Row]:
     return rows
 
 
-def settle(claim: Claim, ledger: Ledger, results: Path, scale: str) -> tuple[Row, list[Row]]:
+def settle(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> tuple[Row, list[Row]]:
     """A claim's row with its verdict, and the rows of its contrasts with theirs."""
-    rows = put(claim, ledger, results, scale)
+    rows = put(claim, ledger, tables, scale)
     measured = [row for row in rows if "evidence" in row]
     questions, evidence = [row.pop("question") for row in measured], [row.pop("evidence") for row in measured]
     for row, known, found in zip(measured, evidence, decide(questions, evidence), strict=True):
@@ -75,14 +75,14 @@ def settle(claim: Claim, ledger: Ledger, results: Path, scale: str) -> tuple[Row
     return top | {"source": claim.source, "note": note}, rows
 
 
-def evaluate(ledger: Ledger, results: Path, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def evaluate(ledger: Ledger, tables: Tables, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The ledger's two tables: a row a claim (CLAIM_COLUMNS), and a row a contrast (CONTRAST_COLUMNS).
 
     estimate: what p tests, the mean over prompts of the paired difference or, where a threshold decides, of
     the value; or the difference of pooled distances. low, high, level: the interval that decides, NaN where
     so few prompts have none.
     """
-    settled = [settle(claim, ledger, results, scale) for claim in ledger.claims]
+    settled = [settle(claim, ledger, tables, scale) for claim in ledger.claims]
     contrasts = pd.DataFrame([row for _, rows in settled for row in rows]).reindex(columns=CONTRAST_COLUMNS)
     figures = ["bound", "n", "estimate", "low", "high", "level", "p", "corrected"]
     contrasts[figures] = contrasts[figures].astype(float).replace([-np.inf, np.inf], np.nan)
@@ -103,15 +103,25 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Decide the paper's claims by this run, and print them.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
     parser.add_argument("--claims", type=Path, default=CLAIMS, help=f"YAML (default: {CLAIMS})")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables with Table 1 (default: that itself)")  # fmt: skip
+    parser.add_argument(
+        "--ablations",
+        default="",
+        metavar="NAME",
+        help="likewise, with the ablations' tables; claims of both stand in SELECTION-ABLATIONS",
+    )
     args = parser.parse_args(argv)
-    out = args.results / "tables"
+    tables = Tables(args.results / "tables" / args.selection, args.results / "tables" / args.ablations)
+    out = args.results / "tables" / "-".join(filter(None, (args.selection, args.ablations)))
     try:
-        record = json.loads((out / "table1.json").read_text())
+        record = json.loads((tables.table1 / "table1.json").read_text())
         ledger = read_ledger(args.claims)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     scale, titles = record["scale"], record["methods"]
-    claims, contrasts = evaluate(ledger, args.results, scale)
+    claims, contrasts = evaluate(ledger, tables, scale)
+    out.mkdir(parents=True, exist_ok=True)
     contrasts.to_csv(out / "claims.csv", index=False, float_format="%.6g")
     (out / "claims.md").write_text(markdown(claims, contrasts, ledger, titles, scale), encoding="utf-8")
     (out / "claims.json").write_text(as_json(claims, contrasts, ledger, scale), encoding="utf-8")

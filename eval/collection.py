@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -13,10 +13,25 @@ import numpy as np
 import pandas as pd
 
 from eval.guidance import Guidance, read_guidance
+from eval.origin import check_origin, open_features, read_origin
+from eval.study_identity import HUMAN, QUESTIONS, Identity, read_result
 
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
 # Of cost.json, as metrics.
 COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe", "gaussians", "held_back")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A ranking study, as figures of the table: means and paired differences of the mean ranks.
+
+    means: method, metric, mean, low, high, n; differences: method, against, metric, n, difference, low, high,
+    won, p. Metrics of a simulated study are others than those of a human one.
+    """
+
+    whose: Identity
+    means: pd.DataFrame
+    differences: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,8 @@ class Run:
     protocol_id: str = ""
     device: str = ""
     guidance: dict[str, Guidance] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # prompt -> text, as it was scored
+    weights: dict[str, str] = field(default_factory=dict)  # model -> SHA-256
 
     def failed(self) -> pd.DataFrame:
         """The failed assets of the methods: method, prompt, seed, reason."""
@@ -69,6 +86,7 @@ def read_run(
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCORES),
         known.get("protocol", {}), known.get("protocol_id", ""), read_device(results, methods, keys),
         {method: guidance_of(results, method, prompts, range(seeds)) for method in methods},
+        {key[1]: record["prompt"] for key, record in scored if "prompt" in record}, known.get("weights", {}),
     )  # fmt: skip
 
 
@@ -190,13 +208,21 @@ def read_array(results: Path, method: str, prompt: str, seed: int, space: str) -
         return stored[space] if space in stored.files else None
 
 
-def read_reference(results: Path, space: str, prompts: list[str]) -> list[np.ndarray] | None:
+def read_reference(
+    results: Path,
+    space: str,
+    prompts: list[str],
+    texts: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
+) -> list[np.ndarray] | None:
     """The reference features of one space, one array (n, D) a prompt; None if it has not that space.
 
-    Raises FileNotFoundError without a reference, ValueError if a prompt is missing.
+    texts (prompt -> text), weights (model -> SHA-256): those of the scores that are compared with it. Raises
+    FileNotFoundError without a reference, ValueError if a prompt is missing or it was made of others.
     """
     path = results / "reference" / "features.npz"
-    with np.load(path) as stored:
+    with open_features(path) as stored:
+        check_origin(read_origin(stored, path), path, texts or {}, weights or {})
         names = set(stored.files)
         if not any(name.startswith(f"{space}/") for name in names):
             return None
@@ -206,16 +232,35 @@ def read_reference(results: Path, space: str, prompts: list[str]) -> list[np.nda
         return [stored[f"{space}/{prompt}"] for prompt in prompts]
 
 
-def read_study(path: Path, methods: list[str], prompts: list[str]) -> pd.DataFrame:
-    """A ranking study's result, as scores: columns of SCORES (seed and view 0).
+def read_study(path: Path, methods: Iterable[str], prompts: Iterable[str]) -> Study:
+    """What `python -m eval.study analyse` wrote to `path` and beside it.
 
-    The file has columns method, prompt, metric (q1, q2, q3), value (mean rank); else ValueError in one line.
+    Raises FileNotFoundError, and ValueError in one line: for a file without the study's identity, files of
+    two studies, no ranks of these methods, or ranks on a prompt that is not among `prompts`.
     """
-    table = pd.read_csv(path)
-    missing = [name for name in ("method", "prompt", "metric", "value") if name not in table]
-    if missing:
-        raise ValueError(f"{path}: missing column {', '.join(missing)}")
-    mine = table[table["method"].isin(methods) & table["prompt"].isin(prompts)]
-    if mine.empty:
-        raise ValueError(f"{path}: none of this table's methods and prompts")
-    return mine.assign(seed=0, view=0)[SCORES]
+    differences, shown = (path.with_stem(f"{path.stem}_{ending}") for ending in ("differences", "prompts"))
+    found = {
+        path: read_result(path, ["method", "question"], ["mean", "low", "high"]),
+        differences: read_result(differences, ["method", "against", "question"],
+                                 ["difference", "low", "high", "won", "p"]),
+        shown: read_result(shown, ["prompt"]),
+    }  # fmt: skip
+    whose = found[path][0]
+    for other, (theirs, _) in found.items():
+        if theirs != whose:
+            raise ValueError(f"two studies in one table: {path} is of {whose}; {other} is of {theirs}")
+    if foreign := sorted({*found[shown][1]["prompt"]} - {*prompts}):
+        raise ValueError(f"{path}: ranks on {', '.join(foreign)}, which this table does not have")
+    if not {*found[path][1]["method"]} & {*methods}:
+        raise ValueError(f"{path}: no ranks of this table's methods")
+    asked = pd.concat([found[name][1]["question"] for name in (path, differences)])
+    if unknown := sorted({*asked} - {*QUESTIONS}):
+        raise ValueError(f"{path}: unknown question {', '.join(unknown)}")
+    units = min(whose.volunteers, whose.prompts)  # what intervals and tests rest on
+    means, gaps = (
+        found[name][1].assign(metric=found[name][1]["question"].map(whose.metric), n=units)
+        for name in (path, differences)
+    )
+    if whose.source != HUMAN:
+        gaps["p"] = float("nan")  # nothing is tested that nobody said
+    return Study(whose, means, gaps)

@@ -32,9 +32,14 @@ def primary_method(methods: Sequence[str]) -> str:
     return "sctd" if "sctd" in methods else methods[0]
 
 
+def control_kind(name: str) -> str:
+    """What a control is: `shuffled_sds`, of another method than the folder's primary one, is `shuffled`."""
+    return next((kind for kind in CONTROL_TITLES if f"{name}_".startswith(f"{kind}_")), name)
+
+
 def control_title(name: str, primary: str = "") -> str:
     """What a control is called where `primary` is the title of the method that others are compared with."""
-    return CONTROL_TITLES.get(name, name).format(primary=primary or "the primary method")
+    return CONTROL_TITLES.get(control_kind(name), name).format(primary=primary or "the primary method")
 
 
 def heading(spec: dict[str, Any]) -> str:

@@ -28,18 +28,27 @@ class Found:
     note: str = ""
 
 
-def read_evidence(results: Path, source: str) -> pd.DataFrame | None:
+@dataclass(frozen=True)
+class Tables:
+    """The folders of a run's tables: Table 1's, and the ablations', which are selected by themselves."""
+
+    table1: Path
+    ablations: Path
+
+
+def read_evidence(tables: Tables, source: str) -> pd.DataFrame | None:
     """Values per prompt of a source: method, prompt, metric, value; None if the run has not made it."""
-    name = "per_prompt.csv" if source == "table1" else f"ablation_{source}_per_prompt.csv"
-    path = results / "tables" / name
+    path = tables.ablations / f"ablation_{source}_per_prompt.csv"
+    if source == "table1":
+        path = tables.table1 / "per_prompt.csv"
     if not path.exists():
         return None
     return pd.read_csv(path).rename(columns={"variant": "method"})
 
 
-def read_pooled(results: Path, source: str) -> pd.DataFrame:
+def read_pooled(tables: Tables, source: str) -> pd.DataFrame:
     """Differences of pooled distances between methods, from table1's comparisons.csv; empty without it."""
-    path = results / "tables" / "comparisons.csv"
+    path = tables.table1 / "comparisons.csv"
     if source != "table1" or not path.exists():
         return pd.DataFrame(columns=["method", "against", "metric"])
     table = pd.read_csv(path)

@@ -213,15 +213,17 @@ def telling_metrics(per_prompt: pd.DataFrame, metrics: list[str], methods: list[
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Draw the figures beside Table 1.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
-    parser.add_argument("--out", type=Path, help="folder (default: RESULTS/plots)")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables and RESULTS/plots (default: these)")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="folder (default: RESULTS/plots/NAME)")
     args = parser.parse_args(argv)
     try:
-        figures = draw_all(args.results / "tables")
+        figures = draw_all(args.results / "tables" / args.selection)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     for name, figure in figures.items():
         for suffix in ("svg", "png"):
-            save(figure, (args.out or args.results / "plots") / f"{name}.{suffix}")
+            save(figure, (args.out or args.results / "plots" / args.selection) / f"{name}.{suffix}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from eval.comparison import ALPHA
 from eval.formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
 from eval.guidance import NOTE, tell_each
 from eval.paper import SCALE, paper_values
+from eval.study_identity import Identity
 from eval.style import look
 
 
@@ -29,6 +30,7 @@ class Setting:
     reference: str
     titles: dict[str, str]
     paper: dict[str, dict[str, Any]]
+    study: Identity | None = None
 
     def title(self, method: str) -> str:
         primary = self.titles.get(self.reference, self.reference)
@@ -181,7 +183,8 @@ def describe(
         parts.append(f"95 % interval {number(figures['low'], spec)} to {number(figures['high'], spec)}")
     elif figures["reason"]:
         parts.append(f"no interval: {figures['reason']}")
-    parts.append(f"n = {figures['n']:.0f} prompts")
+    ranked = spec.get("study") and setting.study
+    parts.append(str(setting.study) if ranked else f"n = {figures['n']:.0f} prompts")
     if not np.isnan(rank := figures.get("rank", float("nan"))):
         chance = "" if np.isnan(figures["first"]) else f", first in {figures['first']:.0%} of resamples"
         parts.append(f"rank {rank:.0f}{chance}")
@@ -194,5 +197,5 @@ def describe(
         if not np.isnan(figures["holm"]):
             parts.append(f"adjusted p = {figures['holm']:.3g}")
     protocol = run.protocols.get(metric, spec["note"])
-    parts.append(f"protocol {run.protocol_id or 'unknown'}: {protocol}")
+    parts.append(spec["note"] if ranked else f"protocol {run.protocol_id or 'unknown'}: {protocol}")
     return "; ".join(parts)

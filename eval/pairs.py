@@ -41,6 +41,13 @@ def compare_pairs(means: pd.DataFrame, pooled: pd.DataFrame, methods: list[str])
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
 
+def choose_pairs(differences: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """A study's own comparisons of every ordered pair, as rows of compare_pairs: later minus earlier."""
+    places = {method: place for place, method in enumerate(methods)}
+    later, earlier = (differences[side].map(places) for side in ("method", "against"))
+    return differences[later > earlier].reindex(columns=COMPARISONS[:-2])
+
+
 def adjust(
     comparisons: pd.DataFrame, reference: str, primary: Collection[str], idle: Collection[str]
 ) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from eval.collection import SCORES, Run, read_array, read_features, read_reference
-from eval.columns import EXCHANGED, columns
+from eval.columns import EXCHANGED, columns, control_kind
 from eval.distances import MEASURES, OF_PROMPTS, PAIRED, compare, intervals
 from eval.mmd import prompt_mmd2
 
@@ -29,7 +29,7 @@ def read_spaces(
         if space not in cache:
             found = {m: read_features(run, m, space, prompts, floor) for m in methods}
             kept = {m: features for m, features in found.items() if features is not None}
-            cache[space] = kept, read_reference(run.results, space, prompts)
+            cache[space] = kept, read_reference(run.results, space, prompts, run.texts, run.weights)
         features, reference = cache[space]
         if features and reference is not None:
             yield metric, features, reference
@@ -47,7 +47,7 @@ def measure_distances(run: Run, methods: list[str], prompts: list[str], floor: s
 
 def withhold(found: pd.DataFrame, metric: str) -> pd.DataFrame:
     """`found` of intervals(), less what means nothing of a control that shows assets under other prompts."""
-    exchanged = found["method"].isin(EXCHANGED)
+    exchanged = found["method"].map(control_kind).isin(EXCHANGED)
     void = ["mean", "low", "high"] if metric in PAIRED else ["low", "high"]
     found.loc[exchanged, void] = np.nan
     found.loc[exchanged, "reason"] = OTHERS
@@ -78,7 +78,7 @@ def prompt_distances(run: Run) -> pd.DataFrame:
     for prompt, assets in run.assets[run.assets["status"] == "ok"].groupby("prompt", sort=False):
         keys = list(zip(assets["method"], assets["seed"], strict=True))
         for metric, (space, kernel) in OF_PROMPTS.items():
-            images = read_reference(run.results, space, [str(prompt)])
+            images = read_reference(run.results, space, [str(prompt)], run.texts, run.weights)
             arrays = {key: read_array(run.results, key[0], str(prompt), key[1], space) for key in keys}
             known = {key: array for key, array in arrays.items() if array is not None}
             if known and images is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from eval.layout import Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
 from eval.pooled import prompt_distances
 from eval.prompts import read_prompts
+from eval.study_identity import IDENTITY
 from eval.table_page import page
 from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
@@ -51,6 +53,8 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
         row: dict[str, object] = {"scale": setting.scale, "method": method, "title": setting.title(method)}
         row |= run.guidance.get(method, Guidance()).columns()
         row["failed"] = int(failures.get(method, 0))
+        if setting.study:
+            row |= {key: getattr(setting.study, key) for key in (*IDENTITY, "volunteers", "rankings")}
         for metric in metrics:
             known = table.get((method, metric), {})
             row |= {metric + suffix: known.get(part, nan) for part, suffix in PARTS.items()}
@@ -93,7 +97,8 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     (out / "table1.md").write_text(markdown(table) + order_table(orders, setting), encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
-    document = page(table, sections(extended, orders, analysis, run, setting))
+    below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out))
+    document = page(table, below)
     (out / "table1.html").write_text(document, encoding="utf-8")
     (out / "table1.json").write_text(json.dumps(record(analysis, run, setting), indent=1) + "\n")
 
@@ -109,12 +114,15 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
         "primary": analysis.primary, "device": run.device,
         "protocol_id": run.protocol_id, "protocols": run.protocols,
         "failed": run.failed().to_dict("records"),
+        "study": setting.study and setting.study._asdict() | {"text": str(setting.study)},
     }  # fmt: skip
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Assemble Table 1 from the scores of a run.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables to write to (default: that itself)")  # fmt: skip
     parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
     parser.add_argument("--methods", nargs="+", required=True, help="rows that compete")
     parser.add_argument("--controls", nargs="*", default=[], help="rows below the rule")
@@ -124,7 +132,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--reference", help="tests are against it (default: sctd, or else the first)")
     parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
     parser.add_argument("--paper", type=Path, help="YAML: method -> the paper's figures")
-    parser.add_argument("--study", type=Path, help="CSV of a ranking study: method, prompt, metric, value")
+    parser.add_argument("--study", type=Path, help="study.csv of `python -m eval.study analyse`")
     return parser.parse_args(argv)
 
 
@@ -133,15 +141,16 @@ def main(argv: list[str] | None = None) -> None:
     try:
         prompts = list(read_prompts(args.prompts)["id"])
         run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
-        studied = [read_study(args.study, args.methods, prompts)] if args.study else []
-        scores = pd.concat([run.scores, prompt_distances(run), *studied], ignore_index=True)
+        study = read_study(args.study, args.methods, prompts) if args.study else None
+        scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
         titles, paper = read_titles(args.titles), read_paper(args.paper)
         reference = args.reference or primary_method(args.methods)
-        setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper)
-        analysis = analyze(run, scores, reference)
+        whose = study.whose if study else None
+        setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper, whose)
+        analysis = analyze(run, scores, reference, study)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    write_all(analysis, run, setting, args.results / "tables")
+    write_all(analysis, run, setting, args.results / "tables" / args.selection)
 
 
 if __name__ == "__main__":

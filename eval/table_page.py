@@ -136,7 +136,7 @@ def html_cell(cell: Cell) -> str:
     inner = mean + escape(cell.mark) + "".join(f"<small>{escape(text)}</small>" for text in small)
     tooltip = f' title="{escape(cell.details)}"' if cell.details else ""
     key = "" if cell.text == NOTHING else number(cell.value) or cell.text
-    return f'<td data-value="{escape(key)}"{tooltip}>{inner}</td>'
+    return f'<td data-value="{escape_html(key)}"{tooltip}>{inner}</td>'
 
 
 def number(value: float) -> str:

@@ -56,7 +56,7 @@ T, CLEAN = 980, -1  # the segments span [EDGE, T]; CLEAN is the time without noi
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 LENGTHS = (12, 17, 24, 34, 48, 68, 96, 136, 192)  # 192: the segments of N = 5
 SEGMENTS = (1, 2, 3, 5, 10, 20, 40)
-DRAWS, MARGIN = 20, 96  # GCS: random targets e, at least so far below T
+DRAWS, MARGIN = 12, 96  # GCS: random targets e, at least so far below T
 TO_EDGE, RANDOM = f"to t = {EDGE}", "to random e"  # the regions of CDS's last target and of GCS
 OMEGA = 7.5  # guidance of SCTD's terms, to which the round trip is compared
 
@@ -103,7 +103,7 @@ def routes(seed: int) -> Iterator[Route]:
     ends = {CLEAN: "to t = -1", 0: "to t = 0", EDGE: TO_EDGE}
     for i, size in enumerate(STEPS):
         yield from (Route("step", "CDS", name, i, T, end, size) for end, name in ends.items())
-        yield from (Route("step", "GCS", RANDOM, i, T, e, size) for e in targets[::4])
+        yield from (Route("step", "GCS", RANDOM, i, T, e, size) for e in targets[::3])
         pairs = zip(edges[5], edges[5][1:], strict=False)
         yield from (Route("step", "SCTD", f"{e}-{t}", i, t, e, size) for e, t in pairs)
     for part, step in (("length", float(FIXED)), ("jump", math.inf)):
@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> None:
     methods.to_csv(args.out / "methods.csv", index=False, float_format="%.4g")
     setting = (
         f"{len(prior.centers)} components of deviation {prior.deviation:.3g} under {len(args.views)} "
-        f"prompts, {args.starts} starting point(s) each; the exact trajectory moves by at most "
+        f"prompts, {len(starts.labels)} starting points; the exact trajectory moves by at most "
         f"{reference_change(prior, starts):.0e} when its tolerance is quartered"
     )
     write_page(points, exponents, methods, setting, args.out / "theory.md")

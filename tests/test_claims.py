@@ -18,6 +18,7 @@ from eval.claims_page import in_words
 from eval.collection import read_cost
 from eval.columns import columns
 from eval.comparison import sign_flip_p
+from eval.evidence import Tables
 from eval.ledger import read_ledger
 from eval.variants import read_ablation, variants
 from eval.verdicts import ABSOLUTE, CONTRADICTED, SUPPORTED, UNDECIDABLE, UNMEASURED, UNRESOLVED
@@ -334,7 +335,7 @@ def test_an_ablation_leaves_its_values_for_the_ledger(tmp_path: Path) -> None:
                    "--prompts", *simulated.PROMPTS])  # fmt: skip
     contrast = {"metric": "detail", "of": "sctd/N~1", "is": "lower", "than": "sctd/N~5"}
     path = write_ledger(tmp_path / "c.yaml", {"x": ("n", contrast)})
-    verdicts, contrasts = claims.evaluate(read_ledger(path), tmp_path, "mini")
+    verdicts, contrasts = claims.evaluate(read_ledger(path), Tables(tmp_path, tmp_path), "mini")
     assert verdicts["verdict"].item() == SUPPORTED
     assert contrasts["estimate"].item() == pytest.approx(-4 * (1 + 0.1 * 3.5))
 

@@ -84,24 +84,6 @@ def test_an_asset_that_lacks_the_image_reward_of_the_others_is_refused(tmp_path:
         table.main(simulated.arguments(root))
 
 
-def test_a_study_brings_its_columns_and_nothing_else_does(tmp_path: Path, mini: Path) -> None:
-    root = simulated.write_run(tmp_path, features=False)
-    rows = [
-        (method, prompt, question, 1.0 + (place + turn) % 5)
-        for turn, question in enumerate(("q1", "q2", "q3"))
-        for place, method in enumerate(simulated.METHODS)
-        for prompt in simulated.PROMPTS
-    ]
-    study = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
-    study.to_csv(root / "study.csv", index=False)
-    table.main([*simulated.arguments(root), "--study", str(root / "study.csv")])
-    read = pd.read_csv(root / "tables/table1.csv").set_index("method").loc[list(simulated.METHODS)]
-    assert read["q1"].tolist() == [1, 2, 3, 4, 5] and read["q3"].tolist() == [3, 4, 5, 1, 2]
-    assert "Q2, realism ↓" in (root / "tables/table1.md").read_text()
-    assert not [name for name in pd.read_csv(mini / "table1.csv") if name.startswith(("q1", "q2", "q3"))]
-    assert "Q1" not in (mini / "table1.md").read_text() + (mini / "table1.html").read_text()
-
-
 # The figures ----------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,14 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
     assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
 
 
+def test_a_study_is_all_that_its_analysis_wrote_for_the_table(tmp_path: Path) -> None:
+    (tmp_path / "study.csv").write_text("")
+    ran = snakemake("table1", "-n", "--config", f"results={tmp_path}/r", f"study={tmp_path}/study.csv")
+    assert ran.returncode != 0
+    for ending in ("differences", "prompts"):
+        assert f"{tmp_path}/study_{ending}.csv" in ran.stdout + ran.stderr
+
+
 def test_the_theory_has_a_table_of_prompts_of_its_own(tmp_path: Path) -> None:
     """Enough prompts for intervals over them, whatever the run's own table holds."""
     ran = snakemake("theory", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")

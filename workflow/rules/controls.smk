@@ -42,9 +42,9 @@ rule shuffled_views:
     input:
         shuffled_source,
     output:
-        f"{RESULTS}/views/shuffled/{{prompt}}/{{seed}}/views.zip",
+        f"{RESULTS}/views/{SHUFFLED}/{{prompt}}/{{seed}}/views.zip",
     log:
-        f"{RESULTS}/logs/shuffled/{{prompt}}-{{seed}}.log",
+        f"{RESULTS}/logs/{SHUFFLED}/{{prompt}}-{{seed}}.log",
     localrule: True
     conda:
         "../../environment.yml"
@@ -80,12 +80,12 @@ rule prior_views:
         device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
         prompts=prompts_of,
-        count=config["views"]["count"],
+        images=config["views"]["count"],
         draw=config["reference"],
     shell:
         "{params.device}python -m eval.reference views --prior {params.prior:q}"
         " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"
-        " --count {params.count} --steps {params.draw[steps]} --omega {params.draw[omega]}"
+        " --count {params.images} --steps {params.draw[steps]} --omega {params.draw[omega]}"
         " --out {output.views:q} > {log:q} 2>&1"
 
 

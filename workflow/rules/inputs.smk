@@ -62,7 +62,11 @@ def settings(wildcards):
     """The configured overrides, then the variant's."""
     return [
         *common_settings(wildcards),
-        *(word for item in settings_of(wildcards.method) for word in ("--set", item)),
+        *(
+            word
+            for item in variant_settings(wildcards.method)
+            for word in ("--set", item)
+        ),
     ]
 
 
@@ -125,7 +129,7 @@ def ablation_variants(name):
     try:
         for variant in chosen:
             load_method(variant.method, variant.hyper_parameters)
-            load_config(config["generation"], settings_of(variant.name))
+            load_config(config["generation"], variant_settings(variant.name))
     except ValueError as error:
         stop(f"{config['ablations']['spaces']}, {name}: {error}")
     return [variant.name for variant in chosen]
@@ -153,8 +157,9 @@ def of_every_control(pattern):
 
 def print_results():
     """The table and the ledger of a finished run, where it made them."""
-    for name in ("table1.md", "../logs/claims.log"):
-        path = Path(RESULTS) / "tables" / name
+    if SELECTED:
+        print(f"selected on the command line: {SELECTED}; tables in {TABLES}")
+    for path in (Path(TABLES) / "table1.md", Path(CLAIMS_LOGS) / "claims.log"):
         if path.exists():
             print(path.read_text())
 
@@ -169,7 +174,7 @@ def measured_ablations(wildcards):
     return [
         path
         for path in expand(
-            f"{RESULTS}/tables/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
+            f"{ABLATION_TABLES}/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
         )
         if os.path.exists(path)
     ]
