@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from eval.collection import Run, Study
@@ -71,7 +72,7 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None 
     if study:
         parts.append(study.means.loc[study.means["method"].isin(alive), SUMMARY])
     summary = pd.concat(parts, ignore_index=True)
-    summary = summary.fillna({"reason": ""})
+    summary = cut_intervals(summary.fillna({"reason": ""}))
     shown = shown_metrics(summary, alive)
     primary, untested = primary_columns(shown), untested_columns(shown)
     means = prompt_means(headline)
@@ -94,6 +95,13 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None 
         summary, count_failures(run, described, seen), comparisons, variance, prompt_means(described),
         complete, primary, untested, constant,
     )  # fmt: skip
+
+
+def cut_intervals(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows (metric, low, high, ...) with intervals that end where their metric's range does."""
+    ranges = [columns().get(metric, {}).get("within", (-np.inf, np.inf)) for metric in rows["metric"]]
+    least, most = np.array(ranges, dtype=float).reshape(-1, 2).T
+    return rows.assign(low=rows["low"].clip(lower=least), high=rows["high"].clip(upper=most))
 
 
 def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
@@ -132,4 +140,4 @@ def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.Dat
     filled = floor_failures(scores, metrics, FLOOR, run.assets)
     means = mean_intervals(filled[filled["method"].isin(run.methods)]).set_axis(SUMMARY, axis=1)
     distances = measure_distances(run, run.methods, run.prompts, FLOOR)
-    return pd.concat([means, distances], ignore_index=True).fillna({"reason": ""})
+    return cut_intervals(pd.concat([means, distances], ignore_index=True).fillna({"reason": ""}))

@@ -22,8 +22,8 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
     parts = [
         f"Scale {setting.scale}: {n} prompts, {setting.seeds} seed(s).",
         f"Text-image scorer: {setting.scorer}.",
-        f"Mean over prompts [95 % interval: {KIND}; pooled distances: t on the jackknife's error; none below "
-        f"{SMALLEST_SAMPLE} prompts or where all agree].",
+        f"Mean over prompts [95 % interval: {KIND}; pooled distances: t on the jackknife's error; cut at the "
+        f"metric's range; none below {SMALLEST_SAMPLE} prompts or where all agree].",
     ]
     if setting.study:
         parts.insert(1, f"Q1 to Q3: mean ranks of {setting.study}; intervals and tests: crossed bootstrap.")
@@ -77,8 +77,8 @@ def tell_untested(analysis: Analysis, setting: Setting) -> Iterator[str]:
         behind = [text for m in secondary if (text := tell_ceiling(analysis, setting, m))]
         yield (
             f"Shown without tests, and secondary: {names}. Where the true scene is known, the columns "
-            "against it say what is better; the reference's images have colored backgrounds, no asset has"
-            + "".join(f"; {text}" for text in behind) + "."
+            "against it say what is better; the reference's images have colored backgrounds, which no asset "
+            "has" + "".join(f"; {text}" for text in behind) + "."
         )  # fmt: skip
 
 

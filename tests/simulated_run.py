@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,19 @@ def arguments(root: Path, scale: str = "mini", seeds: int = 1) -> list[str]:
         "--seeds", str(seeds), "--scale", scale, "--titles", "baselines/methods.yaml",
         "--paper", "baselines/paper.yaml",
     ]  # fmt: skip
+
+
+def lines_of(page: str) -> dict[str, list[str]]:
+    """The first row of each title in a pipe table: its cells after the guidance."""
+    rows: dict[str, list[str]] = {}
+    for line in page.splitlines():
+        cells = [text.strip() for text in line.strip("|").split(" | ")]
+        rows.setdefault(cells[0].split(" <sup>")[0].strip(), cells[2:])
+    return rows
+
+
+def columns_of(page: str) -> dict[str, dict[str, str]]:
+    """The first row of each title: its cells by the column's name."""
+    rows = lines_of(page.replace("\\", ""))
+    names = [re.sub(" [↑↓]", "", name) for name in rows["Method"]]
+    return {title: dict(zip(names, cells, strict=False)) for title, cells in rows.items()}

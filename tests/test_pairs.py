@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import simulated_run as simulated
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from eval import table
+from eval.analysis import cut_intervals
 from eval.columns import columns
 from eval.comparison import ALPHA, compare, compare_distances, distance_p, hodges_lehmann, holm
 from eval.formats import BETTER, WORSE
@@ -140,25 +139,10 @@ def test_without_letters_nothing_is_bold() -> None:
 # What the table says --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Path]:
-    """The tables of a simulated run whose true scene is known, or is not."""
-    folders: dict[bool, Path] = {}
-
-    def make(known: bool) -> Path:
-        if known not in folders:
-            root = simulated.write_run(tmp_path_factory.mktemp("run"), failed=(), known=known)
-            table.main(simulated.arguments(root))
-            folders[known] = root / "tables"
-        return folders[known]
-
-    return make
-
-
 def test_beside_a_known_scene_distances_have_neither_letters_nor_marks_nor_a_place_in_the_family(
-    made: Callable[[bool], Path],
+    made: Callable[[str], Path],
 ) -> None:
-    tables = made(True)
+    tables = made("mini")
     read, pairs = pd.read_csv(tables / "table1.csv"), pd.read_csv(tables / "comparisons.csv")
     assert "fid_clip" in read and read["fid_clip_letters"].isna().all()
     assert not {"kid_clip_pp", "cmmd_pp"} & set(read)
@@ -170,24 +154,24 @@ def test_beside_a_known_scene_distances_have_neither_letters_nor_marks_nor_a_pla
     assert "in FID (CLIP) the true scene (3D ceiling) itself stands behind 1 of 5 methods" in text
 
 
-def test_without_a_known_scene_distances_are_tested(made: Callable[[bool], Path]) -> None:
-    read = pd.read_csv(made(False) / "table1.csv").set_index("method")
+def test_without_a_known_scene_distances_are_tested(made: Callable[[str], Path]) -> None:
+    read = pd.read_csv(made("paper") / "table1.csv").set_index("method")
     assert {"kid_clip_pp", "cmmd_pp"} <= set(read)
     assert read.loc["sctd", "fid_clip_letters"] == "a" and read.loc["cds", "fid_clip_p_holm"] < ALPHA
-    assert "secondary" not in (made(False) / "table1.md").read_text()
+    assert "secondary" not in (made("paper") / "table1.md").read_text()
 
 
-def test_a_constant_column_is_named_and_leaves_the_families(made: Callable[[bool], Path]) -> None:
-    pairs = pd.read_csv(made(True) / "comparisons.csv")
+def test_a_constant_column_is_named_and_leaves_the_families(made: Callable[[str], Path]) -> None:
+    pairs = pd.read_csv(made("mini") / "comparisons.csv")
     same = pairs[pairs["metric"] == "clip_r"]
     assert len(same) == 10 and same[["holm", "holm_pairs"]].isna().all(axis=None)
-    assert "not tested: R-precision." in (made(True) / "table1.md").read_text()
+    assert "not tested: R-precision." in (made("mini") / "table1.md").read_text()
 
 
 def test_the_caption_names_both_families_and_letters_stand_in_every_format(
-    made: Callable[[bool], Path],
+    made: Callable[[str], Path],
 ) -> None:
-    tables = made(True)
+    tables = made("mini")
     pairs = pd.read_csv(tables / "comparisons.csv")
     family = pairs["holm"].notna().sum()
     for name in ("table1.md", "table1.tex", "table1.html"):
@@ -198,3 +182,12 @@ def test_the_caption_names_both_families_and_letters_stand_in_every_format(
     assert r"{\scriptsize a}" in (tables / "table1.tex").read_text()
     assert "] a</small>" in (tables / "table1.html").read_text()
     assert pd.read_csv(tables / "table1.csv")["clip_rank"].notna().sum() == 5
+
+
+def test_intervals_end_where_a_metrics_range_does(made: Callable[[str], Path]) -> None:
+    rows = pd.DataFrame({"metric": ["janus", "clip", "kid_pp", "fid_clip", "detail"],
+                         "low": [-0.1, -1.0, -0.1, -4, NAN], "high": [1.2, 104, 0.2, 9, NAN]})  # fmt: skip
+    found = cut_intervals(rows)
+    assert found["low"].tolist() == pytest.approx([0, -1, -0.1, 0, NAN], nan_ok=True)
+    assert found["high"].tolist() == pytest.approx([1, 100, 0.2, 9, NAN], nan_ok=True)
+    assert "cut at the metric's range" in (made("mini") / "table1.md").read_text()
