@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +37,10 @@ lowest edge of SCTD and the lower end of GCS's range: only there do the methods 
 alone, so the order in the step and the order of the methods are judged there."""
 COMPARING = f"""\
 Every method's answer at its own target is carried to t = {EDGE} along the exact trajectory, and its error is
-taken there (GCS with e = {EDGE} would be CDS). Of each pair the first has the larger bound. Ratios are
-geometric means over prompts with their 95 % intervals; the order is *as stated* where that interval lies
-above 1, and *reversed* where it lies below."""
+taken there (GCS with e = {EDGE} would be CDS). Of each pair the first has the larger bound. Errors and ratios
+are geometric means over prompts, the interval is one of 95 % over prompts; the order is *as stated* where it
+lies above 1, and *reversed* where it lies below. A trajectory that runs where components part magnifies what
+is missed above, so single prompts may stand far out."""
 
 
 def write_page(
@@ -62,7 +64,8 @@ def write_page(
         "## Where these prompts decide nothing", "", *listed(exponents, ["undecided"]), "",
         "## What the sizes say", "", *(f"- {sentence}" for sentence in findings),
     ]  # fmt: skip
-    path.write_text("\n".join(lines).replace("t = -1", "t = −1") + "\n", encoding="utf-8")
+    text = re.sub(r"(t = |e)-(?=\d)", r"\1−", "\n".join(lines))
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def grouped(exponents: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFrame]]:

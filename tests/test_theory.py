@@ -243,7 +243,7 @@ def test_the_command_writes_table_figure_and_page(tmp_path: Path, monkeypatch: p
         pixels = np.random.default_rng(k).integers(0, 255, (6, 32, 32, 4)).astype(np.uint8)
         views.append(tmp_path / name / "views.zip")
         write_views(pixels, views[-1])
-    command = ["--views", *map(str, views), "--prior", str(PRIOR), "--out"]
+    command = ["--views", *map(str, views), "--prior", str(PRIOR), "--starts", "1", "--out"]
     theory.main([*command, str(tmp_path / "once")])
     for name in ("theory.svg", "theory.png"):
         assert (tmp_path / "once" / name).stat().st_size > 10_000
