@@ -105,7 +105,7 @@ def test_a_killed_shard_goes_on_from_its_finished_batches(
     monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=1))
     with pytest.raises(KeyboardInterrupt):
         reference.main([*command, str(tmp_path / "shard.npz")])
-    assert len(list((tmp_path / "parts").glob("*.npz"))) == 1
+    assert len(list((tmp_path / "parts").rglob("*.npz"))) == 1
     monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=99))
     reference.main([*command, str(tmp_path / "shard.npz")])
     monkeypatch.setattr(reference, "draw", honest)
