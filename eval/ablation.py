@@ -22,7 +22,7 @@ import yaml
 
 from eval.collection import check_protocols, guidance_of, path_of, read_cost, read_protocol, read_scores
 from eval.columns import METRICS, control_title, heading, read_titles
-from eval.formats import NOTHING, grid
+from eval.formats import NOTHING, grid, quote
 from eval.guidance import NOTE, Guidance, from_columns, tell_each
 from eval.statistics import KIND, SMALLEST_SAMPLE, mean_interval, prompt_means
 from eval.variants import describe, fields_of, method_of, official_variants, plain, read_ablation, variants
@@ -156,14 +156,15 @@ def readable(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def caption(table: pd.DataFrame, title: str, scale: str, prompts: list[str], seeds: int) -> str:
-    """What the table shows: scale, prompts, what differences are to, of which kind their intervals are."""
+    """Markdown: scale, prompts, what differences are to, of which kind their intervals are, the columns."""
     notes = "; ".join(f"{spec['name']}: {spec['note']}" for spec in shown_columns(table).values())
-    return (
-        f"{title}. Scale `{scale}`, prompts {', '.join(prompts)}, {seeds} seed(s). Mean over prompts; in "
+    shown = (
+        f"{title}. Scale {scale}, prompts {', '.join(prompts)}, {seeds} seed(s). Mean over prompts; in "
         f"parentheses the mean difference within prompts to {compared_with(table)}, and the 95 % interval of "
         f"these paired differences over prompts ({KIND}; none below {SMALLEST_SAMPLE} prompts or where all "
-        f"agree).\n\n{notes}. {NOTE}."
+        "agree)."
     )
+    return f"{quote(shown)}\n\n{quote(f'{notes}. {NOTE}.')}"
 
 
 def compared_with(table: pd.DataFrame) -> str:
@@ -180,7 +181,7 @@ def compared_with(table: pd.DataFrame) -> str:
 def signed(value: float, digits: int) -> str:
     """A difference with its sign, as it is printed; none on zero."""
     text = f"{value:+.{digits}f}"
-    return (text if float(text) else f"{0:.{digits}f}").replace("-", "\N{MINUS SIGN}")
+    return text if float(text) else text[1:]
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

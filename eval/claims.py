@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ import numpy as np
 import pandas as pd
 
 from eval.claims_page import markdown, plain
+from eval.columns import columns
 from eval.evidence import Tables, find, read_evidence, read_pooled
 from eval.ledger import Claim, Ledger, read_ledger
+from eval.study_identity import HUMAN
 from eval.verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
 
 CLAIMS = Path("workflow/config/claims.yaml")
@@ -89,6 +92,16 @@ def evaluate(ledger: Ledger, tables: Tables, scale: str) -> tuple[pd.DataFrame, 
     return pd.DataFrame([claim for claim, _ in settled], columns=CLAIM_COLUMNS), contrasts
 
 
+def name_study(contrasts: pd.DataFrame, study: Mapping[str, Any] | None) -> pd.DataFrame:
+    """The contrasts, where a study decides or would, with whose study it was (`study` of table1.json)."""
+    if not study:
+        return contrasts
+    known = columns()
+    ranked = np.array([bool(known.get(metric, {}).get("study")) for metric in contrasts["metric"]])
+    text = study["text"] if study["source"] == HUMAN else f"no person was asked: {study['text']}"
+    return contrasts.assign(note=contrasts["note"].mask(ranked, text))
+
+
 def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, scale: str) -> str:
     """The ledger as one object with its margins and thresholds; figures that do not exist are null."""
     figures = contrasts.astype(object).where(contrasts.notna(), None)
@@ -121,6 +134,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     scale, titles = record["scale"], record["methods"]
     claims, contrasts = evaluate(ledger, tables, scale)
+    contrasts = name_study(contrasts, record.get("study"))
     out.mkdir(parents=True, exist_ok=True)
     contrasts.to_csv(out / "claims.csv", index=False, float_format="%.6g")
     (out / "claims.md").write_text(markdown(claims, contrasts, ledger, titles, scale), encoding="utf-8")

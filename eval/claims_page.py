@@ -9,7 +9,7 @@ import pandas as pd
 
 from eval.ablation import columns as ablation_columns
 from eval.columns import columns
-from eval.formats import grid
+from eval.formats import Marked, grid, quote
 from eval.ledger import Ledger
 from eval.paper import SCALE as PAPER
 from eval.verdicts import ABSOLUTE, COMPARED, ONE_SIDED, TOST, TWO_SIDED, UNMEASURED
@@ -28,11 +28,11 @@ def markdown(
     """The ledger as a page: counts of verdicts, a row a claim with its numbers, margins and thresholds."""
     body = []
     for claim in claims.itertuples():
-        numbers = "<br>".join(claim_in_words(contrasts, str(claim.claim), titles))
-        verdict = f"**{claim.verdict}**" + (f"<br>{claim.note!s}" if claim.note else "")
-        body.append([str(claim.text), str(claim.where), verdict, numbers])
+        numbers = Marked("<br>".join(map(quote, claim_in_words(contrasts, str(claim.claim), titles))))
+        verdict = f"**{quote(str(claim.verdict))}**" + (f"<br>{quote(str(claim.note))}" if claim.note else "")
+        body.append([str(claim.text), str(claim.where), Marked(verdict), numbers])
     table = grid(["The paper says", "Where", "This run", "What decides"], body)
-    bounds = "\n".join(f"- {text}" for text in bounds_in_words(ledger, scale))
+    bounds = "\n".join(f"- {quote(text)}" for text in bounds_in_words(ledger, scale))
     return f"# Claims of the paper\n\n{summary(claims, scale)}\n\n{RULE}\n\n{table}\n\n{bounds}\n"
 
 

@@ -14,10 +14,24 @@ import pandas as pd
 
 from eval.guidance import Guidance, read_guidance
 from eval.origin import check_origin, open_features, read_origin
+from eval.study_identity import HUMAN, QUESTIONS, Identity, read_result
 
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
 # Of cost.json, as metrics.
 COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe", "gaussians", "held_back")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A ranking study, as figures of the table: means and paired differences of the mean ranks.
+
+    means: method, metric, mean, low, high, n; differences: method, against, metric, n, difference, low, high,
+    won, p. Metrics of a simulated study are others than those of a human one.
+    """
+
+    whose: Identity
+    means: pd.DataFrame
+    differences: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -218,16 +232,35 @@ def read_reference(
         return [stored[f"{space}/{prompt}"] for prompt in prompts]
 
 
-def read_study(path: Path, methods: list[str], prompts: list[str]) -> pd.DataFrame:
-    """A ranking study's result, as scores: columns of SCORES (seed and view 0).
+def read_study(path: Path, methods: Iterable[str], prompts: Iterable[str]) -> Study:
+    """What `python -m eval.study analyse` wrote to `path` and beside it.
 
-    The file has columns method, prompt, metric (q1, q2, q3), value (mean rank); else ValueError in one line.
+    Raises FileNotFoundError, and ValueError in one line: for a file without the study's identity, files of
+    two studies, no ranks of these methods, or ranks on a prompt that is not among `prompts`.
     """
-    table = pd.read_csv(path)
-    missing = [name for name in ("method", "prompt", "metric", "value") if name not in table]
-    if missing:
-        raise ValueError(f"{path}: missing column {', '.join(missing)}")
-    mine = table[table["method"].isin(methods) & table["prompt"].isin(prompts)]
-    if mine.empty:
-        raise ValueError(f"{path}: none of this table's methods and prompts")
-    return mine.assign(seed=0, view=0)[SCORES]
+    differences, shown = (path.with_stem(f"{path.stem}_{ending}") for ending in ("differences", "prompts"))
+    found = {
+        path: read_result(path, ["method", "question"], ["mean", "low", "high"]),
+        differences: read_result(differences, ["method", "against", "question"],
+                                 ["difference", "low", "high", "won", "p"]),
+        shown: read_result(shown, ["prompt"]),
+    }  # fmt: skip
+    whose = found[path][0]
+    for other, (theirs, _) in found.items():
+        if theirs != whose:
+            raise ValueError(f"two studies in one table: {path} is of {whose}; {other} is of {theirs}")
+    if foreign := sorted({*found[shown][1]["prompt"]} - {*prompts}):
+        raise ValueError(f"{path}: ranks on {', '.join(foreign)}, which this table does not have")
+    if not {*found[path][1]["method"]} & {*methods}:
+        raise ValueError(f"{path}: no ranks of this table's methods")
+    asked = pd.concat([found[name][1]["question"] for name in (path, differences)])
+    if unknown := sorted({*asked} - {*QUESTIONS}):
+        raise ValueError(f"{path}: unknown question {', '.join(unknown)}")
+    units = min(whose.volunteers, whose.prompts)  # what intervals and tests rest on
+    means, gaps = (
+        found[name][1].assign(metric=found[name][1]["question"].map(whose.metric), n=units)
+        for name in (path, differences)
+    )
+    if whose.source != HUMAN:
+        gaps["p"] = float("nan")  # nothing is tested that nobody said
+    return Study(whose, means, gaps)

@@ -52,8 +52,23 @@ def primary_columns(present: set[str]) -> list[str]:
     return [
         metric
         for metric, spec in columns().items()
-        if metric in present and spec.get("primary") and spec.get("yields_to") not in present
+        if metric in present and spec.get("primary") and not present & named(spec, "yields_to")
     ]
+
+
+def untested_columns(present: set[str]) -> set[str]:
+    """Metrics that are shown and not tested: costs, and those that are so beside another present one."""
+    return {
+        metric
+        for metric, spec in columns().items()
+        if spec.get("cost") or present & named(spec, "untested_with")
+    }
+
+
+def named(spec: dict[str, Any], key: str) -> set[str]:
+    """The metrics that a key of a metric's description names: one, several or none."""
+    found = spec.get(key, [])
+    return {found} if isinstance(found, str) else set(found)
 
 
 def read_titles(path: Path | None) -> dict[str, str]:

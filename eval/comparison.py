@@ -14,8 +14,9 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from eval.statistics import SMALLEST_SAMPLE, mean_interval
+from eval.statistics import ROUNDING, SMALLEST_SAMPLE, mean_interval
 
+ALPHA = 0.05
 EXACT_UP_TO = 14  # pairs; 2^14 sign patterns are all counted
 DRAWS = 100_000  # sign patterns drawn above that
 COLUMNS = ["method", "metric", "n", "difference", "low", "high", "shift", "won", "p"]
@@ -99,9 +100,15 @@ def compare(
             continue
         for method in mine["method"].drop_duplicates():
             if method != reference:
-                pairs = (table[method] - table[reference]).dropna().to_numpy()
+                both = table[[method, reference]].dropna().to_numpy()
+                pairs = np.where(agree(both), 0.0, both[:, 0] - both[:, 1])
                 rows.append((method, metric, len(pairs), *describe_pairs(pairs, direction, seed)))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def agree(values: np.ndarray) -> np.ndarray:
+    """Whether the values of each row (n, M) are equal up to the rounding of means over views: (n,)."""
+    return np.ptp(values, axis=1) <= ROUNDING * np.abs(values).max(axis=1)
 
 
 def describe_pairs(differences: np.ndarray, better: str, seed: int = 0) -> tuple[float, ...]:
@@ -156,12 +163,3 @@ def holm(p: np.ndarray) -> np.ndarray:
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
-
-
-def adjust(rows: pd.DataFrame, primary: set[str]) -> pd.DataFrame:
-    """`rows` of compare() and compare_distances() with a column `holm`: one family over methods x primary.
-
-    Metrics that are not primary get NaN: they are described, not tested.
-    """
-    family = rows["metric"].isin(primary).to_numpy()
-    return rows.assign(holm=holm(np.where(family, rows["p"].to_numpy(dtype=float), np.nan)))

@@ -47,12 +47,16 @@ def read_evidence(tables: Tables, source: str) -> pd.DataFrame | None:
 
 
 def read_pooled(tables: Tables, source: str) -> pd.DataFrame:
-    """Differences of pooled distances between methods, from table1's comparisons.csv; empty without it."""
+    """Differences with an error instead of values by prompt, from table1's comparisons.csv; empty without it.
+
+    Those of pooled distances, and of a study's mean ranks (n: the fewer of volunteers and prompts).
+    """
     path = tables.table1 / "comparisons.csv"
     if source != "table1" or not path.exists():
         return pd.DataFrame(columns=["method", "against", "metric"])
     table = pd.read_csv(path)
-    return table[table["metric"].isin([m for m, spec in columns().items() if spec.get("pooled")])]
+    chosen = [m for m, spec in columns().items() if spec.get("pooled") or spec.get("study")]
+    return table[table["metric"].isin(chosen)]
 
 
 def find(
@@ -107,7 +111,7 @@ def find_one(
             n = int(row["n"])
             error = float((row["high"] - row["low"]) / 2 / t.isf(0.025, n - 1))
             if np.isnan(error):
-                return Found(metric, reading, None, f"{n} prompts give the distance no error")
+                return Found(metric, reading, None, f"no error of a difference from {n}")
             return Found(metric, reading, Distance(sign * float(row["difference"]), error, n), note)
     return Found(metric, reading, None, ABSENT)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from eval.ablation import columns, guidance_texts, read_table
-from eval.formats import NOTHING
+from eval.formats import NOTHING, minus
 from eval.prompts import read_prompts
 from eval.sheet import Row, compose, pick
 
@@ -45,7 +45,8 @@ def picture_grid(results: Path, table: pd.DataFrame, prompts: dict[str, str], se
 def numbers(group: pd.DataFrame) -> list[str]:
     """A line for each metric of BESIDE that this variant has."""
     levels, known = group.set_index("metric")["level"].dropna(), columns()
-    return [f"{known[m]['name']} {levels[m]:.{known[m]['digits']}f}" for m in BESIDE if m in levels]
+    shown = [metric for metric in BESIDE if metric in levels]
+    return [minus(f"{known[m]['name']} {levels[m]:.{known[m]['digits']}f}") for m in shown]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,7 +23,7 @@ import pandas as pd
 
 from eval.ablation import SPACES, columns, compared_with, heading, read_table
 from eval.columns import CONTROL_TITLES, read_titles
-from eval.formats import NOTHING
+from eval.formats import NOTHING, minus
 from eval.guidance import from_columns, tell
 from eval.style import draw_legend, errors, legend_columns, look, panels, save, style
 from eval.variants import read_ablation
@@ -117,7 +117,9 @@ def draw_panel(axis: Axes, table: pd.DataFrame, x: str | None, texts: Mapping[st
         draw_categories(axis, points, texts)
     if official.sum() == 1:
         draw_controls(axis, table, float(table.loc[official, "level"].iloc[0]), upright=x is None)
-    levels = [(f"{row['level']:.{spec['digits']}f}", row["method"]) for _, row in table[official].iterrows()]
+    levels = [
+        (minus(f"{row['level']:.{spec['digits']}f}"), row["method"]) for _, row in table[official].iterrows()
+    ]
     axis.set_title(heading(spec), pad=12 + 7.5 * (math.ceil(len(levels) / ABREAST) - 1))
     draw_levels(axis, levels)
 

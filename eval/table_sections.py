@@ -61,9 +61,9 @@ def sections(
     found.append(Section("All metrics", "Those of Table 1 and the others.", html_table(extended)))
     metric = next((m for m in analysis.primary if not columns()[m].get("pooled")), "")
     if metric:
-        text = (f"{columns()[metric]['name']} of every asset (mean over seeds), others when pointed at; "
-                "turntable, contact sheet, what made it, the splats, its scores.")  # fmt: skip
-        found.append(Section("By prompt", text, prompts_section(analysis, run, setting, metric, root)))
+        text = f"{columns()[metric]['name']} of every asset (mean over seeds), others when pointed at."
+        links = "Links: turntable, contact sheet, what made it, the splats, its scores."
+        found.append(Section("By prompt", text, prompts_section(analysis, run, setting, metric, root), links))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import product
 
 import numpy as np
@@ -15,7 +14,7 @@ FIXED = 4  # the step Δt where the length varies
 FINE = 8  # exponents in Δt are fitted up to here, and from here on
 LARGEST = "largest of N segments"  # the region whose error is the worst segment's
 SHOWN = (1, 3, 5, 10)  # numbers of segments that page and figure compare
-TOLERANCE = 0.1  # how far an exponent's interval may lie from the stated one and still agree
+TOLERANCE = 0.2  # how far from the stated exponent one still agrees
 CDS, GCS = f"CDS to t = {EDGE}", "GCS, mean over random e"  # what is compared at EDGE
 MEAN_SCTD, LARGEST_SCTD = "SCTD, mean of five segments", "SCTD, largest of five segments"
 
@@ -59,8 +58,9 @@ def compare_methods(points: pd.DataFrame) -> pd.DataFrame:
     """Pairs of methods whose bounds differ, the larger one first, by their errors at the common target EDGE.
 
     GCS's is the mean over its random targets, SCTD's the mean or the largest of five segments. Columns: part,
-    larger, smaller, error_larger, error_smaller (means over prompts), ratio (geometric mean over prompts),
-    low, high, stated (the ratio of the bounds' lengths, squared in one step), verdict on the stated order.
+    larger, smaller, error_larger, error_smaller, ratio, low, high, stated (the ratio of the bounds' lengths,
+    squared in one step), verdict on the stated order. Means over starts, then prompts, are geometric: some
+    trajectories lie where components part, and magnify what is missed above tenfold.
     """
     rows = []
     for part, power in (("length", 1), ("jump", 2)):
@@ -73,17 +73,16 @@ def compare_methods(points: pd.DataFrame) -> pd.DataFrame:
             MEAN_SCTD: (five, "mean"),
             LARGEST_SCTD: (five, "max"),
         }
-        errors, lengths = {}, {}
+        logs, lengths = {}, {}
         for name, (group, over) in chosen.items():
-            by_start = group.groupby(["prompt", "start"])["error_edge"].agg(over)
-            errors[name], lengths[name] = by_start.groupby("prompt").mean(), group["length"].mean()
+            by_start = np.log(group.groupby(["prompt", "start"])["error_edge"].agg(over))
+            logs[name], lengths[name] = by_start.groupby("prompt").mean(), group["length"].mean()
         for larger, smaller in ((CDS, GCS), *product((CDS, GCS), (MEAN_SCTD, LARGEST_SCTD))):
-            logs = np.log(errors[larger] / errors[smaller]).to_numpy()
-            low, high = mean_interval(logs)
-            sizes = errors[larger].mean(), errors[smaller].mean()
+            gaps = logs[larger] - logs[smaller]
+            low, high = mean_interval(gaps.to_numpy())
+            figures = np.exp([logs[larger].mean(), logs[smaller].mean(), gaps.mean(), low, high])
             stated = (lengths[larger] / lengths[smaller]) ** power
-            ratio = np.exp([logs.mean(), low, high])
-            rows.append((part, larger, smaller, *sizes, *ratio, stated, order_verdict(low, high)))
+            rows.append((part, larger, smaller, *figures, stated, order_verdict(low, high)))
     return pd.DataFrame(rows, columns=["part", "larger", "smaller", "error_larger", "error_smaller", "ratio",
                                        "low", "high", "stated", "verdict"])  # fmt: skip
 
@@ -94,12 +93,12 @@ def order_verdict(low: float, high: float) -> str:
 
 
 def verdict(low: float, high: float, bound: float) -> str:
-    """Whether an exponent's interval comes within TOLERANCE of the stated one, or on which side it lies."""
-    if math.isnan(low):
-        return "undecided"
+    """Whether an exponent's interval lies within TOLERANCE of the stated one, beyond it, or says neither."""
+    if bound - TOLERANCE < low and high < bound + TOLERANCE:
+        return "agrees"
     if low > bound + TOLERANCE:
         return "steeper"
-    return "shallower" if high < bound - TOLERANCE else "agrees"
+    return "shallower" if high < bound - TOLERANCE else "undecided"
 
 
 def segment_errors(points: pd.DataFrame, part: str) -> pd.DataFrame:

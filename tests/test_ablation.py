@@ -239,7 +239,7 @@ def test_below_five_prompts_there_is_a_difference_and_no_interval(results: Path)
     made = tabulate(results, PROMPTS[:4])
     row = made[(made["variant"] == POINTS[2]) & (made["metric"] == "clip")].squeeze()
     assert row["difference"] == pytest.approx(2.15) and row["n"] == 4 and np.isnan(row["low"])
-    assert "| 60.15 (+2.15) |" in (results / "tables/ablation_n.md").read_text()
+    assert "| 60.15 (+2.15) |" in (results / "tables/ablation_n.md").read_text().replace("\\", "")
 
 
 def test_only_prompts_with_both_values_are_paired() -> None:
@@ -263,7 +263,7 @@ def test_costs_are_those_of_the_runs(table: pd.DataFrame) -> None:
 def test_the_readable_table_shows_differences_and_the_controls_levels(
     results: Path, table: pd.DataFrame
 ) -> None:
-    text = (results / "tables/ablation_n.md").read_text()
+    text = (results / "tables/ablation_n.md").read_text().replace("\\", "")
     assert "| N = 10, redraw_t = true | Perp-Neg 7.5 | 65.25 (+2.25 [+" in text
     assert "| N = 1, redraw_t = false | CFG 7.5 | 63.00 |" in text
     assert "| true scene (3D ceiling) | – | 62.50 |" in text
@@ -273,7 +273,7 @@ def test_the_readable_table_shows_differences_and_the_controls_levels(
 def test_the_caption_says_what_the_differences_are_to_and_what_the_intervals_are(
     results: Path, table: pd.DataFrame
 ) -> None:
-    top = " ".join((results / "tables/ablation_n.md").read_text().splitlines()[0].split())
+    top = " ".join((results / "tables/ablation_n.md").read_text().replace("\\", "").splitlines()[0].split())
     assert "the mean difference within prompts to N = 1, redraw_t = false" in top
     assert (
         "the 95 % interval of these paired differences over prompts" in top and "none below 5 prompts" in top

@@ -40,7 +40,7 @@ def prepared(name: str) -> tuple:
     config = load_config("mini", ["train.steps=6", "start.count=100"])
     prior = open_prior(config.prior, "cpu")
     prompts = embed_views(prior, "a yellow duck", config.prompts)
-    params = {k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0, "duck").items()}
+    params = {k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}
     method = load_method(name, config.methods[name])
     return optimize.start_run(params, config), method, prior, prompts, config
 

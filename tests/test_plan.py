@@ -65,6 +65,14 @@ def test_the_papers_plan_is_that_of_its_configuration() -> None:
     assert sampling_tflop(PAPER, COSTS) == pytest.approx(50 * 0.804 + 2.515)
 
 
+def test_the_priors_row_is_planned_with_as_many_images_as_a_method_has_views() -> None:
+    def hours(views: int) -> float:
+        return estimate(replace(PAPER, views=views), COSTS, 66).stages["controls"].gpu_hours
+
+    image = sampling_tflop(PAPER, COSTS) / 66 / 3600
+    assert hours(120) - hours(60) == pytest.approx(60 * 40 * image)
+
+
 @given(WORK)
 def test_the_totals_are_the_sums_of_the_stages(work: Work) -> None:
     made = estimate(work, COSTS, 66)

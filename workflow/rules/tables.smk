@@ -6,6 +6,12 @@ FIGURES = [
     *(["heat_map", "critical_difference"] if len(config["methods"]) > 1 else []),
 ]
 
+# What eval.study analyse wrote, of which the table reads three files.
+STUDY = [
+    config["study"].removesuffix(".csv") + ending
+    for ending in (".csv", "_differences.csv", "_prompts.csv")
+]
+
 
 rule table1:
     input:
@@ -22,7 +28,7 @@ rule table1:
         prompts=config["prompts"],
         titles="baselines/methods.yaml",
         paper="baselines/paper.yaml",
-        study=config["study"] or [],
+        study=STUDY if config["study"] else [],
     output:
         csv=f"{TABLES}/table1.csv",
         md=report(f"{TABLES}/table1.md", category="Table 1"),

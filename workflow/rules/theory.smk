@@ -27,7 +27,9 @@ if config["truth"]:
             view=config["views"],
         shell:
             "python -m toybox.truth --prompts {input.prompts:q} --out {params.folder:q}"
-            " --size {params.view[size]} --views {params.view[count]} > {log:q} 2>&1"
+            " --size {params.view[size]} --views {params.view[count]}"
+            " --elevation {params.view[elevation]} --radius {params.view[radius]}"
+            " --fov {params.view[fov]} > {log:q} 2>&1"
 
     rule theory:
         input:
