@@ -100,9 +100,8 @@ def start_file(config: StartConfig) -> Path | None:
     path = Path(config.file)
     if config.file and path.is_file():
         return path
-    missing = (
-        f"no file at {path} (start.file)" if config.file else f"start.kind={config.kind} has no start.file"
-    )
+    unnamed = f"start.kind={config.kind} needs start.file"
+    missing = f"no file at {path} (start.file)" if config.file else unnamed
     if config.kind == "point-e":
         missing += (
             ": make a point cloud with `python -m segmentdreamer.point_e` in Point-E's environment, name "
