@@ -98,6 +98,18 @@ def test_a_selection_makes_no_file_of_another_otherwise(
     assert any(path.endswith(kind) for path in own)
 
 
+def test_programs_are_told_the_name_where_there_is_one_and_nothing_where_there_is_none(
+    tmp_path: Path, usual: dict
+) -> None:
+    made = plan(tmp_path, "seeds=3", "ablations={prompts: [p02]}", targets=("all", "ablation_n"))
+    for path, name in (("table1.md", "3seeds"), ("claims.md", "3seeds-ablations_p02"),
+                       ("ablation_n.md", "ablations_p02")):  # fmt: skip
+        assert "--selection" not in usual[f"tables/{path}"] and "--ablations" not in usual[f"tables/{path}"]
+        assert f" --selection {name.removesuffix('-ablations_p02')} " in made[f"tables/{name}/{path}"]
+    assert " --ablations ablations_p02 " in made["tables/3seeds-ablations_p02/claims.md"]
+    assert " --selection 3seeds " in made["plots/3seeds/heat_map.svg"]
+
+
 def test_a_later_file_without_a_folder_has_tables_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"methods": ["ism"]}))
     made = plan(tmp_path, files=("--configfile", f"{tmp_path}/mine.yaml"))

@@ -38,13 +38,13 @@ rule ablation_table:
         "../../environment.yml"
     params:
         results=subpath(output.csv, ancestor=ABLATION_DEPTH),
-        selection=SELECTED_ABLATIONS,
+        selection=option("--selection", SELECTED_ABLATIONS),
         prompts=config["ablations"]["prompts"],
         seeds=config["ablations"]["seeds"],
         controls=REFERENCES,
         scale=config["scale"],
     shell:
-        "python -m eval.ablation --results {params.results:q} --selection {params.selection:q}"
+        "python -m eval.ablation --results {params.results:q} {params.selection}"
         " --name {wildcards.ablation}"
         " --spaces {input.spaces:q} --prompts {params.prompts} --seeds {params.seeds}"
         " --controls {params.controls} --scale {params.scale:q} --titles {input.titles:q}"

@@ -155,6 +155,11 @@ def of_every_control(pattern):
     )
 
 
+def option(name, value):
+    """An option of a command line, or nothing: an empty value would take the next word for it."""
+    return f"{name} {value}" if value else ""
+
+
 def print_results():
     """The table and the ledger of a finished run, where it made them."""
     if SELECTED:

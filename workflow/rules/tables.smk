@@ -56,7 +56,7 @@ rule table1:
         disk_mb=need("tables", "disk_mb"),
     params:
         results=subpath(output.csv, ancestor=DEPTH),
-        selection=SELECTED,
+        selection=option("--selection", SELECTED),
         methods=config["methods"],
         controls=CONTROLS,
         seeds=config["seeds"],
@@ -65,7 +65,7 @@ rule table1:
         reference=PRIMARY,
         study=f"--study {config['study']}" if config["study"] else "",
     shell:
-        "python -m eval.table --results {params.results:q} --selection {params.selection:q}"
+        "python -m eval.table --results {params.results:q} {params.selection}"
         " --prompts {input.prompts:q} --methods {params.methods} --controls {params.controls} --seeds {params.seeds}"
         " --scale {params.scale:q} --scorer {params.scorer:q} --reference {params.reference}"
         " --titles {input.titles:q} --paper {input.paper:q} {params.study} > {log:q} 2>&1"
@@ -91,9 +91,9 @@ rule figures:
         disk_mb=need("light", "disk_mb"),
     params:
         results=subpath(input.table, ancestor=DEPTH),
-        selection=SELECTED,
+        selection=option("--selection", SELECTED),
     shell:
-        "python -m eval.figures --results {params.results:q} --selection {params.selection:q}"
+        "python -m eval.figures --results {params.results:q} {params.selection}"
         " > {log:q} 2>&1"
 
 
@@ -116,11 +116,11 @@ rule claims:
         "../../environment.yml"
     params:
         results=subpath(input.table, ancestor=DEPTH),
-        selection=SELECTED,
-        ablations=SELECTED_ABLATIONS,
+        selection=option("--selection", SELECTED),
+        ablations=option("--ablations", SELECTED_ABLATIONS),
     shell:
-        "python -m eval.claims --results {params.results:q} --selection {params.selection:q}"
-        " --ablations {params.ablations:q} --claims {input.claims:q} > {log:q} 2>&1"
+        "python -m eval.claims --results {params.results:q} {params.selection}"
+        " {params.ablations} --claims {input.claims:q} > {log:q} 2>&1"
 
 
 rule sheet:
