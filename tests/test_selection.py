@@ -76,13 +76,16 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> dict:
     [
         (("methods=[sctd]", "seeds=3"), "sctd-3seeds"),
         (("methods=[sds,ism]",), "sds+ism"),  # its control `shuffled` is made of other assets
-        (("study=prompts/toybox.tsv",), "study_toybox_"),
+        (("study=STUDY/mine.csv",), "study_mine_"),
         (("ablations={prompts: [p02, p01]}",), "ablations_p02+p01"),
     ],
 )
 def test_a_selection_makes_no_file_of_another_otherwise(
     tmp_path: Path, usual: dict, config: tuple[str, ...], folder: str
 ) -> None:
+    for name in ("mine", "mine_prompts", "mine_differences"):  # what eval.study analyse writes
+        (tmp_path / f"{name}.csv").touch()
+    config = tuple(item.replace("STUDY", str(tmp_path)) for item in config)
     made = plan(tmp_path, *config, targets=("all", "ablation_n"))
     shared = [path for path in made if path in usual]
     assert shared and any(path.startswith("assets/") for path in shared)  # assets are made once
