@@ -56,7 +56,7 @@ class Views:
 
     rgba: np.ndarray  # (V, H, W, 4) uint8, straight alpha, by ascending number
     numbers: list[int]  # of the pictures' names
-    unread: list[str]  # PNGs beside them that are neither views nor their alphas
+    unread: list[str]  # pictures beside them that may be meant for views or alphas
     cameras: bytes | None  # cameras.json or transforms.json that lies among them
 
 

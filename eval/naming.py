@@ -15,8 +15,9 @@ from pathlib import PurePosixPath
 
 ALPHA = "alpha"
 COLORS = {"rgb", "rgba", "color"}
-OTHERS = {"normal", "normals", "depth", "depths", "disparity", "mask", "masks", "opacity", "acc", "albedo"}
-KINDS = COLORS | OTHERS | {ALPHA}
+MASKS = {"mask", "masks", "opacity", "acc"}  # which may mean alpha
+OTHERS = {"normal", "normals", "depth", "depths", "disparity", "albedo"}
+KINDS = COLORS | OTHERS | MASKS | {ALPHA}
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".exr", ".avif", ".heic"}
 
 LOSSY = {".jpg", ".jpeg", ".webp", ".avif", ".heic"}
@@ -27,7 +28,7 @@ Series = tuple[str, str]  # folder, and the name with # for its number
 
 @dataclass(frozen=True)
 class Names:
-    """The views by number, ascending, their alphas by number, and the PNGs that are neither."""
+    """The views by number, ascending, their alphas by number, and pictures that may be meant for either."""
 
     views: dict[int, str]
     alphas: dict[int, str]
@@ -61,7 +62,10 @@ def choose(names: Iterable[str]) -> Names:
     refuse_several("series", {min(groups[key]) for key in chosen})
     if len(alphas) > 1:
         refuse_several("series of alphas", {min(groups[key]) for key in alphas})
+    masks = [name for name in seen if suffix(name) in PICTURES and words(series(name)) & (MASKS | {ALPHA})]
+    read = {name for key in alphas for name in groups[key]}
     unread = [name for key in shown if key not in chosen for name in groups[key]]
+    unread += [name for name in masks if name not in read]
     return Names(number(groups[chosen[0]]), number([name for key in alphas for name in groups[key]]), unread)
 
 

@@ -85,9 +85,12 @@ def read_texts(path: Path | str) -> pd.DataFrame:
 def decode(data: bytes, path: Path) -> str:
     """UTF-8, with or without a mark, or UTF-16 with one; ValueError for anything else."""
     try:
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); {EXPECTED}") from error
+    if "\0" in text:  # UTF-16 without its mark, or no text at all
+        raise ValueError(f"{path} is not UTF-8 text (it holds zero bytes); {EXPECTED}")
+    return text
 
 
 def header_separator(text: str) -> str:
@@ -122,7 +125,7 @@ def read_table(text: str, separator: str, path: Path) -> list[dict[str, str]]:
     except csv.Error as error:
         raise ValueError(f"{path}: line {lines.line_num} cannot be read: {error}") from error
     header = [field.strip().casefold() for field in rows[0][1]]
-    if len(set(header)) < len(header):
+    if len(set(filter(None, header))) < len(list(filter(None, header))):
         raise ValueError(f"{path}: a column stands there twice: {', '.join(header)}")
     for number, row in rows[1:]:
         if len(row) != len(header):

@@ -36,7 +36,7 @@ def judge(asset: Views, path: Path, folder: Path, setting: Setting) -> tuple[boo
         several = " (several pictures side by side?)" if max(height, width) % side == 0 else ""
         notes.append(f"views are not square{several}: networks see the central {side} x {side} px")
     if asset.unread:
-        notes.append(f"PNGs beside the views are not read, such as {asset.unread[0]}")
+        notes.append(f"{asset.unread[0]} and its kind are not read; alpha is read from alpha_*.png")
     if lost := ring.gap(asset.numbers):
         notes.append(f"the sequence of views {lost}")
     if not has_alpha(asset.rgba):
@@ -60,6 +60,9 @@ def alpha_notes(rgba: np.ndarray, path: Path) -> list[str]:
         return ["nothing is visible: alpha is 0 everywhere"]
     if alpha.max() == 1:
         raise ValueError(f"{path}: alpha is 0 or 1 of 255; expected 255 where opaque")
+    corners = alpha[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    if (corners == 255).all() and (alpha < 128).any():
+        return ["the corners of all views are opaque: is alpha inverted, or a background part of it?"]
     opaque = int((alpha == 255).all((1, 2)).sum())
     notes = [f"{opaque} of {len(alpha)} views are opaque, the others not"] if opaque else []
     soft = (alpha > 0) & (alpha < 128)

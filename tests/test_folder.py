@@ -227,7 +227,7 @@ def test_what_is_in_or_not_in_the_pictures_is_said(scorers: Scorers, tmp_path: P
     told = run(scorers, tmp_path / "mine")[1]["notes"]
     assert told["views are opaque: no pathologies, which need alpha"] == ["car/0"]
     assert told["nothing is visible: alpha is 0 everywhere"] == ["bear/0"]
-    assert told["PNGs beside the views are not read, such as sheet_1.png"] == ["duck/0"]
+    assert told["sheet_1.png and its kind are not read; alpha is read from alpha_*.png"] == ["duck/0"]
     assert told["4 views, not 120: compare at equal numbers of views"] == ["duck/0", "car/0", "bear/0"]
     assert told["these folders hold views of no prompt or no seed, not scored: p99"] == []
     assert "note: duck/0, car/0, bear/0: 4 views, not 120" in (tmp_path / "mine-out/summary.md").read_text()
@@ -239,6 +239,9 @@ def test_what_is_in_or_not_in_the_pictures_is_said(scorers: Scorers, tmp_path: P
     odd = run(scorers, tmp_path / "odd")[1]["notes"]
     assert odd["1 of 4 views are opaque, the others not"] == ["duck/0"]
     assert odd["no color exceeds its alpha: premultiplied? Expected are straight colors"] == ["car/0"]
+    write_pictures(views ^ np.array([0, 0, 0, 255], np.uint8), tmp_path / "inverted/duck")
+    inverted = run(scorers, tmp_path / "inverted")[1]["notes"]
+    assert "the corners of all views are opaque: is alpha inverted, or a background part of it?" in inverted
     write_pictures(np.minimum(views, 1), tmp_path / "ones/duck")
     with pytest.raises(ValueError, match="ones/duck: alpha is 0 or 1 of 255; expected 255 where opaque"):
         run(scorers, tmp_path / "ones")

@@ -29,7 +29,12 @@ def test_other_pictures_and_a_systems_own_files_are_told_apart_from_views() -> N
     found = choose([*others, *numbered("rgb_{}.png"), *numbered("alpha_{}.png"), *numbered("{}.png", 2)])
     assert list(found.views.values()) == numbered("rgb_{}.png")
     assert list(found.alphas.values()) == numbered("alpha_{}.png")
-    assert found.unread == numbered("{}.png", 2)
+    assert found.unread == numbered("{}.png", 2) + numbered("mask_{}.png")
+
+
+def test_what_may_be_meant_for_alpha_is_named() -> None:
+    names = [*numbered("rgb_{}.png", 4), *numbered("alpha_{}.jpg"), *numbered("rgb_opacity_{}.png")]
+    assert choose(names).unread == names[4:]
 
 
 def test_kinds_may_have_folders_of_their_own() -> None:

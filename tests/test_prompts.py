@@ -28,6 +28,7 @@ SPELLINGS = {
     "commas.txt": table(",", QUOTED),
     "noname": table("|", QUOTED),
     "windows.tsv": "\ufeff" + table("\t", QUOTED).replace("\n", "\r\n"),
+    "trailing.csv": "id,prompt,,\n" + "".join(f"{i},{p},,\n" for i, p in QUOTED),
     "more.csv": "prompt,class,id\n" + "".join(f"{p},x,{i}\n" for i, p in QUOTED),
     "list.json": json.dumps(OBJECTS),
     "map.json": json.dumps(dict(ROWS)),
@@ -117,5 +118,7 @@ def test_a_table_is_never_taken_for_prompts_of_a_line(
 
 def test_what_is_no_text_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.xlsx").write_bytes(b"PK\x03\x04\x9c\xff\x00")
-    with pytest.raises(ValueError, match="not UTF-8 text"):
-        read_texts(tmp_path / "x.xlsx")
+    (tmp_path / "unmarked.tsv").write_bytes(table("\t", QUOTED).encode("utf-16-le"))
+    for name in ("x.xlsx", "unmarked.tsv"):
+        with pytest.raises(ValueError, match=f"{name} is not UTF-8 text"):
+            read_texts(tmp_path / name)
