@@ -335,12 +335,8 @@ def test_an_ablation_leaves_its_values_for_the_ledger(tmp_path: Path) -> None:
                    "--prompts", *simulated.PROMPTS])  # fmt: skip
     contrast = {"metric": "detail", "of": "sctd/N~1", "is": "lower", "than": "sctd/N~5"}
     path = write_ledger(tmp_path / "c.yaml", {"x": ("n", contrast)})
-<<<<<<< HEAD
-    verdicts, contrasts = claims.evaluate(read_ledger(path), Tables(tmp_path / "tables", tmp_path / "tables"), "mini")
-=======
     tables = Tables(tmp_path / "tables", tmp_path / "tables")
     verdicts, contrasts = claims.evaluate(read_ledger(path), tables, "mini")
->>>>>>> refs/heads/workflow
     assert verdicts["verdict"].item() == SUPPORTED
     assert contrasts["estimate"].item() == pytest.approx(-4 * (1 + 0.1 * 3.5))
 
