@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+import simulated_run as simulated
 
 from eval import reference
 from eval.archive import read_views
-from eval.collection import read_reference
+from eval.collection import read_reference, read_run
 from eval.origin import ORIGIN, read_origin
+from eval.pooled import measure_distances
 from eval.prompts import read_prompts
 from eval.samples import BATCH, Sampler, batches, draw, load_prior, shard
 
@@ -77,6 +80,21 @@ def test_the_features_keep_the_texts_and_weights_that_they_were_made_of(tmp_path
         read({"p01": "a red duck"}, {})
     with pytest.raises(ValueError, match="made by another clip scorer"):
         read(texts, {"clip": "ab" * 32})
+
+
+def test_a_table_refuses_a_reference_of_other_texts_than_its_scores(tmp_path: Path) -> None:
+    simulated.write_run(tmp_path)
+    for path in tmp_path.glob("scores/*/*/*/protocol.json"):
+        record = json.loads(path.read_text()) | {"prompt": f"a duck, {path.parts[-3]}"}
+        path.write_text(json.dumps(record))
+    features = dict(np.load(tmp_path / "reference/features.npz"))
+    run = read_run(tmp_path, simulated.METHODS, [], simulated.PROMPTS, 1)
+    for told, refused in (("a duck", False), ("a bear", True)):
+        texts = {prompt: f"{told}, {prompt}" for prompt in simulated.PROMPTS}
+        record = np.array(json.dumps({"texts": texts}))
+        np.savez(tmp_path / "reference/features.npz", **features, record=record)
+        with pytest.raises(ValueError, match="was made of other prompts") if refused else nullcontext():
+            assert len(measure_distances(run, ["sctd"], simulated.PROMPTS))
 
 
 def test_shards_are_not_merged_under_other_texts(tmp_path: Path) -> None:
