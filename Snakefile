@@ -39,5 +39,9 @@ rule all:
         rules.sheet.output,
 
 
+onstart:
+    keep_settings(RESULTS, SETTINGS)
+
+
 onsuccess:
     print_results()

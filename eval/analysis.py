@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from eval.collection import Run
-from eval.columns import columns, primary_columns
-from eval.comparison import adjust, compare, compare_distances
+from eval.collection import Run, Study
+from eval.columns import columns, primary_columns, untested_columns
 from eval.failures import complete_prompts, floor_failures
+from eval.pairs import (
+    adjust,
+    against_reference,
+    choose_pairs,
+    compare_pairs,
+    constant_metrics,
+    directions,
+    letter_table,
+)
 from eval.pooled import distance_differences, measure_distances
 from eval.ranks import rank_summary
 from eval.statistics import mean_intervals, prompt_means
@@ -23,11 +32,12 @@ FLOOR = "start"  # the control whose values failures are given
 class Analysis:
     """All figures of a run.
 
-    summary: method, metric, mean, low, high, n, rank, first, shift, shift_low, shift_high, won, p, holm; on
-    complete prompts, controls without ranks and tests. floor: SUMMARY's columns for the methods, failures at
-    the floor; empty without failures. comparisons: method, against, metric, n, shift, low, high, won, p,
-    holm (method minus against; Holm's family: against the reference, primary metrics). variance: metric,
-    component, variance, share. per_prompt: method, prompt, metric, value of all that succeeded.
+    summary: method, metric, mean, low, high, n, reason (why a distance has no value), rank, first, letters,
+    difference, difference_low, difference_high, pairs, shift, won, p, holm; on complete prompts, controls
+    without ranks and tests. floor: SUMMARY's columns and reason for the methods, failures at the floor; empty
+    without failures. comparisons: see eval.pairs. variance: metric, component, variance, share. per_prompt:
+    method, prompt, metric, value of all that succeeded. untested: metrics of the table that are shown and not
+    tested by design, constant: those in which all methods agree.
     """
 
     summary: pd.DataFrame
@@ -37,14 +47,17 @@ class Analysis:
     per_prompt: pd.DataFrame
     complete: list[str]
     primary: list[str]
+    untested: set[str]
+    constant: set[str]
 
 
-def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
+def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None = None) -> Analysis:
     """All figures of the methods and controls of a run.
 
-    scores: run.scores and, if there was one, the study's. reference: the method that others are tested
-    against; without it among the methods no test is made against one. Raises ValueError if no method
-    succeeded anywhere or no prompt is complete.
+    scores: run.scores, and the distances of each prompt. reference: the method that others are tested
+    against; without it among the methods no test is made against one. study: its figures are taken as they
+    are, with the intervals and tests of its own design. Raises ValueError if no method succeeded anywhere or
+    no prompt is complete.
     """
     known = columns()
     seen = [m for m in view_metrics(scores) if m in known]
@@ -55,33 +68,52 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str) -> Analysis:
     described = scores[scores["metric"].isin(known)]
     headline = described[described["prompt"].isin(complete)]
     distances = measure_distances(run, alive + run.controls, complete)
-    summary = pd.concat([mean_intervals(headline).set_axis(SUMMARY, axis=1), distances], ignore_index=True)
-    primary = primary_columns(set(summary.loc[summary["mean"].notna(), "metric"]))
+    parts = [mean_intervals(headline).set_axis(SUMMARY, axis=1), distances]
+    if study:
+        parts.append(study.means.loc[study.means["method"].isin(alive), SUMMARY])
+    summary = pd.concat(parts, ignore_index=True)
+    summary = cut_intervals(summary.fillna({"reason": ""}))
+    shown = shown_metrics(summary, alive)
+    primary, untested = primary_columns(shown), untested_columns(shown)
     means = prompt_means(headline)
-    comparisons = compare_pairs(run, means[means["method"].isin(alive)], alive, reference, complete, primary)
-    summary = summary.merge(method_ranks(summary, means, alive), how="left", on=["method", "metric"])
-    summary = summary.merge(against_reference(comparisons, reference), how="left", on=["method", "metric"])
+    mine = means[means["method"].isin(alive)]
+    constant = constant_metrics(mine)
+    order = sorted(alive, key=lambda method: method != reference)
+    comparisons = compare_pairs(mine, distance_differences(run, order, complete), order)
+    if study:
+        comparisons = pd.concat([comparisons, choose_pairs(study.differences, order)], ignore_index=True)
+    comparisons = adjust(comparisons, reference, primary, untested | constant)
+    for part in (
+        method_ranks(summary, means, alive),
+        letter_table(summary, comparisons, alive),
+        against_reference(comparisons, reference),
+    ):
+        summary = summary.merge(part, how="left", on=["method", "metric"])
+    summary = summary.fillna({"letters": ""})
     variance = variance_split(headline[headline["method"].isin(alive) & headline["metric"].isin(seen)])
     return Analysis(
         summary, count_failures(run, described, seen), comparisons, variance, prompt_means(described),
-        complete, primary,
+        complete, primary, untested, constant,
     )  # fmt: skip
 
 
+def cut_intervals(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows (metric, low, high, ...) with intervals that end where their metric's range does."""
+    ranges = [columns().get(metric, {}).get("within", (-np.inf, np.inf)) for metric in rows["metric"]]
+    least, most = np.array(ranges, dtype=float).reshape(-1, 2).T
+    return rows.assign(low=rows["low"].clip(lower=least), high=rows["high"].clip(upper=most))
+
+
+def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
+    """Those that any row has a value of, or that a method is refused, which a reader must see."""
+    refused = summary["method"].isin(methods) & (summary["reason"] != "")
+    return set(summary.loc[summary["mean"].notna() | refused, "metric"])
+
+
 def view_metrics(scores: pd.DataFrame) -> list[str]:
-    """The metrics of the views: neither costs nor a study's."""
+    """The metrics of the views: all but costs."""
     known = columns()
-    return [
-        metric
-        for metric in scores["metric"].drop_duplicates()
-        if not known.get(metric, {}).get("cost") and metric not in ("q1", "q2", "q3")
-    ]
-
-
-def directions(metrics: list[str] | pd.Series) -> dict[str, str]:
-    """metric -> up or down, of those that have a better side."""
-    known = columns()
-    return {m: known[m]["better"] for m in metrics if "better" in known.get(m, {})}
+    return [m for m in scores["metric"].drop_duplicates() if not known.get(m, {}).get("cost")]
 
 
 def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
@@ -98,40 +130,6 @@ def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str])
     return ranks.merge(chances, how="left", on=["method", "metric"])
 
 
-def against_reference(comparisons: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """The comparisons with the reference, as columns for the summary."""
-    mine = comparisons[comparisons["against"] == reference].drop(columns=["against", "n"])
-    return mine.rename(columns={"low": "shift_low", "high": "shift_high"})
-
-
-def compare_pairs(
-    run: Run, means: pd.DataFrame, methods: list[str], reference: str, prompts: list[str], primary: list[str]
-) -> pd.DataFrame:
-    """Every pair of methods once, those with the reference as method minus reference; Holm over the latter.
-
-    means: method, prompt, metric, value of the methods on the complete prompts.
-    """
-    order = sorted(methods, key=lambda method: method != reference)
-    better = directions(means["metric"].drop_duplicates())
-    pooled = distance_differences(run, order, prompts)
-    parts = []
-    for number, against in enumerate(order[:-1]):
-        mine = means[means["method"].isin(order[number:])]
-        distances = compare_distances(pooled[pooled["against"] == against])
-        found = pd.concat([part for part in (compare(mine, better, against), distances) if len(part)])
-        parts.append(
-            adjust(found, tested(primary) if against == reference else set()).assign(against=against)
-        )
-    names = ["method", "against", "metric", "n", "shift", "low", "high", "won", "p", "holm"]
-    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
-
-
-def tested(primary: list[str]) -> set[str]:
-    """Holm's family: the primary metrics of quality."""
-    known = columns()
-    return {metric for metric in primary if not known[metric].get("cost")}
-
-
 def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     """Means over all prompts, each failed asset at its floor: SUMMARY's columns; empty without failures.
 
@@ -141,4 +139,5 @@ def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.Dat
         return pd.DataFrame(columns=SUMMARY)
     filled = floor_failures(scores, metrics, FLOOR, run.assets)
     means = mean_intervals(filled[filled["method"].isin(run.methods)]).set_axis(SUMMARY, axis=1)
-    return pd.concat([means, measure_distances(run, run.methods, run.prompts, FLOOR)], ignore_index=True)
+    distances = measure_distances(run, run.methods, run.prompts, FLOOR)
+    return cut_intervals(pd.concat([means, distances], ignore_index=True).fillna({"reason": ""}))

@@ -1,9 +1,9 @@
-"""The ledger of the paper's claims: each decided by paired differences of this run, and printed.
+"""The ledger of the paper's claims: each decided by this run, and printed.
 
     python -m eval.claims --results results/mini --claims workflow/config/claims.yaml
 
 reads RESULTS/tables (table1's per_prompt.csv and comparisons.csv, ablation_NAME_per_prompt.csv) and writes
-claims.{csv,md,json} there. The rule stands at the top of the file of claims, and in eval.ledger.
+claims.{csv,md,json} there. The rule stands at the top of the file of claims; eval.verdicts is its code.
 """
 
 from __future__ import annotations
@@ -11,188 +11,134 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from eval.ablation import columns as ablation_columns
+from eval.claims_page import markdown, plain
 from eval.columns import columns
-from eval.comparison import compare, holm
-from eval.formats import grid
-from eval.ledger import UNMEASURED, Contrast, Ledger, combine, judge, read_ledger
-from eval.paper import SCALE as PAPER
+from eval.evidence import Tables, find, read_evidence, read_pooled
+from eval.ledger import Claim, Ledger, read_ledger
+from eval.study_identity import HUMAN
+from eval.verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
 
 CLAIMS = Path("workflow/config/claims.yaml")
+Row = dict[str, Any]
+CLAIM_COLUMNS = ["claim", "verdict", "text", "where", "source", "note"]
 CONTRAST_COLUMNS = [
-    "claim", "claim_verdict", "verdict", "metric", "of", "direction", "than", "margin", "n", "shift", "low",
-    "high", "won", "p", "holm", "note",
+    "claim", "claim_verdict", "verdict", "metric", "of", "direction", "than", "bound", "n", "estimate", "low",
+    "high", "level", "p", "corrected", "rule", "note",
 ]  # fmt: skip
 
 
-def read_evidence(results: Path, source: str) -> pd.DataFrame | None:
-    """Values per prompt of a source: method, prompt, metric, value; None if the run has not made it."""
-    name = "per_prompt.csv" if source == "table1" else f"ablation_{source}_per_prompt.csv"
-    path = results / "tables" / name
-    if not path.exists():
-        return None
-    return pd.read_csv(path).rename(columns={"variant": "method"})
+def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Row]:
+    """A claim's contrasts as rows: what is asked, with the evidence and the question where both exist."""
+    values, pooled = read_evidence(tables, claim.source), read_pooled(tables, claim.source)
+    target = "table1" if claim.source == "table1" else f"ablation_{claim.source}"
+    rows: list[Row] = []
+    for contrast in claim.contrasts:
+        stated: Row = {"metric": contrast.metric, "of": contrast.of, "direction": contrast.direction}
+        stated |= {
+            "than": contrast.than,
+            "verdict": UNMEASURED,
+            "note": f"run `snakemake --cores all {target}`",
+        }
+        if values is None:
+            rows.append(stated)
+            continue
+        for found in find(contrast, ledger.read_as(contrast.metric), values, pooled):
+            row = stated | {"metric": found.metric, "note": found.note}
+            question = ledger.question(contrast, found.reading, found.metric, scale)
+            if found.evidence and question:
+                row |= {"direction": question.direction, "bound": question.bound}
+                row |= {"question": question, "evidence": found.evidence}
+            elif found.evidence:
+                row["note"] = f"no margin for scale {scale}"
+            rows.append(row)
+    return rows
 
 
-def read_pooled(results: Path | None) -> pd.DataFrame:
-    """Differences of pooled distances between methods, from table1's comparisons.csv; empty without it."""
-    path = results / "tables" / "comparisons.csv" if results else None
-    if path is None or not path.exists():
-        return pd.DataFrame(columns=["method", "against", "metric"])
-    table = pd.read_csv(path)
-    pooled = {metric for metric, spec in columns().items() if spec.get("pooled")}
-    return table[table["metric"].isin(pooled)]
+def settle(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> tuple[Row, list[Row]]:
+    """A claim's row with its verdict, and the rows of its contrasts with theirs."""
+    rows = put(claim, ledger, tables, scale)
+    measured = [row for row in rows if "evidence" in row]
+    questions, evidence = [row.pop("question") for row in measured], [row.pop("evidence") for row in measured]
+    for row, known, found in zip(measured, evidence, decide(questions, evidence), strict=True):
+        row |= vars(found) | {"n": known.n, "estimate": known.estimate}
+    verdict, note = combine([row["verdict"] for row in rows]), ""
+    if verdict == UNRESOLVED:
+        hopeless, note = shortage(questions, evidence)
+        verdict = UNDECIDABLE if hopeless else verdict
+    top = {"claim": claim.id, "verdict": verdict, "text": claim.text, "where": claim.where}
+    rows = [{"claim": claim.id, "claim_verdict": verdict} | row for row in rows]
+    return top | {"source": claim.source, "note": note}, rows
 
 
-def difference(
-    contrast: Contrast, metric: str, values: pd.DataFrame, pooled: pd.DataFrame
-) -> dict[Hashable, Any] | None:
-    """n, shift, low, high, won, p of (of - than); None if either has no value.
+def evaluate(ledger: Ledger, tables: Tables, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ledger's two tables: a row a claim (CLAIM_COLUMNS), and a row a contrast (CONTRAST_COLUMNS).
 
-    `won` is the share of prompts on which the contrast holds. values: read_evidence; pooled: read_pooled.
+    estimate: what p tests, the mean over prompts of the paired difference or, where a threshold decides, of
+    the value; or the difference of pooled distances. low, high, level: the interval that decides, NaN where
+    so few prompts have none.
     """
-    mine = values[(values["metric"] == metric) & values["method"].isin([contrast.of, contrast.than])]
-    if mine["method"].nunique() == 2:
-        holds = {metric: "down" if contrast.direction == "lower" else "up"}
-        found = compare(mine, holds, contrast.than).to_dict("records")[0]
-        return found if found["n"] else None
-    for of, than, sign in ((contrast.of, contrast.than, 1), (contrast.than, contrast.of, -1)):
-        rows = pooled[pooled["metric"] == metric]
-        if len(rows := rows[(rows["method"] == of) & (rows["against"] == than)]):
-            row = rows.iloc[0].to_dict()
-            low, high = sorted((sign * row["low"], sign * row["high"]))
-            return row | {"shift": sign * row["shift"], "low": low, "high": high}
-    return None
+    settled = [settle(claim, ledger, tables, scale) for claim in ledger.claims]
+    contrasts = pd.DataFrame([row for _, rows in settled for row in rows]).reindex(columns=CONTRAST_COLUMNS)
+    figures = ["bound", "n", "estimate", "low", "high", "level", "p", "corrected"]
+    contrasts[figures] = contrasts[figures].astype(float).replace([-np.inf, np.inf], np.nan)
+    return pd.DataFrame([claim for claim, _ in settled], columns=CLAIM_COLUMNS), contrasts
 
 
-def decide(contrast: Contrast, source: str, results: Path, ledger: Ledger, scale: str) -> dict[str, Any]:
-    """One contrast with its numbers and its verdict."""
-    stated: dict[str, Any] = {"of": contrast.of, "direction": contrast.direction, "than": contrast.than}
-    blank = stated | {"metric": contrast.metric, "verdict": UNMEASURED}
-    margin = ledger.margins[contrast.margin].get(scale) if contrast.margin else 0.0
-    if margin is None:
-        return blank | {"note": f"no margin for scale {scale}"}
-    values = read_evidence(results, source)
-    if values is None:
-        target = "table1" if source == "table1" else f"ablation_{source}"
-        return blank | {"note": f"run `snakemake --cores all {target}`"}
-    pooled = read_pooled(results if source == "table1" else None)
-    for metric in ledger.metrics.get(contrast.metric, [contrast.metric]):
-        found = difference(contrast, metric, values, pooled)
-        if found is not None:
-            verdict = judge(found["low"], found["high"], contrast.direction, margin)
-            few = "too few prompts for an interval" if found["low"] != found["low"] else ""
-            kept = {key: found[key] for key in ("n", "shift", "low", "high", "won", "p")}
-            return stated | kept | {"metric": metric, "margin": margin, "verdict": verdict, "note": few}
-    return blank | {"note": "no such figure in this run"}
+def name_study(contrasts: pd.DataFrame, study: Mapping[str, Any] | None) -> pd.DataFrame:
+    """The contrasts, where a study decides or would, with whose study it was (`study` of table1.json)."""
+    if not study:
+        return contrasts
+    known = columns()
+    ranked = np.array([bool(known.get(metric, {}).get("study")) for metric in contrasts["metric"]])
+    text = study["text"] if study["source"] == HUMAN else f"no person was asked: {study['text']}"
+    return contrasts.assign(note=contrasts["note"].mask(ranked, text))
 
 
-def evaluate(ledger: Ledger, results: Path, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The ledger's two tables: a row a claim (with its verdict), and a row a contrast (with its numbers).
-
-    `holm` adjusts p over all contrasts that were measured.
-    """
-    claims, contrasts = [], []
-    for claim in ledger.claims:
-        decided = [decide(c, claim.source, results, ledger, scale) for c in claim.contrasts]
-        verdict = combine([row["verdict"] for row in decided])
-        claims.append((claim.id, verdict, claim.text, claim.where, claim.source))
-        contrasts += [{"claim": claim.id, "claim_verdict": verdict} | row for row in decided]
-    table = pd.DataFrame(contrasts).reindex(columns=CONTRAST_COLUMNS)
-    table["holm"] = holm(table["p"].to_numpy(dtype=float))
-    return pd.DataFrame(claims, columns=["claim", "verdict", "text", "where", "source"]), table
-
-
-def claim_in_words(contrasts: pd.DataFrame, claim: str, titles: dict[str, str]) -> list[str]:
-    """A line a contrast; of a claim that nothing measured, only the reasons."""
-    rows = contrasts[contrasts["claim"] == claim].to_dict("records")
-    if all(row["verdict"] == UNMEASURED for row in rows):
-        return list(dict.fromkeys(row["note"] for row in rows))
-    return [in_words(row, titles) for row in rows]
-
-
-def in_words(row: Mapping[Any, Any], titles: dict[str, str]) -> str:
-    """One contrast as a line: what is claimed, the difference, its interval, p and n."""
-    spec = (columns() | ablation_columns()).get(row["metric"], {"name": row["metric"], "digits": 2})
-    names = {side: titles.get(row[side], row[side]) for side in ("of", "than")}
-    text = f"{spec['name']}: {names['of']} {row['direction']} than {names['than']}"
-    if row["direction"] == "same":
-        text = f"{spec['name']}: {names['of']} the same as {names['than']}"
-    if row["verdict"] == UNMEASURED:
-        return f"{text}: {row['note']}"
-    digits = spec["digits"]
-    shift, low, high = (f"{row[key]:+.{digits}f}" for key in ("shift", "low", "high"))
-    interval = f"[{low}, {high}]" if row["low"] == row["low"] else f"({row['note']})"
-    allowed = f", margin {row['margin']:g}" if row["margin"] else ""
-    adjusted = f", adjusted p {row['holm']:.2g}" if row["holm"] == row["holm"] else ""
-    return f"{text}: {shift} {interval}{allowed}{adjusted}, n = {row['n']:.0f}, {row['verdict']}"
-
-
-def markdown(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, str], scale: str) -> str:
-    """The ledger as a page: how many of each verdict, then a row a claim with its numbers."""
-    body = []
-    for claim in claims.itertuples():
-        numbers = "<br>".join(claim_in_words(contrasts, str(claim.claim), titles))
-        body.append([str(claim.text), str(claim.where), f"**{claim.verdict}**", numbers])
-    header = ["The paper says", "Where", "This run", "Paired differences over prompts"]
-    return f"# Claims of the paper\n\n{summary(claims, scale)}\n\n{grid(header, body)}\n"
-
-
-def summary(claims: pd.DataFrame, scale: str) -> str:
-    """How many claims got which verdict, and of what they speak."""
-    said = ", ".join(f"{count} {verdict}" for verdict, count in claims["verdict"].value_counts().items())
-    ours = (
-        ""
-        if scale == PAPER
-        else " They speak of the losses on this scale's prior, not of the paper's assets."
-    )
-    return f"Scale {scale}, {len(claims)} claims: {said}.{ours}"
-
-
-def plain(claims: pd.DataFrame, contrasts: pd.DataFrame, titles: dict[str, str], scale: str) -> str:
-    """The ledger as it is printed at the end of a run."""
-    lines = [summary(claims, scale)]
-    for claim in claims.itertuples():
-        lines.append(f"{str(claim.verdict).upper():13} {claim.text} ({claim.where})")
-        lines += [f"{'':14}{text}" for text in claim_in_words(contrasts, str(claim.claim), titles)]
-    return "\n".join(lines)
-
-
-def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, scale: str) -> str:
-    """The ledger as one object; figures that do not exist are null."""
-    rows = [row | {"contrasts": contrasts[contrasts["claim"] == row["claim"]].to_dict("records")}
+def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, scale: str) -> str:
+    """The ledger as one object with its margins and thresholds; figures that do not exist are null."""
+    figures = contrasts.astype(object).where(contrasts.notna(), None)
+    rows = [row | {"contrasts": figures[figures["claim"] == row["claim"]].to_dict("records")}
             for row in claims.to_dict("records")]  # fmt: skip
-    for row in rows:
-        row["contrasts"] = [
-            {key: None if isinstance(v, float) and np.isnan(v) else v for key, v in contrast.items()}
-            for contrast in row["contrasts"]
-        ]
-    return json.dumps({"scale": scale, "claims": rows}, indent=1, allow_nan=False) + "\n"
+    known = asdict(ledger)
+    bounds = {kind: known[kind] for kind in ("margins", "thresholds")}
+    return json.dumps({"scale": scale, "claims": rows} | bounds, indent=1, allow_nan=False) + "\n"
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Decide the paper's claims by this run, and print them.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
     parser.add_argument("--claims", type=Path, default=CLAIMS, help=f"YAML (default: {CLAIMS})")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables with Table 1 (default: that itself)")  # fmt: skip
+    parser.add_argument(
+        "--ablations",
+        default="",
+        metavar="NAME",
+        help="likewise, with the ablations' tables; claims of both stand in SELECTION-ABLATIONS",
+    )
     args = parser.parse_args(argv)
-    out = args.results / "tables"
+    tables = Tables(args.results / "tables" / args.selection, args.results / "tables" / args.ablations)
+    out = args.results / "tables" / "-".join(filter(None, (args.selection, args.ablations)))
     try:
-        record = json.loads((out / "table1.json").read_text())
+        record = json.loads((tables.table1 / "table1.json").read_text())
         ledger = read_ledger(args.claims)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     scale, titles = record["scale"], record["methods"]
-    claims, contrasts = evaluate(ledger, args.results, scale)
+    claims, contrasts = evaluate(ledger, tables, scale)
+    contrasts = name_study(contrasts, record.get("study"))
+    out.mkdir(parents=True, exist_ok=True)
     contrasts.to_csv(out / "claims.csv", index=False, float_format="%.6g")
-    (out / "claims.md").write_text(markdown(claims, contrasts, titles, scale), encoding="utf-8")
-    (out / "claims.json").write_text(as_json(claims, contrasts, scale), encoding="utf-8")
+    (out / "claims.md").write_text(markdown(claims, contrasts, ledger, titles, scale), encoding="utf-8")
+    (out / "claims.json").write_text(as_json(claims, contrasts, ledger, scale), encoding="utf-8")
     print(plain(claims, contrasts, titles, scale))
 
 

@@ -1,7 +1,7 @@
 """CLIP through open_clip: image and text embeddings, CLIP score, scores under shuffled prompts.
 
-clip = 100 cos(E_img, E_txt) of the raw prompt, float32, no clamp. Preprocessing is the model's own:
-bicubic resize to its size, its mean and standard deviation.
+clip = 100 cos(E_img, E_txt) of the raw prompt, float32, no clamp. Preprocessing is the model's own: bicubic
+resize of the short side to its size, center crop, its mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from eval.pictures import center, short_side
 
 BATCH = 60
 
@@ -51,20 +53,25 @@ def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
 @torch.inference_mode()
 def embed_images(clip: Clip, images: np.ndarray, batch: int = BATCH) -> np.ndarray:
     """Image embeddings (V, D) float32, not normalized, of uint8 RGB images (V, H, W, 3)."""
-    from PIL import Image
-
     device = next(clip.model.parameters()).device
-    resized = images
-    if images.shape[1:3] != (clip.size, clip.size):
-        shape = (clip.size, clip.size)
-        resized = np.stack(
-            [np.asarray(Image.fromarray(i).resize(shape, Image.Resampling.BICUBIC)) for i in images]
-        )
+    resized = fit(images, clip.size)
     parts = []
     for start in range(0, len(resized), batch):
         pixels = torch.from_numpy(resized[start : start + batch]).permute(0, 3, 1, 2).float() / 255
         parts.append(clip.model.encode_image(((pixels - clip.mean) / clip.std).to(device)).float().cpu())
     return torch.cat(parts).numpy()
+
+
+def fit(images: np.ndarray, size: int) -> np.ndarray:
+    """Images (V, H, W, 3) uint8 as (V, size, size, 3): short side resized by PIL bicubic, the center kept."""
+    from PIL import Image
+
+    height, width = short_side(images.shape[1], images.shape[2], size)
+    if images.shape[1:3] != (height, width):
+        pictures = (Image.fromarray(image) for image in images)
+        images = np.stack([np.asarray(p.resize((width, height), Image.Resampling.BICUBIC)) for p in pictures])
+    rows, columns = center(height, width, size)
+    return images[:, rows, columns]
 
 
 @torch.inference_mode()
@@ -73,6 +80,12 @@ def embed_texts(clip: Clip, texts: Sequence[str]) -> np.ndarray:
     device = next(clip.model.parameters()).device
     tokens = clip.tokenizer(list(texts)).to(device)
     return clip.model.encode_text(tokens, normalize=True).float().cpu().numpy()
+
+
+def fills(clip: Clip, text: str) -> bool:
+    """Whether the text takes all of the model's context, so that nothing after it would be read."""
+    plain, longer = clip.tokenizer([text, f"{text} a"])
+    return bool(torch.equal(plain, longer))
 
 
 def clip_scores(images: np.ndarray, texts: np.ndarray) -> np.ndarray:

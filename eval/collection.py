@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from eval.guidance import Guidance, read_guidance
+from eval.origin import check_origin, open_features, read_origin
+from eval.study_identity import HUMAN, QUESTIONS, Identity, read_result
+
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
+# Of cost.json, as metrics.
+COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe", "gaussians", "held_back")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A ranking study, as figures of the table: means and paired differences of the mean ranks.
+
+    means: method, metric, mean, low, high, n; differences: method, against, metric, n, difference, low, high,
+    won, p. Metrics of a simulated study are others than those of a human one.
+    """
+
+    whose: Identity
+    means: pd.DataFrame
+    differences: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -19,7 +39,8 @@ class Run:
     """One run, read once.
 
     assets: method, prompt, seed, status (ok or failed), reason. scores: method, prompt, seed, view, metric,
-    value, costs among them (view 0); a failed asset has no rows. protocols: metric -> protocol id.
+    value, costs among them (view 0); a failed asset has no rows. protocols: metric -> protocol id. guidance:
+    of each method, as its assets' records tell.
     """
 
     results: Path
@@ -31,6 +52,9 @@ class Run:
     protocols: dict[str, str] = field(default_factory=dict)
     protocol_id: str = ""
     device: str = ""
+    guidance: dict[str, Guidance] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # prompt -> text, as it was scored
+    weights: dict[str, str] = field(default_factory=dict)  # model -> SHA-256
 
     def failed(self) -> pd.DataFrame:
         """The failed assets of the methods: method, prompt, seed, reason."""
@@ -44,7 +68,8 @@ def read_run(
     """Scores, costs and protocols of every asset of these methods and controls.
 
     A control may have fewer seeds than the methods, as the truth has. Raises FileNotFoundError for a missing
-    score file and ValueError if two score files follow different protocols.
+    score file and ValueError if two score files follow different protocols or two assets of a method were
+    made under different guidance.
     """
     methods, controls, prompts = list(methods), list(controls), list(prompts)
     keys = list_assets(results, methods, controls, prompts, seeds)
@@ -60,6 +85,8 @@ def read_run(
         results, methods, controls, prompts, assets,
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCORES),
         known.get("protocol", {}), known.get("protocol_id", ""), read_device(results, methods, keys),
+        {method: guidance_of(results, method, prompts, range(seeds)) for method in methods},
+        {key[1]: record["prompt"] for key, record in scored if "prompt" in record}, known.get("weights", {}),
     )  # fmt: skip
 
 
@@ -127,12 +154,21 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_cost(folder: Path) -> dict[str, float]:
-    """What one optimization cost, as far as known: seconds, nfe, peak_memory (MiB, of the GPU if any)."""
+    """What one optimization cost and grew to, as known: COSTS and peak_memory (MiB, of a GPU if any).
+
+    alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
+    """
     path = folder / "cost.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
-    memory = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
-    known = {"seconds": figures.get("seconds"), "nfe": figures.get("nfe"), "peak_memory": memory}
-    return {metric: value for metric, value in known.items() if value is not None}
+    known = {metric: figures.get(metric) for metric in COSTS}
+    known["alone"] = bool(known["alone"]) if figures else None
+    known["peak_memory"] = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
+    return {metric: float(value) for metric, value in known.items() if value is not None}
+
+
+def guidance_of(results: Path, method: str, prompts: Iterable[str], seeds: Iterable[int]) -> Guidance:
+    """What these assets of a method or variant were made under; ValueError if they differ (read_guidance)."""
+    return read_guidance(results / "assets" / path_of(method, *key) for key in product(prompts, seeds))
 
 
 def read_device(results: Path, methods: list[str], keys: list[tuple[str, str, int]]) -> str:
@@ -172,13 +208,21 @@ def read_array(results: Path, method: str, prompt: str, seed: int, space: str) -
         return stored[space] if space in stored.files else None
 
 
-def read_reference(results: Path, space: str, prompts: list[str]) -> list[np.ndarray] | None:
+def read_reference(
+    results: Path,
+    space: str,
+    prompts: list[str],
+    texts: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
+) -> list[np.ndarray] | None:
     """The reference features of one space, one array (n, D) a prompt; None if it has not that space.
 
-    Raises FileNotFoundError without a reference, ValueError if a prompt is missing.
+    texts (prompt -> text), weights (model -> SHA-256): those of the scores that are compared with it. Raises
+    FileNotFoundError without a reference, ValueError if a prompt is missing or it was made of others.
     """
     path = results / "reference" / "features.npz"
-    with np.load(path) as stored:
+    with open_features(path) as stored:
+        check_origin(read_origin(stored, path), path, texts or {}, weights or {})
         names = set(stored.files)
         if not any(name.startswith(f"{space}/") for name in names):
             return None
@@ -188,16 +232,35 @@ def read_reference(results: Path, space: str, prompts: list[str]) -> list[np.nda
         return [stored[f"{space}/{prompt}"] for prompt in prompts]
 
 
-def read_study(path: Path, methods: list[str], prompts: list[str]) -> pd.DataFrame:
-    """A ranking study's result, as scores: columns of SCORES (seed and view 0).
+def read_study(path: Path, methods: Iterable[str], prompts: Iterable[str]) -> Study:
+    """What `python -m eval.study analyse` wrote to `path` and beside it.
 
-    The file has columns method, prompt, metric (q1, q2, q3), value (mean rank); else ValueError in one line.
+    Raises FileNotFoundError, and ValueError in one line: for a file without the study's identity, files of
+    two studies, no ranks of these methods, or ranks on a prompt that is not among `prompts`.
     """
-    table = pd.read_csv(path)
-    missing = [name for name in ("method", "prompt", "metric", "value") if name not in table]
-    if missing:
-        raise ValueError(f"{path}: missing column {', '.join(missing)}")
-    mine = table[table["method"].isin(methods) & table["prompt"].isin(prompts)]
-    if mine.empty:
-        raise ValueError(f"{path}: none of this table's methods and prompts")
-    return mine.assign(seed=0, view=0)[SCORES]
+    differences, shown = (path.with_stem(f"{path.stem}_{ending}") for ending in ("differences", "prompts"))
+    found = {
+        path: read_result(path, ["method", "question"], ["mean", "low", "high"]),
+        differences: read_result(differences, ["method", "against", "question"],
+                                 ["difference", "low", "high", "won", "p"]),
+        shown: read_result(shown, ["prompt"]),
+    }  # fmt: skip
+    whose = found[path][0]
+    for other, (theirs, _) in found.items():
+        if theirs != whose:
+            raise ValueError(f"two studies in one table: {path} is of {whose}; {other} is of {theirs}")
+    if foreign := sorted({*found[shown][1]["prompt"]} - {*prompts}):
+        raise ValueError(f"{path}: ranks on {', '.join(foreign)}, which this table does not have")
+    if not {*found[path][1]["method"]} & {*methods}:
+        raise ValueError(f"{path}: no ranks of this table's methods")
+    asked = pd.concat([found[name][1]["question"] for name in (path, differences)])
+    if unknown := sorted({*asked} - {*QUESTIONS}):
+        raise ValueError(f"{path}: unknown question {', '.join(unknown)}")
+    units = min(whose.volunteers, whose.prompts)  # what intervals and tests rest on
+    means, gaps = (
+        found[name][1].assign(metric=found[name][1]["question"].map(whose.metric), n=units)
+        for name in (path, differences)
+    )
+    if whose.source != HUMAN:
+        gaps["p"] = float("nan")  # nothing is tested that nobody said
+    return Study(whose, means, gaps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ METRICS = Path(__file__).parent / "metrics.yaml"
 CONTROL_TITLES = {
     "truth": "true scene (3D ceiling)",
     "prior": "the prior's own images (2D ceiling)",
-    "shuffled": "SCTD's assets under other prompts",
+    "shuffled": "{primary}'s assets under other prompts",
     "start": "zero optimization steps",
     "sphere": "gray sphere",
 }
+EXCHANGED = {"shuffled"}  # controls that are another row's assets under prompts of others
 ARROWS = {"up": " ↑", "down": " ↓"}
 
 
@@ -23,6 +25,21 @@ ARROWS = {"up": " ↑", "down": " ↓"}
 def columns() -> dict[str, dict[str, Any]]:
     """Every metric of metrics.yaml, in the order of the table."""
     return yaml.safe_load(METRICS.read_text())
+
+
+def primary_method(methods: Sequence[str]) -> str:
+    """The method that the others are compared with: SCTD, whose paper is measured here, or else the first."""
+    return "sctd" if "sctd" in methods else methods[0]
+
+
+def control_kind(name: str) -> str:
+    """What a control is: `shuffled_sds`, of another method than the folder's primary one, is `shuffled`."""
+    return next((kind for kind in CONTROL_TITLES if f"{name}_".startswith(f"{kind}_")), name)
+
+
+def control_title(name: str, primary: str = "") -> str:
+    """What a control is called where `primary` is the title of the method that others are compared with."""
+    return CONTROL_TITLES.get(control_kind(name), name).format(primary=primary or "the primary method")
 
 
 def heading(spec: dict[str, Any]) -> str:
@@ -35,8 +52,23 @@ def primary_columns(present: set[str]) -> list[str]:
     return [
         metric
         for metric, spec in columns().items()
-        if metric in present and spec.get("primary") and spec.get("yields_to") not in present
+        if metric in present and spec.get("primary") and not present & named(spec, "yields_to")
     ]
+
+
+def untested_columns(present: set[str]) -> set[str]:
+    """Metrics that are shown and not tested: costs, and those that are so beside another present one."""
+    return {
+        metric
+        for metric, spec in columns().items()
+        if spec.get("cost") or present & named(spec, "untested_with")
+    }
+
+
+def named(spec: dict[str, Any], key: str) -> set[str]:
+    """The metrics that a key of a metric's description names: one, several or none."""
+    found = spec.get(key, [])
+    return {found} if isinstance(found, str) else set(found)
 
 
 def read_titles(path: Path | None) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""Paired comparison of each method against a reference (SCTD), prompt by prompt.
+"""Paired comparison of each method against a reference, prompt by prompt.
 
-All tests are two-sided. Positive shifts mean that the method's figure is the larger one, whichever
-direction is better; `won` already knows the direction.
+`difference` is the mean of the paired differences, which the sign flips test and whose interval is given:
+printed figures and marks take their direction from it, never from `shift`, which is descriptive. Tests are
+two-sided. Positive differences mean that the method's figure is the larger one, whichever direction is
+better; `won` already knows the direction.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from eval.statistics import ROUNDING, SMALLEST_SAMPLE, mean_interval
+
+ALPHA = 0.05
 EXACT_UP_TO = 14  # pairs; 2^14 sign patterns are all counted
 DRAWS = 100_000  # sign patterns drawn above that
-COLUMNS = ["method", "metric", "n", "shift", "low", "high", "won", "p"]
+COLUMNS = ["method", "metric", "n", "difference", "low", "high", "shift", "won", "p"]
 
 
 @lru_cache(maxsize=2)
@@ -56,35 +61,11 @@ def smallest_p(n: int, draws: int = DRAWS) -> float:
     return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (1 + draws)
 
 
-def walsh_averages(differences: np.ndarray) -> np.ndarray:
-    """Sorted means of all pairs i <= j: (n (n + 1) / 2,)."""
+def hodges_lehmann(differences: np.ndarray) -> float:
+    """Shift: the median of the means of all pairs i <= j of differences (n,); NaN without any."""
     differences = np.asarray(differences, dtype=float)
     i, j = np.triu_indices(len(differences))
-    return np.sort((differences[i] + differences[j]) / 2)
-
-
-def signed_rank_below(n: int) -> np.ndarray:
-    """P(W <= w) of Wilcoxon's signed-rank statistic, w = 0 .. n (n + 1) / 2, exactly."""
-    counts = np.ones(1)
-    for rank in range(1, n + 1):
-        counts = (np.pad(counts, (0, rank)) + np.pad(counts, (rank, 0))) / 2
-    return np.cumsum(counts)
-
-
-def hodges_lehmann(differences: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """Shift (median of the Walsh averages) and the interval that inverts Wilcoxon's exact test.
-
-    differences: (n,). Returns shift, low, high. Coverage is at least `level` for symmetric differences; no
-    interval has it below six pairs at 95 %, so low and high are NaN there.
-    """
-    averages = walsh_averages(differences)
-    if len(averages) == 0:
-        return float("nan"), float("nan"), float("nan")
-    shift = float(np.median(averages))
-    outside = int((signed_rank_below(len(differences)) <= (1 - level) / 2 + 1e-12).sum())
-    if outside == 0:
-        return shift, float("nan"), float("nan")
-    return shift, float(averages[outside - 1]), float(averages[-outside])
+    return float(np.median((differences[i] + differences[j]) / 2)) if len(i) else float("nan")
 
 
 def share_won(differences: np.ndarray, better: str) -> float:
@@ -103,11 +84,11 @@ def share_won(differences: np.ndarray, better: str) -> float:
 def compare(
     means: pd.DataFrame, better: Mapping[str, str], reference: str = "sctd", seed: int = 0
 ) -> pd.DataFrame:
-    """Each method against the reference on each metric: method, metric, n, shift, low, high, won, p.
+    """Each method against the reference on each metric: COLUMNS.
 
     means: method, prompt, metric, value (see prompt_means); better: metric -> "up" or "down", and only
-    these metrics are compared. Only prompts where both have a value are paired; n counts them. Raises
-    ValueError if the reference has no rows.
+    these metrics are compared. Only prompts where both have a value are paired; n counts them. low, high:
+    the 95 % interval of the mean difference (mean_interval). Raises ValueError if the reference has no rows.
     """
     if reference not in set(means["method"]):
         raise ValueError(f"no method {reference!r} to compare with")
@@ -119,11 +100,22 @@ def compare(
             continue
         for method in mine["method"].drop_duplicates():
             if method != reference:
-                pairs = (table[method] - table[reference]).dropna().to_numpy()
-                shift, low, high = hodges_lehmann(pairs)
-                row = (shift, low, high, share_won(pairs, direction), sign_flip_p(pairs, seed=seed))
-                rows.append((method, metric, len(pairs), *row))
+                both = table[[method, reference]].dropna().to_numpy()
+                pairs = np.where(agree(both), 0.0, both[:, 0] - both[:, 1])
+                rows.append((method, metric, len(pairs), *describe_pairs(pairs, direction, seed)))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def agree(values: np.ndarray) -> np.ndarray:
+    """Whether the values of each row (n, M) are equal up to the rounding of means over views: (n,)."""
+    return np.ptp(values, axis=1) <= ROUNDING * np.abs(values).max(axis=1)
+
+
+def describe_pairs(differences: np.ndarray, better: str, seed: int = 0) -> tuple[float, ...]:
+    """difference, low, high, shift, won and p of paired differences (n,), method minus reference."""
+    mean = float(differences.mean()) if len(differences) else float("nan")
+    won, p = share_won(differences, better), sign_flip_p(differences, seed=seed)
+    return (mean, *mean_interval(differences), hodges_lehmann(differences), won, p)
 
 
 def distance_p(difference: float, error: float, n: int) -> float:
@@ -142,19 +134,20 @@ def distance_p(difference: float, error: float, n: int) -> float:
 
 
 def compare_distances(distances: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Rows of compare() for pooled distances, whose shift is the paired difference itself.
+    """Rows of compare() for pooled distances.
 
     distances: method, metric, difference (method minus reference), error (jackknife SE of it), n.
-    `won` is NaN: a pooled distance has no value on a single prompt.
+    `shift` and `won` are NaN: a pooled distance has no value on a single prompt.
     """
     from scipy.stats import t
 
     rows = []
     columns = distances[["method", "metric", "difference", "error", "n"]].itertuples(index=False, name=None)
-    for method, metric, shift, error, n in columns:
-        reach = float(t.ppf((1 + level) / 2, n - 1)) * error if n > 1 else float("nan")
-        p = distance_p(shift, error, n)
-        rows.append((method, metric, n, shift, shift - reach, shift + reach, float("nan"), p))
+    nan = float("nan")
+    for method, metric, difference, error, n in columns:
+        reach = float(t.ppf((1 + level) / 2, n - 1)) * error if n >= SMALLEST_SAMPLE else nan
+        p = distance_p(difference, error, n)
+        rows.append((method, metric, n, difference, difference - reach, difference + reach, nan, nan, p))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -170,12 +163,3 @@ def holm(p: np.ndarray) -> np.ndarray:
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
-
-
-def adjust(rows: pd.DataFrame, primary: set[str]) -> pd.DataFrame:
-    """`rows` of compare() and compare_distances() with a column `holm`: one family over methods x primary.
-
-    Metrics that are not primary get NaN: they are described, not tested.
-    """
-    family = rows["metric"].isin(primary).to_numpy()
-    return rows.assign(holm=holm(np.where(family, rows["p"].to_numpy(dtype=float), np.nan)))

@@ -8,56 +8,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from eval import frechet, mmd
 from eval.comparison import distance_p
+from eval.statistics import SMALLEST_SAMPLE
 
 Prompts = Sequence[np.ndarray]
 Estimate = tuple[np.ndarray, np.ndarray]  # of all prompts (M,), with each prompt left out (P, M)
 
 
-def estimate_kid(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
-    """Classic KID by subsets. Its jackknife is of all pairs, whose expectation the subsets share."""
-    _, left_out = mmd.jackknife(mmd.unbiased_mmd2, mmd.kernel_sums(mmd.cubic, methods, reference))
-    pooled = np.concatenate(reference)
-    return np.array([mmd.kid(np.concatenate(method), pooled) for method in methods]), left_out
-
-
-def estimate_kid_pp(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
-    return mmd.jackknife(mmd.paired_mmd2, mmd.kernel_sums(mmd.cubic, methods, reference))
-
-
-def estimate_cmmd(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
-    return scale(mmd.jackknife(mmd.biased_mmd2, unit_sums(methods, reference)))
-
-
-def estimate_cmmd_pp(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
-    return scale(mmd.jackknife(mmd.paired_mmd2, unit_sums(methods, reference)))
-
-
-def unit_sums(methods: Sequence[Prompts], reference: Prompts) -> list[mmd.KernelSums]:
-    units = [[mmd.normalize(block) for block in prompts] for prompts in methods]
-    return mmd.kernel_sums(mmd.gaussian, units, [mmd.normalize(block) for block in reference])
-
-
-def scale(estimate: Estimate) -> Estimate:
-    return estimate[0] * mmd.CMMD_SCALE, estimate[1] * mmd.CMMD_SCALE
-
-
-def balance(prompts: Prompts) -> list[np.ndarray]:
-    """Features of length sqrt(D), as KID's kernel expects; of a CLIP feature the direction tells alone."""
-    return [mmd.normalize(block) * np.sqrt(block.shape[1]) for block in prompts]
-
-
-def estimate_kid_clip(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
-    return estimate_kid([balance(method) for method in methods], balance(reference))
-
-
-def estimate_kid_clip_pp(methods: Sequence[Prompts], reference: Prompts) -> Estimate:
-    return estimate_kid_pp([balance(method) for method in methods], balance(reference))
+def estimate_kernel(
+    kernel: mmd.Kernel,
+    statistic: Callable[[mmd.Blocks], float],
+    methods: Sequence[Prompts],
+    reference: Prompts,
+) -> Estimate:
+    values, left_out = mmd.jackknife(statistic, mmd.blocks(kernel, methods, reference))
+    return kernel.factor * values, kernel.factor * left_out
 
 
 # Metric id -> feature space and estimator. What was taken on CLIP bears it in its name, as FID does.
@@ -65,12 +36,23 @@ MEASURES: dict[str, tuple[str, Callable[[Sequence[Prompts], Prompts], Estimate]]
     "fid_clip": ("clip", frechet.jackknife),
     "fid_clean": ("inception_clean", frechet.jackknife),
     "fid_pytorch": ("inception_pytorch", frechet.jackknife),
-    "kid": ("inception_clean", estimate_kid),
-    "kid_pp": ("inception_clean", estimate_kid_pp),
-    "kid_clip": ("clip", estimate_kid_clip),
-    "kid_clip_pp": ("clip", estimate_kid_clip_pp),
-    "cmmd": ("clip", estimate_cmmd),
-    "cmmd_pp": ("clip", estimate_cmmd_pp),
+    "kid": ("inception_clean", partial(estimate_kernel, mmd.KID, mmd.stratified_mmd2)),
+    "kid_pp": ("inception_clean", partial(estimate_kernel, mmd.KID, mmd.paired_mmd2)),
+    "kid_clip": ("clip", partial(estimate_kernel, mmd.KID_CLIP, mmd.stratified_mmd2)),
+    "kid_clip_pp": ("clip", partial(estimate_kernel, mmd.KID_CLIP, mmd.paired_mmd2)),
+    "cmmd": ("clip", partial(estimate_kernel, mmd.CMMD, mmd.biased_mmd2)),
+    "cmmd_pp": ("clip", partial(estimate_kernel, mmd.CMMD, mmd.paired_mmd2)),
+}
+# Those that take the prompts' differences for independent, which assets under wrong prompts are not.
+PAIRED = {"kid_pp", "kid_clip_pp", "cmmd_pp"}
+MISPLACED = (
+    "these assets do not belong to these prompts: the 95 % interval lies below 0, where no distance is"
+)
+# Metric id -> feature space and kernel, of distances that each asset has.
+OF_PROMPTS = {
+    "kid_p": ("inception_clean", mmd.KID),
+    "kid_clip_p": ("clip", mmd.KID_CLIP),
+    "cmmd_p": ("clip", mmd.CMMD),
 }
 
 _estimates: dict[tuple[str, bytes, bytes], tuple[float, np.ndarray]] = {}
@@ -124,13 +106,22 @@ def measure(metric: str, features: Mapping[str, Prompts], reference: Prompts) ->
 
 
 def intervals(metric: str, features: Mapping[str, Prompts], reference: Prompts) -> pd.DataFrame:
-    """Distances with 95 % intervals, t on the jackknife's error: method, metric, mean, low, high, n."""
+    """Distances, 95 % intervals (t on the jackknife's error): method, metric, mean, low, high, n, reason.
+
+    reason: why there is no value, else empty. Prompt-paired, a method has none whose interval is below 0.
+    """
     from scipy.stats import t
 
     found, n = measure(metric, features, reference), len(reference)
-    reach = (t.ppf(0.975, n - 1) if n > 1 else float("nan")) * found["se"]
+    reach = (t.ppf(0.975, n - 1) if n >= SMALLEST_SAMPLE else float("nan")) * found["se"]
     value = found["value"]
-    return found[["method", "metric"]].assign(mean=value, low=value - reach, high=value + reach, n=n)
+    found = found[["method", "metric"]].assign(
+        mean=value, low=value - reach, high=value + reach, n=n, reason=""
+    )
+    refused = (found["high"] < 0) & (metric in PAIRED)
+    found.loc[refused, ["mean", "low", "high"]] = np.nan
+    found.loc[refused, "reason"] = MISPLACED
+    return found
 
 
 def compare(

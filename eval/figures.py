@@ -12,18 +12,19 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import textwrap
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from eval.columns import columns, heading
+from eval.formats import NOTHING
 from eval.layout import printed
-from eval.plots import COLORS, MARKERS, STYLE, WIDTH, errors, save
 from eval.ranks import CriticalDifference, critical_difference, value_table
+from eval.style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,25 +33,7 @@ if TYPE_CHECKING:
 PANEL = 1.25  # inches: the height of a row of panels
 # Quality against cost shows the first four of these that the run has.
 HEADLINES = ("clip", "image_reward", "toy_reward", "fid_pytorch", "fid_clip", "iou")
-DIVERGING = ("#D55E00", "#F7F7F7", "#0072B2")  # worse, the prompt's mean, better
 MAPPED, RANKED = 6, 3  # most panels of the heat map and of the figure of ranks
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """The common style; everything that has text is drawn inside."""
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        yield
-
-
-def panels(rows: int, across: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    """An empty figure of the common width, `height` inches; axes (rows, across)."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(rows, across, squeeze=False, **options)
 
 
 def draw_nothing(text: str) -> Figure:
@@ -74,12 +57,14 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
     if not shown:
         return draw_nothing(f"no method has both {spec['name']} and a score")
     rows = math.ceil(len(shown) / 2)
-    figure, axes = panels(rows, 2, PANEL * rows + 0.35)
+    figure, axes = panels(
+        rows, 2, PANEL * rows + 0.2 + 0.14 * math.ceil(len(titles) / legend_columns(titles.values()))
+    )
     for axis, metric in zip(axes.flat, shown, strict=False):
-        for number, (method, title) in enumerate(titles.items()):
+        for method, title in titles.items():
             if {(method, metric), (method, cost)} <= set(table.index):
                 x, y = table.loc[[(method, cost)]] * spec["factor"], table.loc[[(method, metric)]]
-                draw_point(axis, x, y, number, title)
+                draw_point(axis, x, y, method, title)
         axis.set_title(heading(known[metric]))
         axis.margins(0.12)
         axis.locator_params(nbins=4)
@@ -87,17 +72,15 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
         axis.set_visible(False)
     for axis in axes.flat[max(0, len(shown) - 2) : len(shown)]:
         axis.set_xlabel(f"{device} {spec['name'].lower()}" if cost == "seconds" else "network evaluations")
-    lines, names = axes.flat[0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside upper center", ncols=min(5, len(names)), frameon=False,
-                  handlelength=1.0, columnspacing=1.0, handletextpad=0.4)  # fmt: skip
+    draw_legend(figure, axes.flat)
     return figure
 
 
-def draw_point(axis: Axes, x: pd.DataFrame, y: pd.DataFrame, number: int, title: str) -> None:
+def draw_point(axis: Axes, x: pd.DataFrame, y: pd.DataFrame, method: str, title: str) -> None:
     """One method. x, y: one row with mean, low, high."""
-    axis.errorbar(x["mean"], y["mean"], xerr=errors(x), yerr=errors(y), color=COLORS[number % len(COLORS)],
-                  marker=MARKERS[number % len(MARKERS)], linestyle="", capsize=1.2, elinewidth=0.7,
-                  markersize=4, markeredgecolor="white", markeredgewidth=0.3, label=title)  # fmt: skip
+    axis.errorbar(x["mean"], y["mean"], xerr=errors(x), yerr=errors(y), **asdict(look(method)), linestyle="",
+                  capsize=1.2, elinewidth=0.7, markersize=4, markeredgecolor="white", markeredgewidth=0.3,
+                  label=title)  # fmt: skip
 
 
 def deviations(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:
@@ -155,16 +138,14 @@ def draw_ranks(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, s
     ]
     figure, axes = panels(len(metrics), 1, (0.62 + 0.13 * len(titles)) * len(metrics))
     for axis, metric, ranks in zip(axes.flat, metrics, found, strict=True):
-        draw_rank_axis(axis, ranks, {m: number for number, m in enumerate(titles)}, titles)
+        draw_rank_axis(axis, ranks, titles)
         figures = [f"n = {ranks.n}", f"CD = {ranks.difference:.2f}"]
         figures += [] if np.isnan(ranks.friedman_p) else [f"Friedman p = {ranks.friedman_p:.2g}"]
         axis.set_title(f"{heading(columns()[metric])}: {', '.join(figures)}", loc="left")
     return figure
 
 
-def draw_rank_axis(
-    axis: Axes, ranks: CriticalDifference, numbers: dict[str, int], titles: dict[str, str]
-) -> None:
+def draw_rank_axis(axis: Axes, ranks: CriticalDifference, titles: dict[str, str]) -> None:
     """One diagram: the axis of ranks on top, bars of groups below it, then a line a method to its name."""
     count = len(ranks.methods)
     half = (count + 1) // 2  # that many names stand on the left
@@ -185,12 +166,18 @@ def draw_rank_axis(
     for names, end, side in ((left, 0.9, "right"), (right, count + 0.1, "left")):
         for depth, method in enumerate(names):
             y = -(bars * 0.35 + 0.6 + depth)
-            color = COLORS[numbers[method] % len(COLORS)]
-            axis.plot([place[method], place[method], end], [0, y, y], color=color, linewidth=0.8)
-            axis.plot([place[method]], [0], color=color, marker=MARKERS[numbers[method] % len(MARKERS)])
+            axis.plot([place[method], place[method], end], [0, y, y], color=look(method).color, linewidth=0.8)
+            axis.plot([place[method]], [0], **asdict(look(method)))
             shift = (-0.01 if side == "right" else 0.01) * count
             axis.text(end + shift, y, f"{titles[method]} {place[method]:.2f}", ha=side, va="center",
                       fontsize=6.5)  # fmt: skip
+
+
+def add_note(figure: Figure, titles: dict[str, str], told: dict[str, str]) -> Figure:
+    """The figure with lines below it that say each method's guidance; told: method -> text, where known."""
+    parts = [f"{titles[m]}: {told[m]}".replace(" ", "\N{NO-BREAK SPACE}") for m in titles if m in told]
+    figure.supxlabel(textwrap.fill("; ".join(parts), 75), fontsize=5.5, color="0.3")
+    return figure
 
 
 def draw_all(tables: Path) -> dict[str, Figure]:
@@ -199,16 +186,18 @@ def draw_all(tables: Path) -> dict[str, Figure]:
     summary, per_prompt = pd.read_csv(tables / "summary.csv"), pd.read_csv(tables / "per_prompt.csv")
     alive = set(per_prompt["method"])
     titles = {m: title for m, title in record["methods"].items() if m in alive}
+    told = {m: text for m, text in record["guidance"].items() if text != NOTHING}
+    labels = {m: f"{title}, {told[m]}" if m in told else title for m, title in titles.items()}
     mine = per_prompt[per_prompt["method"].isin(titles) & per_prompt["prompt"].isin(record["complete"])]
     metrics = telling_metrics(mine, record["primary"], list(titles))
     unit = "GPU" if "cuda" in record["device"] else "CPU" if record["device"] else "run"
     figures = {
-        "quality_time": draw_cost(summary, "seconds", unit, titles),
-        "quality_nfe": draw_cost(summary, "nfe", unit, titles),
-        "heat_map": draw_heat_map(mine, metrics[:MAPPED], titles),
+        "quality_time": draw_cost(summary, "seconds", unit, labels),
+        "quality_nfe": draw_cost(summary, "nfe", unit, labels),
+        "heat_map": add_note(draw_heat_map(mine, metrics[:MAPPED], titles), titles, told),
     }
     if len(titles) > 1:
-        figures["critical_difference"] = draw_ranks(mine, metrics[:RANKED], titles)
+        figures["critical_difference"] = add_note(draw_ranks(mine, metrics[:RANKED], titles), titles, told)
     return figures
 
 
@@ -224,15 +213,17 @@ def telling_metrics(per_prompt: pd.DataFrame, metrics: list[str], methods: list[
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Draw the figures beside Table 1.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
-    parser.add_argument("--out", type=Path, help="folder (default: RESULTS/plots)")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables and RESULTS/plots (default: these)")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="folder (default: RESULTS/plots/NAME)")
     args = parser.parse_args(argv)
     try:
-        figures = draw_all(args.results / "tables")
+        figures = draw_all(args.results / "tables" / args.selection)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     for name, figure in figures.items():
         for suffix in ("svg", "png"):
-            save(figure, (args.out or args.results / "plots") / f"{name}.{suffix}")
+            save(figure, (args.out or args.results / "plots" / args.selection) / f"{name}.{suffix}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
-"""A table as Markdown and as LaTeX: one neutral description, printed twice (the page: eval.table_page)."""
+"""A table as one neutral description, and as Markdown (LaTeX: eval.latex, the page: eval.table_page)."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 BETTER, WORSE, NOTHING = "▲", "▼", "–"
+HYPHEN = re.compile(r"(?<![\w.)\]-])-(?=\.?\d)|(?<=\de)-(?=\d)")  # of a negative number or exponent
+MARKUP = re.compile(r"[\\`*_<>|~]|(?<=\])\(|&(?=#|\w+;)")
+
+
+class Marked(str):
+    """Text that is Markdown already; all other text is quoted before it stands in a page."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +22,7 @@ class Cell:
     text: str = NOTHING  # the mean
     interval: str = ""  # [low, high]
     mark: str = ""  # BETTER or WORSE than the reference method
-    rank: str = ""
+    letters: str = ""  # methods that share one do not differ
     paper: str = ""  # the paper's value
     best: bool = False
     details: str = ""  # n, interval, adjusted p, protocol
@@ -26,6 +33,7 @@ class Row:
     title: str
     cells: list[Cell]
     notes: str = ""  # numbers of footnotes
+    color: str = ""  # the method's, #rrggbb; a page shows it
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
+    title: str  # "Table 1": LaTeX numbers its tables itself
     caption: str
     header: list[str]  # of every column, that of the titles among them
     blocks: list[Block]
@@ -45,74 +54,41 @@ class Table:
     texts: list[str] = field(default_factory=list)  # what each column means
 
 
+def minus(text: str) -> str:
+    """Text whose negative numbers have a minus instead of a hyphen."""
+    return HYPHEN.sub("−", text)
+
+
+def quote(text: str) -> Marked:
+    """Text that reads in Markdown as it is written, on one line; Marked text is left alone."""
+    if isinstance(text, Marked):
+        return text
+    return Marked(MARKUP.sub(r"\\\g<0>", minus(" ".join(text.split()))))
+
+
 def grid(header: list[str], body: list[list[str]]) -> str:
-    """A pipe table; cells must not hold line breaks."""
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+    """A pipe table; cells are quoted unless they are Marked."""
+    lines: list[list[str]] = [header, [Marked("---")] * len(header), *body]
+    return "\n".join("| " + " | ".join(quote(cell) for cell in line) + " |" for line in lines)
 
 
 def markdown(table: Table) -> str:
     """Caption, pipe table, numbered notes, and what the columns mean."""
-    body = []
+    body: list[list[str]] = []
     for block in table.blocks:
         if block.heading:
-            body.append([f"*{block.heading}*", *[""] * (len(table.header) - 1)])
+            body.append([Marked(f"*{quote(block.heading)}*"), *[""] * (len(table.header) - 1)])
         for row in block.rows:
             marks = f" <sup>{row.notes}</sup>" if row.notes else ""
-            body.append([row.title + marks, *map(markdown_cell, row.cells)])
-    notes = [f"{number}. {note}" for number, note in enumerate(table.notes, 1)]
-    texts = [f"- {text}" for text in table.texts]
-    parts = [table.caption, grid(table.header, body), "\n".join(notes), "\n".join(texts)]
+            body.append([Marked(quote(row.title) + marks), *map(markdown_cell, row.cells)])
+    notes = [f"{number}. {quote(note)}" for number, note in enumerate(table.notes, 1)]
+    texts = [f"- {quote(text)}" for text in table.texts]
+    top = f"**{quote(table.title)}.** {quote(table.caption)}"
+    parts = [top, grid(table.header, body), "\n".join(notes), "\n".join(texts)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def markdown_cell(cell: Cell) -> str:
-    mean = f"**{cell.text}**" if cell.best else cell.text
-    shown = " ".join(part for part in (mean + cell.mark, cell.interval, cell.rank) if part)
-    return shown + (f"<br>paper {cell.paper}" if cell.paper else "")
-
-
-LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#",
-    "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$", "–": "--", "±": r"$\pm$", "τ": r"$\tau$", "<": r"$<$", ">": r"$>$",
-    "≤": r"$\leq$", "·": r"$\cdot$", BETTER: r"$^{+}$", WORSE: r"$^{-}$",
-}  # fmt: skip
-
-
-def escape(text: str) -> str:
-    """Text for LaTeX: special characters quoted, symbols in math; code marks are dropped."""
-    return "".join(LATEX.get(letter, letter) for letter in text.replace("`", ""))
-
-
-def latex(table: Table) -> str:
-    """A booktabs table as wide as the page (packages booktabs and graphicx); intervals on a second line."""
-    columns = len(table.header)
-    lines = [" & ".join(escape(name) for name in table.header) + r" \\"]
-    for block in table.blocks:
-        lines.append(r"\midrule")
-        if block.heading:
-            lines.append(rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{escape(block.heading)}}}}} \\")
-        for row in block.rows:
-            marks = f"$^{{{row.notes}}}$" if row.notes else ""
-            lines.append(" & ".join([escape(row.title) + marks, *map(latex_cell, row.cells)]) + r" \\[3pt]")
-    notes = [rf"$^{{{number}}}$ {escape(note)}" for number, note in enumerate(table.notes, 1)]
-    return "\n".join([
-        "% needs \\usepackage{booktabs,graphicx}",
-        r"\begin{table*}", r"\centering",
-        rf"\caption{{{escape(table.caption)}}}",
-        r"\resizebox{\textwidth}{!}{%",
-        rf"\begin{{tabular}}{{l{'c' * (columns - 1)}}}",
-        r"\toprule", *lines, r"\bottomrule",
-        r"\end{tabular}}",
-        *([r"\\[2pt]\parbox{\textwidth}{\footnotesize " + r"\\ ".join(notes) + "}"] if notes else []),
-        r"\end{table*}",
-    ]) + "\n"  # fmt: skip
-
-
-def latex_cell(cell: Cell) -> str:
-    mean = rf"\textbf{{{escape(cell.text)}}}" if cell.best else escape(cell.text)
-    first = mean + escape(cell.mark) + (rf" {{\scriptsize {escape(cell.rank)}}}" if cell.rank else "")
-    below = [rf"{{\tiny {escape(cell.interval)}}}"] if cell.interval else []
-    below += [rf"{{\tiny paper {escape(cell.paper)}}}"] if cell.paper else []
-    return r"\shortstack{" + r"\\".join([first, *below]) + "}" if below else first
+def markdown_cell(cell: Cell) -> Marked:
+    mean = f"**{quote(cell.text)}**" if cell.best else quote(cell.text)
+    shown = " ".join(part for part in (mean + cell.mark, minus(cell.interval), cell.letters) if part)
+    return Marked(shown + (f"<br>paper {minus(cell.paper)}" if cell.paper else ""))

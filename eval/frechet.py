@@ -38,6 +38,9 @@ class Moments:
     def __sub__(self, other: Moments) -> Moments:
         return Moments(self.count - other.count, self.total - other.total, self.outer - other.outer)
 
+    def __mul__(self, weight: float) -> Moments:
+        return Moments(self.count * weight, self.total * weight, self.outer * weight)
+
     @property
     def mean(self) -> np.ndarray:
         return self.total / self.count
@@ -101,11 +104,17 @@ def square_root(cov: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(values.clip(0))) @ vectors.T
 
 
+def share(prompts: Sequence[np.ndarray], p: int) -> Moments:
+    """Moments of prompt p, weighing as much as any other: a failed seed must not make a prompt lighter."""
+    mean = sum(map(len, prompts)) / len(prompts)
+    return Moments.of(prompts[p]) * (mean / len(prompts[p]))
+
+
 def add_up(prompts: Sequence[np.ndarray]) -> Moments:
     """Moments of all prompts' features, one array (n_p, D) a prompt, converted one prompt at a time."""
-    whole = Moments.of(prompts[0])
-    for features in prompts[1:]:
-        whole += Moments.of(features)
+    whole = share(prompts, 0)
+    for p in range(1, len(prompts)):
+        whole += share(prompts, p)
     return whole
 
 
@@ -114,15 +123,15 @@ def jackknife(
 ) -> tuple[np.ndarray, np.ndarray]:
     """FID of M methods with all P prompts (M,), and with each prompt left out of both sides (P, M).
 
-    methods, reference: one array (n_p, D) a prompt, in the same order. What is left is the whole less one
-    prompt's moments, and all methods share the reference's square root. Below three prompts there is no
-    error to find, so none is left out (0, M).
+    methods, reference: one array (n_p, D) a prompt, in the same order; prompts have the same weight, however
+    many features each has. What is left is the whole less one prompt's moments, and all methods share the
+    reference's square root. Below three prompts there is no error to find, so none is left out (0, M).
     """
     whole, base = [add_up(prompts) for prompts in methods], add_up(reference)
     left_out = [
         distances_to(
-            base - Moments.of(reference[p]),
-            [known - Moments.of(prompts[p]) for known, prompts in zip(whole, methods, strict=True)],
+            base - share(reference, p),
+            [known - share(prompts, p) for known, prompts in zip(whole, methods, strict=True)],
         )
         for p in range(len(reference) if len(reference) > 2 else 0)
     ]
@@ -156,7 +165,7 @@ class Parts:
 
     @classmethod
     def of(cls, prompts: Sequence[np.ndarray]) -> Parts:
-        known = [Moments.of(features) for features in prompts]
+        known = [share(prompts, p) for p in range(len(prompts))]
         return cls(np.array([m.count for m in known], dtype=np.float64),
                    np.stack([m.total for m in known]), np.stack([m.outer for m in known]))  # fmt: skip
 

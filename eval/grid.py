@@ -3,7 +3,7 @@
     python -m eval.grid --results results/mini --table results/mini/tables/ablation_n.csv \\
         --prompts prompts/toybox.tsv --prompt-ids p01 p03 p06 --out grid.png
 
-Beside each row stand its numbers: detail (low: over-smoothed), over-exposure and Janus.
+Beside each row stand its guidance and its numbers: detail (low: over-smoothed), over-exposure and Janus.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from eval.ablation import columns, read_table
+from eval.ablation import columns, guidance_texts, read_table
+from eval.formats import NOTHING, minus
 from eval.prompts import read_prompts
 from eval.sheet import Row, compose, pick
 
@@ -28,20 +29,24 @@ BESIDE = ("detail", "over_exposure", "janus")
 
 def picture_grid(results: Path, table: pd.DataFrame, prompts: dict[str, str], seed: int) -> Image:
     """One row for each variant of an ablation's table and the true scene; prompts: id -> text."""
-    rows = []
+    rows, guidance = [], guidance_texts(table)
     for name, group in table[table["variant"] != "start"].groupby("variant", sort=False):
         folder = results / "views" / str(name)
         pictures = [
             pick(folder / prompt / str(seed) / "views.zip", list(SIDES.values())) for prompt in prompts
         ]
-        rows.append(Row("\n".join([" ".join(group["label"].iloc[0].split()), *numbers(group)]), pictures))
+        told = [text for text in (guidance[str(name)],) if text != NOTHING]
+        rows.append(
+            Row("\n".join([" ".join(group["label"].iloc[0].split()), *told, *numbers(group)]), pictures)
+        )
     return compose([f"{name}: {text}\n({', '.join(SIDES)})" for name, text in prompts.items()], rows)
 
 
 def numbers(group: pd.DataFrame) -> list[str]:
     """A line for each metric of BESIDE that this variant has."""
-    means, known = group.set_index("metric")["mean"].dropna(), columns()
-    return [f"{known[m]['name']} {means[m]:.{known[m]['digits']}f}" for m in BESIDE if m in means]
+    levels, known = group.set_index("metric")["level"].dropna(), columns()
+    shown = [metric for metric in BESIDE if metric in levels]
+    return [minus(f"{known[m]['name']} {levels[m]:.{known[m]['digits']}f}") for m in shown]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -3,8 +3,9 @@
     python -m eval.image_reward --views a.zip b.zip --prompt-id p01 p02 --prompts prompts/x.tsv --out A B
 
 Runs in the environment of workflow/envs/image_reward.txt. Views over white; the package's own preprocessing
-(bicubic to 224 px, center crop, CLIP's mean and standard deviation), the raw prompt cut at 35 tokens, and
-(r - 0.16717) / 1.03334, in float32 with TF32 off. Source: the package's ImageReward.py, inference_rank.
+(short side to 224 px by bicubic, center crop, CLIP's mean and standard deviation), the raw prompt cut at 35
+tokens, and (r - 0.16717) / 1.03334, in float32 with TF32 off. Source: the package's ImageReward.py,
+inference_rank.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from eval.protocol import Protocol, file_digest
 BATCH = 30
 TOKENS = 35
 PROTOCOL = {
-    "image_reward": "ImageReward-v1.0 (image-reward 1.5), standardized; 224 px bicubic, over white, raw "
-    f"prompt, {TOKENS} tokens, float32"
+    "image_reward": "ImageReward-v1.0 (image-reward 1.5), standardized; 224 px bicubic (short side, center "
+    f"crop), over white, raw prompt, {TOKENS} tokens, float32"
 }
 
 

@@ -7,7 +7,9 @@ fid_clean     PIL bicubic with antialias on each channel in float32, clipped to 
               (Parmar et al. 2022)
 fid_pytorch   torch bilinear, align_corners=False, no antialias
 
-Then (x - 128) / 128 and float32 throughout: no TF32, no autocast.
+Of a picture that is not square both resize the short side and keep the center, as the other scorers do; the
+programs that they are named after squash it. Then (x - 128) / 128 and float32 throughout: no TF32, no
+autocast.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from eval.pictures import center, short_side
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -110,20 +114,25 @@ def resize(images: np.ndarray, protocol: str, device: str | torch.device = "cpu"
         raise ValueError(f"no resize protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"images are {images.shape} {images.dtype}, not (N, H, W, 3) uint8")
+    height, width = short_side(images.shape[1], images.shape[2], SIZE)
+    rows, columns = center(height, width, SIZE)
     if protocol == "fid_pytorch":
         pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
-        return functional.interpolate(pixels, (SIZE, SIZE), mode="bilinear", align_corners=False)
+        whole = functional.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
+        return whole[..., rows, columns]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         channels = list(pool.map(resize_channel, (image[..., c] for image in images for c in range(3))))
-    return torch.from_numpy(np.stack(channels).reshape(-1, 3, SIZE, SIZE)).to(device)
+    resized = np.stack(channels).reshape(-1, 3, height, width)[..., rows, columns]
+    return torch.from_numpy(np.ascontiguousarray(resized)).to(device)
 
 
 def resize_channel(channel: np.ndarray) -> np.ndarray:
-    """(H, W) as (299, 299) float32: bicubic, clipped, because bicubic overshoots, and not rounded."""
+    """(H, W) as float32, short side 299: bicubic, clipped, because bicubic overshoots, and not rounded."""
     from PIL import Image
 
+    height, width = short_side(channel.shape[0], channel.shape[1], SIZE)
     picture = Image.fromarray(channel.astype(np.float32))
-    return np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC)).clip(0, 255)
+    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC)).clip(0, 255)
 
 
 @torch.inference_mode()

@@ -11,11 +11,13 @@ import pandas as pd
 
 from eval.analysis import FLOOR, Analysis
 from eval.collection import Run
-from eval.columns import CONTROL_TITLES, columns, heading
+from eval.columns import columns, control_title, heading
+from eval.comparison import ALPHA
 from eval.formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
+from eval.guidance import NOTE, tell_each
 from eval.paper import SCALE, paper_values
-
-ALPHA = 0.05
+from eval.study_identity import Identity
+from eval.style import look
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class Setting:
     reference: str
     titles: dict[str, str]
     paper: dict[str, dict[str, Any]]
+    study: Identity | None = None
 
     def title(self, method: str) -> str:
-        return self.titles.get(method) or CONTROL_TITLES.get(method, method)
+        primary = self.titles.get(self.reference, self.reference)
+        return self.titles.get(method) or control_title(method, primary)
 
 
 def printed(metric: str, summary: pd.DataFrame) -> dict[str, Any]:
@@ -40,19 +44,24 @@ def printed(metric: str, summary: pd.DataFrame) -> dict[str, Any]:
     return spec | spec["long"] if "long" in spec and largest > spec["long"]["above"] else spec
 
 
-def build_table(analysis: Analysis, run: Run, setting: Setting, metrics: list[str], caption: str) -> Table:
+def build_table(
+    analysis: Analysis, run: Run, setting: Setting, metrics: list[str], title: str, caption: str
+) -> Table:
     """Methods, then (if anything failed) the same with failures at the floor, then controls."""
     specs = {metric: printed(metric, analysis.summary) for metric in metrics}
-    notes, marks = footnotes(run, setting)
+    notes, marks = footnotes(run, setting, withheld(analysis.summary, specs))
     ours = replace(setting, paper={})
     blocks = [Block("", build_rows(analysis.summary, run.methods, specs, run, setting, marks))]
     if len(analysis.floor):
         text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(FLOOR)}"
         blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, ours, {})))
     if run.controls:
-        blocks.append(Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, {})))
-    header = ["Method", *map(heading, specs.values())]
-    return Table(caption, header, blocks, notes, [column_text(spec, setting) for spec in specs.values()])
+        blocks.append(
+            Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, marks))
+        )
+    header = ["Method", "Guidance", *map(heading, specs.values())]
+    texts = [NOTE, *(column_text(spec, setting) for spec in specs.values())]
+    return Table(title, caption, header, blocks, notes, texts)
 
 
 def column_text(spec: dict[str, Any], setting: Setting) -> str:
@@ -61,15 +70,26 @@ def column_text(spec: dict[str, Any], setting: Setting) -> str:
     return f"{spec['name']}: {spec['note']}" + (f" (the paper's: {spec['paper_note']})" if beside else "")
 
 
-def footnotes(run: Run, setting: Setting) -> tuple[list[str], dict[str, str]]:
-    """The numbered notes (failures; what the paper did otherwise), and which of them each method carries."""
+def withheld(summary: pd.DataFrame, specs: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """Of each row: what it has no value of, and why."""
+    void = summary[summary["mean"].isna() & (summary["reason"] != "") & summary["metric"].isin(list(specs))]
+    texts: dict[str, list[str]] = {}
+    for (method, reason), rows in void.groupby(["method", "reason"], sort=False):
+        names = ", ".join(specs[metric]["name"] for metric in rows["metric"])
+        texts.setdefault(str(method), []).append(f"no {names}: {reason}")
+    return texts
+
+
+def footnotes(run: Run, setting: Setting, refused: dict[str, list[str]]) -> tuple[list[str], dict[str, str]]:
+    """The numbered notes (failures, refusals, what the paper did otherwise), and which each row carries."""
     notes: list[str] = []
     numbers: dict[str, list[int]] = {}
     failed = run.failed()
-    for method in run.methods:
+    for method in (*run.methods, *run.controls):
         mine = failed[failed["method"] == method]
         texts = [f"{setting.title(method)}, {a.prompt}, seed {a.seed}: failed ({a.reason})"
                  for a in mine.itertuples()]  # fmt: skip
+        texts += [f"{setting.title(method)}: {text}" for text in refused.get(method, [])]
         if setting.scale == SCALE and (differs := setting.paper.get(method, {}).get("differs")):
             texts.append(f"{setting.title(method)}: {differs}")
         for text in texts:
@@ -82,45 +102,52 @@ def build_rows(
     summary: pd.DataFrame, methods: list[str], specs: dict[str, dict[str, Any]], run: Run, setting: Setting,
     marks: dict[str, str],
 ) -> list[Row]:  # fmt: skip
-    """A row a method; the best figure of methods that compete is bold, controls compete with nobody."""
+    """A row a method; bold where its figure is the best and tells itself apart from all others."""
     known = summary.set_index(["method", "metric"]).to_dict("index")
-    best = {metric: best_value(summary, metric, methods, spec) for metric, spec in specs.items()}
+    best = {m: separate_best(summary[summary["metric"] == m], spec) for m, spec in specs.items()}
+    guidance = tell_each(run.guidance)
     rows = []
     for method in methods:
-        cells = []
+        cells = [Cell(text=guidance.get(method, NOTHING))]
         for metric, spec in specs.items():
             figures = known.get((method, metric))
             if figures is None or np.isnan(figures["mean"]):
-                cells.append(Cell())
+                cells.append(Cell(details=figures["reason"] if figures else ""))
             else:
-                bold = method in run.methods and figures["mean"] == best[metric]
+                bold = method == best[metric]
                 cells.append(build_cell(figures, metric, method, bold, spec, run, setting))
-        rows.append(Row(setting.title(method), cells, marks.get(method, "")))
+        color = look(method).color if method in run.methods else ""
+        rows.append(Row(setting.title(method), cells, marks.get(method, ""), color))
     return rows
 
 
-def best_value(summary: pd.DataFrame, metric: str, methods: list[str], spec: dict[str, Any]) -> float:
-    means = summary.loc[(summary["metric"] == metric) & summary["method"].isin(methods), "mean"]
-    if "better" not in spec or means.dropna().empty:
-        return float("nan")
-    return float(means.max() if spec["better"] == "up" else means.min())
+def separate_best(rows: pd.DataFrame, spec: dict[str, Any]) -> str:
+    """The method whose mean is the best of one metric, if it shares its letters with no other; else nothing.
+
+    rows: method, mean, letters; those without letters (controls, what is not tested) do not compete.
+    """
+    if "letters" not in rows or "better" not in spec:
+        return ""
+    rows = rows[rows["letters"] != ""].sort_values("mean", ascending=spec["better"] == "down")
+    if len(rows) < 2 or set(rows["letters"].iloc[0]) & set("".join(rows["letters"].iloc[1:])):
+        return ""
+    return str(rows["method"].iloc[0])
 
 
 def build_cell(
     figures: Mapping[Any, Any], metric: str, method: str, bold: bool, spec: dict[str, Any], run: Run,
     setting: Setting,
 ) -> Cell:  # fmt: skip
-    """One figure with its interval, mark, rank, the paper's value, and everything else as details."""
+    """One figure with its interval, mark, letters, the paper's value, and everything else as details."""
     factor = spec["factor"]
     interval = f"[{number(figures['low'], spec)}, {number(figures['high'], spec)}]"
-    rank = figures.get("rank", float("nan"))
     theirs = paper_values(setting.paper, metric) if setting.scale == SCALE else {}
     return Cell(
         value=figures["mean"] * factor,
         text=number(figures["mean"], spec),
         interval="" if np.isnan(figures["low"]) else interval,
         mark=mark(figures, spec),
-        rank="" if np.isnan(rank) else f"#{rank:.0f}",
+        letters=figures.get("letters", ""),
         paper=paper_number(theirs, method, spec) if method in theirs else "",
         best=bold,
         details=describe(figures, metric, method, spec, run, setting),
@@ -142,9 +169,9 @@ def paper_number(theirs: dict[str, float], method: str, spec: dict[str, Any]) ->
 def mark(figures: Mapping[Any, Any], spec: dict[str, Any]) -> str:
     """BETTER or WORSE than the reference method, where Holm's p is below ALPHA; else nothing."""
     p = figures.get("holm", float("nan"))
-    if np.isnan(p) or p >= ALPHA or "better" not in spec:
+    if np.isnan(p) or p >= ALPHA or "better" not in spec or figures["difference"] == 0:
         return ""
-    return BETTER if (figures["shift"] > 0) == (spec["better"] == "up") else WORSE
+    return BETTER if (figures["difference"] > 0) == (spec["better"] == "up") else WORSE
 
 
 def describe(
@@ -154,15 +181,21 @@ def describe(
     parts = [f"{spec['name']} of {setting.title(method)}: {number(figures['mean'], spec)}"]
     if not np.isnan(figures["low"]):
         parts.append(f"95 % interval {number(figures['low'], spec)} to {number(figures['high'], spec)}")
-    parts.append(f"n = {figures['n']:.0f} prompts")
-    if not np.isnan(chance := figures.get("first", float("nan"))):
-        parts.append(f"first in {100 * chance:.0f} % of resamples")
-    if not np.isnan(shift := figures.get("shift", float("nan"))):
-        ends = [number(figures[f"shift_{end}"], spec) for end in ("low", "high")]
-        size = f"{shift * spec['factor']:+.{spec['digits']}f} [{ends[0]}, {ends[1]}]"
-        parts.append(f"against {setting.title(setting.reference)} {size}, p = {figures['p']:.3g}")
+    elif figures["reason"]:
+        parts.append(f"no interval: {figures['reason']}")
+    ranked = spec.get("study") and setting.study
+    parts.append(str(setting.study) if ranked else f"n = {figures['n']:.0f} prompts")
+    if not np.isnan(rank := figures.get("rank", float("nan"))):
+        chance = "" if np.isnan(figures["first"]) else f", first in {figures['first']:.0%} of resamples"
+        parts.append(f"rank {rank:.0f}{chance}")
+    if not np.isnan(difference := figures.get("difference", float("nan"))):
+        ends = [number(figures[f"difference_{end}"], spec) for end in ("low", "high")]
+        size = "+" * (difference > 0) + number(difference, spec)
+        size += "" if np.isnan(figures["difference_low"]) else f" [{ends[0]}, {ends[1]}]"
+        on = f" on {figures['pairs']:.0f} shared prompts" if figures["pairs"] != figures["n"] else ""
+        parts.append(f"against {setting.title(setting.reference)} {size}{on}, p = {figures['p']:.3g}")
         if not np.isnan(figures["holm"]):
             parts.append(f"adjusted p = {figures['holm']:.3g}")
     protocol = run.protocols.get(metric, spec["note"])
-    parts.append(f"protocol {run.protocol_id or 'unknown'}: {protocol}")
+    parts.append(spec["note"] if ranked else f"protocol {run.protocol_id or 'unknown'}: {protocol}")
     return "; ".join(parts)

@@ -1,9 +1,18 @@
-"""Kernel distances of features: classic KID and CMMD, and their prompt-paired forms KID_pp and CMMD_pp.
+"""Kernel distances of features: KID and CMMD, the prompt-paired KID_pp and CMMD_pp, and each prompt's own.
 
-The classic forms take views for independent samples. Views of one asset are not, so the KID of a perfect
-method is above zero. Paired by prompt, with d_p the difference of the mean embeddings of prompt p's views and
-of its reference images, the mean of <d_p, d_q> over p != q is an unbiased estimate of |E d|^2, however alike
-the views of one asset are. All need sums of the kernel between prompts alone, so no Gram matrix of all pairs
+With d_p the difference of the mean embeddings of prompt p's views and of its reference images, all are read
+off the products G[p, q] = <d_p, d_q> and off own[p], |d_p|^2 estimated from pairs of different images. All
+prompts have the same weight, however many images each has.
+
+- KID_pp and CMMD_pp, the mean of G over p != q: unbiased for |E d|^2 if the d_p are independent, however
+  alike the views of one asset. Under exchanged prompts the d_p cancel, and it falls far below 0.
+- KID, the mean of G with own on its diagonal: unbiased for |mean d_p|^2 if images are independent, which
+  views of one asset are not. Over the images of all prompts at once it would be biased low: both sides have
+  equal numbers a prompt, so same-prompt pairs are too rare once an image is not paired with itself.
+- CMMD, the mean of all of G: biased up by the self pairs, as published.
+- of a prompt, own[p]: sees exchanged prompts, and has a value on every prompt.
+
+P KID = (P - 1) KID_pp + mean own. All need block means of the kernel alone, so no Gram matrix of all pairs
 of images is ever held.
 """
 
@@ -16,10 +25,7 @@ import numpy as np
 
 SIGMA = 10.0  # of CMMD's kernel (Jayasumana et al. 2024), on unit embeddings
 CMMD_SCALE = 1000.0  # as published
-SUBSETS, SUBSET_SIZE = 100, 1000  # KID's usual ones (Binkowski et al. 2018)
 CHUNK = 2048  # rows of the largest piece of a Gram matrix that is ever held
-
-Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -33,131 +39,134 @@ def gaussian(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.exp((x @ y.T - 1) / SIGMA**2)  # |x - y|^2 = 2 - 2 x.y
 
 
+def as_stored(features: np.ndarray) -> np.ndarray:
+    """Rows as they are (n, D), float64."""
+    return np.asarray(features, dtype=np.float64)
+
+
 def normalize(features: np.ndarray) -> np.ndarray:
     """Rows of unit length (n, D), float64."""
-    x = np.asarray(features, dtype=np.float64)
+    x = as_stored(features)
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def kernel_sum(kernel: Kernel, x: np.ndarray, y: np.ndarray, chunk: int = CHUNK) -> float:
-    """Sum of the kernel over all pairs of rows, in pieces of at most chunk x chunk."""
-    total = 0.0
-    for i in range(0, len(x), chunk):
-        rows = np.asarray(x[i : i + chunk], dtype=np.float64)
-        for j in range(0, len(y), chunk):
-            total += float(kernel(rows, np.asarray(y[j : j + chunk], dtype=np.float64)).sum())
-    return total
+def balance(features: np.ndarray) -> np.ndarray:
+    """Rows of length sqrt(D), as KID's kernel expects; of a CLIP feature the direction tells alone."""
+    return normalize(features) * np.sqrt(features.shape[1])
 
 
 @dataclass(frozen=True)
-class KernelSums:
-    """Sums of a kernel within and between the prompts of a method (x) and of the reference (y).
+class Kernel:
+    """A kernel on stored features: what is done to their rows, the function of two sets, the unit printed."""
 
-    xx, xy, yy: (P, P); x_self, y_self: the part (P,) of the diagonals that pairs an image with itself;
-    x_count, y_count: images a prompt (P,).
+    prepare: Callable[[np.ndarray], np.ndarray]
+    between: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    factor: float = 1.0
+
+    def mean(self, x: np.ndarray, y: np.ndarray, chunk: int = CHUNK) -> float:
+        """Mean over all pairs of rows (n, D), (m, D), in pieces of at most chunk x chunk."""
+        total = 0.0
+        for i in range(0, len(x), chunk):
+            rows = self.prepare(x[i : i + chunk])
+            for j in range(0, len(y), chunk):
+                total += float(self.between(rows, self.prepare(y[j : j + chunk])).sum())
+        return total / (len(x) * len(y))
+
+    def mean_apart(self, x: np.ndarray, mean: float) -> float:
+        """Mean over pairs of different rows (n, D), from the mean over all; NaN below two rows."""
+        rows, n = self.prepare(x), len(x)
+        selves = sum(float(self.between(row, row).sum()) for row in rows[:, None])  # a row is a set of one
+        return (n * n * mean - selves) / (n * (n - 1)) if n > 1 else float("nan")
+
+
+KID = Kernel(as_stored, cubic)
+KID_CLIP = Kernel(balance, cubic)
+CMMD = Kernel(normalize, gaussian, CMMD_SCALE)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a method differs from the reference, prompt by prompt.
+
+    products: <d_p, d_q> (P, P), self pairs among the diagonal's; own: |d_p|^2 without them (P,), NaN where a
+    side has a single image.
     """
 
-    xx: np.ndarray
-    xy: np.ndarray
-    yy: np.ndarray
-    x_self: np.ndarray
-    y_self: np.ndarray
-    x_count: np.ndarray
-    y_count: np.ndarray
+    products: np.ndarray
+    own: np.ndarray
 
-    def without(self, prompt: int) -> KernelSums:
-        """The sums with one prompt left out of both sides."""
-        kept = np.delete(np.arange(len(self.xx)), prompt)
-        square = np.ix_(kept, kept)
-        lines = (self.x_self, self.y_self, self.x_count, self.y_count)
-        return KernelSums(self.xx[square], self.xy[square], self.yy[square], *(line[kept] for line in lines))
+    def without(self, prompt: int) -> Blocks:
+        """The blocks with one prompt left out of both sides."""
+        kept = np.delete(np.arange(len(self.own)), prompt)
+        return Blocks(self.products[np.ix_(kept, kept)], self.own[kept])
 
 
 def within(kernel: Kernel, x: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Sums between the prompts of one set (P, P), and over images paired with themselves (P,)."""
-    sums = np.zeros((len(x), len(x)))
+    """Mean kernel between the prompts of one set (P, P), and between different images of each (P,)."""
+    means = np.zeros((len(x), len(x)))
     for p in range(len(x)):
         for q in range(p, len(x)):
-            sums[p, q] = sums[q, p] = kernel_sum(kernel, x[p], x[q])
-    rows = [np.asarray(block, dtype=np.float64)[:, None] for block in x]  # (n, 1, D): a row is a set of one
-    own = [sum(float(kernel(row, row).sum()) for row in block) for block in rows]
-    return sums, np.array(own)
+            means[p, q] = means[q, p] = kernel.mean(x[p], x[q])
+    return means, np.array([kernel.mean_apart(block, means[p, p]) for p, block in enumerate(x)])
 
 
-def kernel_sums(
+def blocks(
     kernel: Kernel, methods: Sequence[Sequence[np.ndarray]], reference: Sequence[np.ndarray]
-) -> list[KernelSums]:
-    """KernelSums of each method, the reference's own part computed once.
+) -> list[Blocks]:
+    """Blocks of each method, the reference's own part computed once.
 
     methods, reference: one array (n_p, D) a prompt, in the same order.
     """
-    yy, y_self = within(kernel, reference)
-    y_count = np.array([len(block) for block in reference], dtype=float)
+    yy, theirs = within(kernel, reference)
     found = []
     for x in methods:
-        xx, x_self = within(kernel, x)
-        xy = np.array([[kernel_sum(kernel, mine, theirs) for theirs in reference] for mine in x])
-        x_count = np.array([len(block) for block in x], dtype=float)
-        found.append(KernelSums(xx, xy, yy, x_self, y_self, x_count, y_count))
+        xx, mine = within(kernel, x)
+        xy = np.array([[kernel.mean(a, b) for b in reference] for a in x])
+        found.append(Blocks(xx - xy - xy.T + yy, mine + theirs - 2 * np.diag(xy)))
     return found
 
 
-def unbiased_mmd2(sums: KernelSums) -> float:
-    """Squared MMD over pairs of different images: unbiased if images are independent, which views are not."""
-    n, m = sums.x_count.sum(), sums.y_count.sum()
-    mine = (sums.xx.sum() - sums.x_self.sum()) / (n * (n - 1))
-    theirs = (sums.yy.sum() - sums.y_self.sum()) / (m * (m - 1))
-    return float(mine + theirs - 2 * sums.xy.sum() / (n * m))
+def stratified_mmd2(known: Blocks) -> float:
+    """|mean_p d_p|^2 from pairs of different images: unbiased if images are independent."""
+    off = known.products.sum() - np.trace(known.products)
+    return float((off + known.own.sum()) / len(known.own) ** 2)
 
 
-def biased_mmd2(sums: KernelSums) -> float:
-    """Squared MMD over all pairs, an image with itself included (V-statistic): never negative."""
-    n, m = sums.x_count.sum(), sums.y_count.sum()
-    return float(sums.xx.sum() / n**2 + sums.yy.sum() / m**2 - 2 * sums.xy.sum() / (n * m))
+def biased_mmd2(known: Blocks) -> float:
+    """|mean_p d_p|^2 over all pairs, an image with itself included (V-statistic): never negative."""
+    return float(known.products.mean())
 
 
-def paired_mmd2(sums: KernelSums) -> float:
-    """Squared MMD from pairs of different prompts (U-statistic): unbiased with one asset a prompt.
-
-    The mean off the diagonal of G[p, q] = <d_p, d_q>; NaN for a single prompt. May be negative.
-    """
-    x, y, prompts = sums.x_count, sums.y_count, len(sums.xx)
+def paired_mmd2(known: Blocks) -> float:
+    """|E d|^2 from pairs of different prompts: unbiased if the d_p are independent; NaN for one prompt."""
+    prompts = len(known.own)
     if prompts < 2:
         return float("nan")
-    xy = sums.xy / np.outer(x, y)
-    G = sums.xx / np.outer(x, x) - xy - xy.T + sums.yy / np.outer(y, y)
-    return float((G.sum() - np.trace(G)) / (prompts * (prompts - 1)))
+    off = known.products.sum() - np.trace(known.products)
+    return float(off / (prompts * (prompts - 1)))
 
 
 def jackknife(
-    statistic: Callable[[KernelSums], float], sums: Sequence[KernelSums]
+    statistic: Callable[[Blocks], float], methods: Sequence[Blocks]
 ) -> tuple[np.ndarray, np.ndarray]:
     """A statistic of M methods with all P prompts (M,), and with each prompt left out of both sides (P, M).
 
     Below three prompts there is no error to find, so none is left out (0, M).
     """
-    prompts = len(sums[0].xx)
-    left_out = [[statistic(known.without(p)) for known in sums] for p in range(prompts if prompts > 2 else 0)]
-    return np.array([statistic(known) for known in sums]), np.array(left_out).reshape(-1, len(sums))
+    prompts = len(methods[0].own)
+    left_out = [
+        [statistic(known.without(p)) for known in methods] for p in range(prompts if prompts > 2 else 0)
+    ]
+    return np.array([statistic(known) for known in methods]), np.array(left_out).reshape(-1, len(methods))
 
 
-def kid(
-    features: np.ndarray,
-    reference: np.ndarray,
-    subsets: int = SUBSETS,
-    size: int = SUBSET_SIZE,
-    seed: int = 0,
-) -> float:
-    """Classic KID: unbiased squared MMD, cubic kernel, mean over random subsets; ignores view clustering.
+def prompt_mmd2(kernel: Kernel, assets: Sequence[np.ndarray], images: np.ndarray) -> np.ndarray:
+    """|d|^2 (A,) of each asset's views (n, D) from the images (m, D) of its prompt, in the printed unit.
 
-    features (n, D), reference (m, D). A subset has `size` images of each side, all of the smaller side if it
-    has fewer. The subsets depend on n, m and seed alone, so two methods of one size meet the same ones.
+    From pairs of different images on both sides (U-statistic), so 0 on average for independent images of the
+    reference's law, whatever their number, and sometimes below. The views of an asset show one thing: what
+    assets of one prompt differ by is in the value, also of a perfect method. NaN where a side has one image.
     """
-    x, y = np.asarray(features), np.asarray(reference)
-    size, rng = min(size, len(x), len(y)), np.random.default_rng(seed)
-    values = []
-    for _ in range(subsets):
-        mine, theirs = (s[rng.choice(len(s), size, replace=False)].astype(np.float64) for s in (x, y))
-        same = sum(K.sum() - np.trace(K) for K in (cubic(mine, mine), cubic(theirs, theirs)))
-        values.append(same / (size * (size - 1)) - 2 * cubic(mine, theirs).mean())
-    return float(np.mean(values))
+    return kernel.factor * np.array(
+        [known.own[0] for known in blocks(kernel, [[a] for a in assets], [images])]
+    )

@@ -1,9 +1,10 @@
-"""The picture of an ablation's table: six panels of a metric each, with intervals over prompts.
+"""The picture of an ablation's table: six panels of a metric each, with the differences that it is for.
 
     python -m eval.plots --table results/mini/tables/ablation_n.csv --name n --out ablation_n.svg
 
-A numeric axis gives curves, categories give points; dashed and dotted lines are the true scene and the
-start. As wide as a column of a two-column page.
+A point is the mean difference, within prompts, to the official variant, a bar its interval; the official
+level stands above each panel. A numeric axis gives curves, categories give points; dashed and dotted lines
+are the true scene and the start, where they are near. As wide as a column of a two-column page.
 """
 
 from __future__ import annotations
@@ -11,131 +12,176 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from eval.ablation import SPACES, columns, heading, read_table
-from eval.columns import CONTROL_TITLES
+from eval.ablation import SPACES, columns, compared_with, heading, read_table
+from eval.columns import CONTROL_TITLES, read_titles
+from eval.formats import NOTHING, minus
+from eval.guidance import from_columns, tell
+from eval.style import draw_legend, errors, legend_columns, look, panels, save, style
 from eval.variants import read_ablation
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 3.5, 1.28  # inches: of the figure, of a row of panels
-# Okabe and Ito's colors, which the color-blind tell apart; markers and their order say the same again.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE: dict[Any, Any] = {
-    "font.size": 6.5, "axes.titlesize": 7, "axes.labelsize": 6.5, "legend.fontsize": 6.5,
-    "xtick.labelsize": 6, "ytick.labelsize": 6, "axes.linewidth": 0.6, "lines.linewidth": 1.0,
-    "lines.markersize": 3, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.titlepad": 3, "axes.labelpad": 2, "xtick.major.size": 2, "ytick.major.size": 2,
-}  # fmt: skip
+PANEL, LINE = 1.3, 0.115  # inches: the least height of a panel, a line of its categories' names
+ABREAST = 3  # official levels in a line above a panel
+DASHES = ("-", "--", ":", "-.")  # of the curves of one method
+CONTROL_LINES = {"truth": ("true scene", "--"), "start": ("start", ":")}
 
 
-def draw_ablation(table: pd.DataFrame, ablation: dict[str, Any], titles: dict[str, str]) -> Figure:
+@style()
+def draw_ablation(table: pd.DataFrame, ablation: dict[str, Any], titles: Mapping[str, str]) -> Figure:
     """The figure of one ablation's table (see ablation.tabulate); metrics without values get no panel."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    known = columns()
-    shown = [m for m in ablation["panels"] if table.loc[table["metric"] == m, "mean"].notna().any()]
-    rows = math.ceil(len(shown) / 2)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            rows, 2, figsize=(WIDTH, HEIGHT * rows + 0.5), layout="constrained", squeeze=False,
-            sharex="x" in ablation and "all", sharey="x" not in ablation and "all",
-        )  # fmt: skip
-        for axis, metric in zip(axes.flat, shown, strict=False):
-            mine = table[table["metric"] == metric]
-            draw_panel(axis, mine, ablation, titles)
-            axis.set_title(heading(known[metric]))
-        for axis in axes.flat[len(shown) :]:
-            axis.set_visible(False)
-        if "x" in ablation:
-            for axis in axes[-1]:
-                axis.set_xlabel(symbol(ablation["x"]))
-        draw_legend(figure, list(axes.flat))
+    points = table[~table["variant"].isin(CONTROL_TITLES)]
+    shown = [m for m in ablation["panels"] if table.loc[table["metric"] == m, "level"].notna().any()]
+    texts, shared = label_variants(points.drop_duplicates("variant"), ablation, titles)
+    curved, rows = "x" in ablation, math.ceil(len(shown) / 2)
+    names = sum(text.count("\n") + 1 for text in texts.values())
+    lines = math.ceil(len({*texts.values()}) / legend_columns(texts.values())) if curved else 0
+    figure, axes = panels(
+        rows, 2, (PANEL if curved else max(PANEL, 0.5 + LINE * names)) * rows + 0.55 + 0.14 * lines,
+        sharex=curved and "all", sharey=not curved and "all",
+    )  # fmt: skip
+    for axis, metric in zip(axes.flat, shown, strict=False):
+        draw_panel(axis, table[table["metric"] == metric], ablation.get("x"), texts)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    for axis in axes.flat[max(0, len(shown) - 2) : len(shown)] if curved else ():
+        axis.set_xlabel(symbol(ablation["x"]))
+        axis.tick_params(labelbottom=True)  # also above an empty place
+    (figure.supylabel if curved else figure.supxlabel)(describe(points[points["metric"].isin(shown)]))
+    draw_legend(figure, axes.flat, title=shared)
     return figure
 
 
-def draw_legend(figure: Figure, axes: list[Axes]) -> None:
-    """One legend above all panels: whatever any of them shows."""
-    shown = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in axes]
-    lines = {label: line for pairs in shown for line, label in pairs}
-    figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=min(4, len(lines)),
-                  frameon=False, handlelength=1.8, columnspacing=1.0)  # fmt: skip
+def label_variants(
+    variants: pd.DataFrame, ablation: Mapping[str, Any], titles: Mapping[str, str]
+) -> tuple[dict[str, str], str]:
+    """variant -> the name of its curve or of its category; and the guidance, if it is the same for all.
+
+    variants: a row each. Guidance that is not the same for all is part of the names.
+    """
+    guidance = {row["variant"]: from_columns(row) for row in variants.to_dict("records")}
+    lines = ablation.get("lines") if "x" in ablation else "variant"
+    groups = variants.groupby(apart(variants, ablation, lines), sort=False) if lines else [(("",), variants)]
+    told = {tell([own], guidance.values()) for own in guidance.values()}
+    texts: dict[str, str] = {}
+    for (key, *_), group in groups:
+        name = f"{lines} = {key}" if lines else ""
+        if lines in ("variant", "method"):
+            name = group["label"].iloc[0] if lines == "variant" else titles.get(str(key), str(key))
+        own = tell([guidance[name] for name in group["variant"]], guidance.values())
+        if len(told) > 1:
+            parts = [" ".join(name.split()), own]
+            name = (", " if "x" in ablation else "\n").join(part for part in parts if part)
+        texts |= dict.fromkeys(group["variant"], name)
+    methods = ", ".join(titles.get(method, method) for method in variants["method"].unique())
+    return texts, f"{methods}: {told.pop()}" if len(told) == 1 and NOTHING not in told else ""
 
 
-def draw_panel(axis: Axes, table: pd.DataFrame, ablation: dict[str, Any], titles: dict[str, str]) -> None:
-    """One metric: its variants, then the references."""
-    points = table[~table["variant"].isin(CONTROL_TITLES)]
-    if "x" in ablation:
-        draw_curves(axis, points, ablation["x"], ablation.get("lines"), titles)
-        draw_references(table, axis.axhline, axis.get_ylim, axis.set_ylim)
+def apart(variants: pd.DataFrame, ablation: Mapping[str, Any], lines: str) -> list[str]:
+    """What tells curves or categories apart: `lines`, and each field but x that still varies within one."""
+    fields = dict.fromkeys(field for product in ablation["space"] for field in product)
+    others = [field for field in fields if field not in ("label", "method", ablation.get("x"), lines)]
+    varying = [field for field in others if variants.groupby(lines)[field].nunique().max() > 1]
+    return [lines, *(varying if "x" in ablation else [])]
+
+
+def describe(points: pd.DataFrame) -> str:
+    """What the axis of differences shows: to what, and on how many prompts."""
+    pairs = points[points["variant"] != points["official"]]["n"]
+    counts = " to ".join(f"{n}" for n in dict.fromkeys((pairs.min(), pairs.max())))
+    interval = "95 % interval" if points["low"].notna().any() else "no interval"
+    return f"difference to {compared_with(points)}\nwithin prompts (n = {counts}, {interval})"
+
+
+def draw_panel(axis: Axes, table: pd.DataFrame, x: str | None, texts: Mapping[str, str]) -> None:
+    """One metric: its variants about the official level, which stands above, then the controls."""
+    spec = columns()[table["metric"].iloc[0]]
+    official = table["variant"] == table["official"]
+    points = table[table["variant"].isin(texts)].assign(difference=table["difference"].mask(official, 0.0))
+    (axis.axhline if x else axis.axvline)(0, color="0.8", linewidth=0.6, zorder=0)
+    if x:
+        draw_curves(axis, points, x, texts)
     else:
-        draw_categories(axis, points)
-        draw_references(table, axis.axvline, axis.get_xlim, axis.set_xlim)
+        draw_categories(axis, points, texts)
+    if official.sum() == 1:
+        draw_controls(axis, table, float(table.loc[official, "level"].iloc[0]), upright=x is None)
+    levels = [
+        (minus(f"{row['level']:.{spec['digits']}f}"), row["method"]) for _, row in table[official].iterrows()
+    ]
+    axis.set_title(heading(spec), pad=12 + 7.5 * (math.ceil(len(levels) / ABREAST) - 1))
+    draw_levels(axis, levels)
 
 
-def draw_references(table: pd.DataFrame, line: Any, get_limits: Any, set_limits: Any) -> None:
-    """Lines at the controls' means; the start, often far away, does not widen the axis."""
-    style = {"color": "0.45", "linewidth": 0.8, "zorder": 0}
-    for value in table.loc[table["variant"] == "truth", "mean"].dropna():
-        line(value, linestyle="--", label="true scene", **style)
-    limits = get_limits()
-    for value in table.loc[table["variant"] == "start", "mean"].dropna():
-        line(value, linestyle=":", label="start", **style)
-    set_limits(limits)
+def draw_levels(axis: Axes, levels: list[tuple[str, str]]) -> None:
+    """The official levels (text, method) between title and panel; of several, each in its method's color."""
+    from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea, VPacker
+
+    colors = [look(method).color for _, method in levels] if len(levels) > 1 else ["0.35"]
+    parts = [(text, color) for (text, _), color in zip(levels, colors, strict=True)]
+    rows: list[Artist] = []
+    for first in range(0, len(parts), ABREAST):
+        row = [("at 0:", "0.35")] * (first == 0) + parts[first : first + ABREAST]
+        areas: list[Artist] = [TextArea(text, textprops={"color": c, "fontsize": 5.5}) for text, c in row]
+        rows.append(HPacker(children=areas, pad=0, sep=3))
+    box = VPacker(children=rows, pad=0, sep=1.5, align="center")
+    axis.add_artist(
+        AnchoredOffsetbox("lower center", child=box, frameon=False, pad=0, borderpad=0.3,
+                          bbox_to_anchor=(0.5, 1.0), bbox_transform=axis.transAxes)
+    )  # fmt: skip
 
 
-def draw_curves(axis: Axes, points: pd.DataFrame, x: str, lines: str | None, titles: dict[str, str]) -> None:
-    """A curve for each value of `lines`; they stand slightly apart, so that intervals do not overlap."""
+def draw_controls(axis: Axes, table: pd.DataFrame, level: float, upright: bool) -> None:
+    """Lines at the controls' distances from the official level, as far as they lie within the panel."""
+    low, high = sorted(axis.get_xlim() if upright else axis.get_ylim())
+    for name, (label, dashes) in CONTROL_LINES.items():
+        for value in table.loc[table["variant"] == name, "level"].dropna() - level:
+            if low < value < high:
+                (axis.axvline if upright else axis.axhline)(
+                    value, linestyle=dashes, label=label, color="0.45", linewidth=0.8, zorder=0
+                )
+
+
+def draw_curves(axis: Axes, points: pd.DataFrame, x: str, texts: Mapping[str, str]) -> None:
+    """A curve a name, in its method's color; they stand slightly apart, so that intervals do not overlap."""
     ticks = points[x].astype(float).unique()
-    names = list(points[lines].unique()) if lines else [""]
-    for i, name in enumerate(names):
-        mine = (points[points[lines] == name] if lines else points).sort_values(x, key=pd.to_numeric)
-        at = mine[x].astype(float) + 0.02 * np.ptp(ticks) * (i - (len(names) - 1) / 2)
-        label = titles.get(name, name) if lines == "method" else f"{lines} = {name}" if lines else None
-        axis.errorbar(at, mine["mean"], errors(mine), color=COLORS[i % len(COLORS)], label=label,
-                      marker=MARKERS[i % len(MARKERS)], capsize=1.5, elinewidth=0.7)  # fmt: skip
+    curves = list(points.groupby(points["variant"].map(texts), sort=False))
+    drawn: Counter[str] = Counter()  # curves of each method: the second is dashed and hollow
+    for i, (name, group) in enumerate(curves):
+        mine, method = group.sort_values(x, key=pd.to_numeric), str(group["method"].iloc[0])
+        at = mine[x].astype(float) + 0.02 * np.ptp(ticks) * (i - (len(curves) - 1) / 2)
+        number = drawn[method]
+        drawn[method] += 1
+        axis.errorbar(at, mine["difference"], errors(mine, "difference"), **asdict(look(method)), capsize=1.5,
+                      elinewidth=0.7, linestyle=DASHES[number % len(DASHES)], label=name or None,
+                      markerfacecolor="white" if number % 2 else None)  # fmt: skip
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
-def draw_categories(axis: Axes, points: pd.DataFrame) -> None:
-    """A point a variant, the first on top."""
-    at = np.arange(len(points))
-    for i, (_, row) in enumerate(points.iterrows()):
-        axis.errorbar([row["mean"]], [at[i]], xerr=errors(row.to_frame().T), color=COLORS[i % len(COLORS)],
-                      marker=MARKERS[i % len(MARKERS)], capsize=1.5, elinewidth=0.7)  # fmt: skip
-    axis.set_yticks(at, points["label"])
-    axis.set_ylim(len(points) - 0.5, -0.5)
-
-
-def errors(points: pd.DataFrame) -> np.ndarray:
-    """Lengths of the error bars below and above the means (2, n); zero where there is no interval."""
-    mean, low, high = (points[name].to_numpy(dtype=float) for name in ("mean", "low", "high"))
-    return np.nan_to_num(np.clip([mean - low, high - mean], 0, None))
+def draw_categories(axis: Axes, points: pd.DataFrame, texts: Mapping[str, str]) -> None:
+    """A point a variant in its method's color, the first on top."""
+    places = {name: place for place, name in enumerate(texts)}
+    for _, row in points.iterrows():
+        axis.errorbar([row["difference"]], [places[row["variant"]]], capsize=1.5, elinewidth=0.7,
+                      xerr=errors(row.to_frame().T, "difference"), **asdict(look(row["method"])))  # fmt: skip
+    axis.set_yticks(range(len(texts)), list(texts.values()))
+    axis.set_ylim(len(texts) - 0.5, -0.5)
+    axis.locator_params(axis="x", nbins=3)
 
 
 def symbol(field: str) -> str:
     return {"t_tau": r"$t_\tau$", "omega": r"guidance scale $\omega$", "N": "segments N"}.get(field, field)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write the figure in the format of the path's suffix; equal figures give equal bytes."""
-    import matplotlib.pyplot as plt
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context({"svg.hashsalt": "bench"}):
-        figure.savefig(path, dpi=300, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -152,9 +198,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     try:
         ablation = read_ablation(args.spaces, args.name)
-        registered = yaml.safe_load(args.titles.read_text()) if args.titles else {}
-        titles = {name: spec["title"] for name, spec in registered.items()}
-        figure = draw_ablation(read_table(args.table), ablation, titles)
+        figure = draw_ablation(read_table(args.table), ablation, read_titles(args.titles))
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     for path in args.out:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 REQUIRED = ("id", "prompt", "init_prompt", "camera", "symmetric")
+SEPARATORS = "\t,;|"
+ALONE = "\x1f"  # stands in no text: the separator of a table with one column
+YES = {"yes", "true", "1"}
+NUMBERED = r"\s*\"?(id|[A-Za-z]{0,3}_?\d+)\"?\s*[:.),;|]"  # p01, a cat; 1. a cat
+FIELD = r"\s*[^\s:,;|]+([,;|]\S|:\s)"  # cat,a cat (in prose a space follows the comma); cat: a cat
+EXPECTED = (
+    "expected a table with columns id and prompt (tabs, commas or semicolons), JSON (objects with id and "
+    "prompt, or id: prompt), or a prompt a line"
+)
 
 
 def read_prompts(path: Path | str) -> pd.DataFrame:
     """The prompt table as strings, in file order.
 
-    Raises ValueError for a missing column, a duplicate or ill-formed id, or an empty prompt, and
+    Raises ValueError for a missing column, a duplicate or ill-formed id, an empty or repeated prompt, and
     FileNotFoundError; each message is one line that names the file.
     """
     return check(pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False), path)
@@ -33,21 +47,139 @@ def check(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
         raise ValueError(f"{path}: an empty prompt")
     if not len(table):
         raise ValueError(f"{path}: no prompts")
+    alike = table["prompt"].map(plain).duplicated()
+    if alike.any():  # no view could have its own prompt first
+        raise ValueError(f"{path}: the prompt {table['prompt'][alike].iloc[0]!r} stands there twice")
     return table
 
 
-def read_texts(path: Path | str) -> pd.DataFrame:
-    """Prompts for scoring alone: a table with columns id and prompt, or a text file with a prompt a line.
+def plain(text: str) -> str:
+    """A prompt as text models read it: case and spacing do not count."""
+    return " ".join(text.casefold().split())
 
-    A line's id is its number, p01, p02, ...; columns that scoring does not need are filled in. Raises as
-    read_prompts does.
+
+def read_texts(path: Path | str) -> pd.DataFrame:
+    """Prompts for scoring alone: a table or JSON with columns id and prompt, or a prompt a line.
+
+    What the file is, its content tells; a suffix only says what it must not be taken for. Without a column id
+    a prompt's id is its number, p01, p02, ...; columns that scoring does not need are filled in. Raises as
+    read_prompts does, and where a table would be taken for lines.
     """
-    if Path(path).suffix == ".tsv":
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    path = Path(path)
+    text = decode(path.read_bytes(), path)
+    kind = path.suffix.lower()
+    if kind in (".json", ".jsonl", ".ndjson") or text.lstrip().startswith(("[", "{")):
+        rows = rows_of(parse_json(text, path), path)
+    elif separator := header_separator(text):
+        rows = read_table(text, separator, path)
+    elif kind in (".csv", ".tsv", ".tab") or looks_tabular(text):
+        first = next(iter(filled(text)), "")
+        raise ValueError(
+            f"{path} looks like a table whose first line, {first[:60]!r}, names no column prompt; {EXPECTED}"
+        )
     else:
-        lines = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
-        width = max(2, len(str(len(lines))))
-        ids = [f"p{i:0{width}d}" for i in range(1, len(lines) + 1)]
-        table = pd.DataFrame({"id": ids, "prompt": lines}, dtype=str)
-    defaults = {"init_prompt": "", "camera": "object", "symmetric": "no"}
-    return check(table.assign(**{k: v for k, v in defaults.items() if k not in table}), path)
+        rows = [{"prompt": line} for line in filled(text)]
+    return check(fill_in(rows), path)
+
+
+def decode(data: bytes, path: Path) -> str:
+    """UTF-8, with or without a mark, or UTF-16 with one; ValueError for anything else."""
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); {EXPECTED}") from error
+    if "\0" in text:  # UTF-16 without its mark, or no text at all
+        raise ValueError(f"{path} is not UTF-8 text (it holds zero bytes); {EXPECTED}")
+    return text
+
+
+def header_separator(text: str) -> str:
+    """What separates the fields of a first line that names a column prompt; empty if it is no header."""
+    first = next(iter(filled(text)), "")
+    if first.strip('"').casefold() == "prompt":
+        return ALONE
+    fields = {sep: [field.strip().casefold() for field in split(first, sep)] for sep in SEPARATORS}
+    return next((sep for sep, found in fields.items() if len(found) > 1 and "prompt" in found), "")
+
+
+def filled(text: str) -> list[str]:
+    """The lines that are not empty, stripped."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def split(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator), [])
+
+
+def looks_tabular(text: str) -> bool:
+    """Whether lines are rows of a table or of a numbered list rather than prompts, all of them."""
+    lines = filled(text)
+    return bool(lines) and all("\t" in x or re.match(NUMBERED, x) or re.match(FIELD, x) for x in lines)
+
+
+def read_table(text: str, separator: str, path: Path) -> list[dict[str, str]]:
+    """The rows of a separated table by its header; ValueError for a row of another number of fields."""
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        rows = [(lines.line_num, row) for row in lines if any(field.strip() for field in row)]
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {lines.line_num} cannot be read: {error}") from error
+    header = [field.strip().casefold() for field in rows[0][1]]
+    if len(set(filter(None, header))) < len(list(filter(None, header))):
+        raise ValueError(f"{path}: a column stands there twice: {', '.join(header)}")
+    for number, row in rows[1:]:
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path}: line {number} has {len(row)} fields, the header {len(header)}; a prompt that holds "
+                "the separator stands in quotes"
+            )
+    return [dict(zip(header, (field.strip() for field in row), strict=True)) for _, row in rows[1:]]
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """One JSON value, or one a line as a list."""
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except ValueError as whole:
+        try:
+            return [json.loads(line, object_pairs_hook=unique) for line in filled(text)]
+        except ValueError:
+            raise ValueError(f"{path} is no JSON: {whole}; {EXPECTED}") from whole
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, which may name a key once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"an object names a key twice: {', '.join(key for key, _ in pairs)[:80]}")
+    return found
+
+
+def rows_of(found: Any, path: Path) -> list[dict[str, str]]:
+    """Rows of a list of objects or of prompts, of an object id: prompt, or of one that holds such a list."""
+    if isinstance(found, dict) and isinstance(found.get("prompts"), list | dict):
+        found = found["prompts"]
+    if isinstance(found, dict) and isinstance(found.get("prompt"), str):
+        found = [found]
+    if isinstance(found, dict):
+        found = [{"id": k, **(v if isinstance(v, dict) else {"prompt": v})} for k, v in found.items()]
+    if not isinstance(found, list):
+        raise ValueError(f"{path} holds {type(found).__name__}; {EXPECTED}")
+    rows = [row if isinstance(row, dict) else {"prompt": row} for row in found]
+    for row in rows:
+        if not isinstance(row.get("prompt"), str):
+            raise ValueError(f"{path}: an entry without a prompt of text: {json.dumps(row)[:80]}; {EXPECTED}")
+    return [{str(k).strip().casefold(): str(v).strip() for k, v in row.items()} for row in rows]
+
+
+def fill_in(rows: list[dict[str, str]]) -> pd.DataFrame:
+    """The table, with ids where the file has none and the columns that scoring does not need."""
+    table = pd.DataFrame(rows, dtype=str) if rows else pd.DataFrame({"prompt": []}, dtype=str)
+    width = max(2, len(str(len(table))))
+    defaults = {
+        "id": [f"p{i:0{width}d}" for i in range(1, len(table) + 1)],
+        "init_prompt": "", "camera": "object", "symmetric": "no",
+    }  # fmt: skip
+    table = table.assign(**{name: value for name, value in defaults.items() if name not in table}).fillna("")
+    symmetric = table["symmetric"].str.casefold().isin(YES).map({True: "yes", False: "no"})
+    return table.assign(symmetric=symmetric)

@@ -17,8 +17,8 @@ from segmentdreamer.provenance import file_digest
 # The files that turn views into scores; their digest is part of every record.
 CODE = (
     "archive.py", "clip_score.py", "consistency.py", "floaters.py", "ground_truth.py", "image_reward.py",
-    "image_reward_weights.py", "inception.py", "janus.py", "pathology.py", "protocol.py", "scorers.py",
-    "toy_reward.py",
+    "image_reward_weights.py", "inception.py", "janus.py", "naming.py", "pathology.py", "pictures.py",
+    "protocol.py", "ring.py", "scorers.py", "toy_reward.py",
 )  # fmt: skip
 
 

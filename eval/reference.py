@@ -22,8 +22,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 
+from eval.origin import ORIGIN, check_origin
 from eval.samples import Batch, Sampler, batches, draw, load_prior, shard
-from segmentdreamer.provenance import file_digest, folder_digest
+from segmentdreamer.provenance import file_digest, folder_digest, run_key
 
 SHOWN = 16  # images a prompt on the contact sheet
 
@@ -37,24 +38,26 @@ def draw_shard(args: argparse.Namespace) -> None:
     texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))
     sampler = Sampler(args.steps, args.omega, args.negative)
     work = shard(batches(list(texts), args.count), args.shard, args.of)
-    scratch = args.scratch or args.out.with_suffix(".parts")
-    scratch.mkdir(parents=True, exist_ok=True)
-    open_work = [batch for batch in work if not (scratch / f"{batch.name}.npz").exists()]
     prior = load_prior(args.prior, args.threads)
     scorers = load_scorers(args.clip, args.clip_weights, None, args.inception, device=prior.device)
-    began = time.time()
-    for i, (batch, images) in enumerate(draw(prior, texts, open_work, sampler, "reference")):
-        features = features_of(scorers, images)
-        save_part(scratch / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
-        report(i + 1, len(open_work), time.time() - began, batch)
     record = {
         "sampler": sampler.describe(),
         "count": args.count,
         "weights": scorers.protocol.weights,
         "prior_sha256": folder_digest(args.prior),
+        "texts": texts,
     }
+    begun = args.scratch or args.out.with_suffix(".parts")
+    scratch = begun / run_key(record)  # parts of other settings or texts are not gone on from
+    scratch.mkdir(parents=True, exist_ok=True)
+    open_work = [batch for batch in work if not (scratch / f"{batch.name}.npz").exists()]
+    began = time.time()
+    for i, (batch, images) in enumerate(draw(prior, texts, open_work, sampler, "reference")):
+        features = features_of(scorers, images)
+        save_part(scratch / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
+        report(i + 1, len(open_work), time.time() - began, batch)
     join_parts(work, scratch, record, args.out)
-    shutil.rmtree(scratch)
+    shutil.rmtree(begun)
 
 
 def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:
@@ -82,15 +85,18 @@ def join_parts(work: list[Batch], scratch: Path, record: dict, out: Path) -> Non
 
 
 def merge(args: argparse.Namespace) -> None:
-    """All shards as features.npz (SPACE/PROMPT), statistics.npz, manifest.json and sheet.png."""
+    """All shards as features.npz (SPACE/PROMPT, and record), statistics.npz, manifest.json and sheet.png."""
     from eval.frechet import Moments, save_moments
     from eval.prompts import read_prompts
 
-    ids = read_prompts(args.prompts)["id"].tolist()
+    prompts = read_prompts(args.prompts)
+    ids, texts = prompts["id"].tolist(), dict(zip(prompts["id"], prompts["prompt"], strict=True))
     shards = [np.load(path) for path in args.shards]
     records = [str(stored["record"]) for stored in shards]
     if len(set(records)) > 1:
         raise ValueError("the shards were drawn with different settings; delete them and draw again")
+    record = json.loads(records[0])
+    check_origin(record, args.shards[0], texts, {})
     stored = {name: part for part in shards for name in part.files}
     spaces = sorted({name.split("/")[0] for name in stored if "/" in name} - {"thumbnails"})
     features = {f"{space}/{name}": gather(stored, space, name) for space in spaces for name in ids}
@@ -98,12 +104,13 @@ def merge(args: argparse.Namespace) -> None:
     write_sheet([gather(stored, "thumbnails", name) for name in ids], args.out / "sheet.png")
     pooled = {space: np.concatenate([features[f"{space}/{name}"] for name in ids]) for space in spaces}
     save_moments({space: Moments.of(values) for space, values in pooled.items()}, args.out / "statistics.npz")
-    manifest = json.loads(records[0]) | {
+    manifest = record | {
         "prompts": len(ids),
         "images": {space: len(values) for space, values in pooled.items()},
         "shards": {path.name: file_digest(path) for path in args.shards},
     }
     (args.out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    features[ORIGIN] = np.array(records[0])
     np.savez(args.out / "features.npz", **features)  # type: ignore[arg-type]
 
 

@@ -4,7 +4,8 @@
     python -m eval.score --views views.zip --prompt-id p01 --out OUT --prompts FILE
 
 FOLDER holds a folder a prompt, named by the prompt's id or its text, with rgb_000.png, rgb_001.png, ...
-(RGBA, or RGB with alpha_*.png beside, or plain RGB), views.zip, or folders of these by seed.
+(RGBA, or RGB with alpha_*.png beside, or plain RGB), views.zip, or folders of these by seed. The views go
+once around the object in even steps, in the order of their numbers, unless cameras or --arc say otherwise.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import pandas as pd
 import torch
 import yaml
 
-from eval.archive import read_failure, read_views
+from eval.archive import read_asset, read_failure
 from eval.folder import score_folder
-from eval.prompts import read_prompts, read_texts
+from eval.prompts import read_texts
+from eval.remarks import Setting, judge
 from eval.scales import read_scale
 from eval.scorers import VIEW_WORDS, Metrics, PromptTexts, Scorers, embed_prompts, load_scorers, score_asset
 
@@ -33,18 +35,24 @@ COLUMNS = ["view", "metric", "value"]
 
 
 def score_archive(
-    scorers: Scorers, views: Path, prompt_id: str, prompts: PromptTexts, out: Path, args: argparse.Namespace
+    scorers: Scorers, views: Path, prompt_id: str, prompts: PromptTexts, out: Path, setting: Setting
 ) -> None:
     """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
     failed = read_failure(views)
+    notes: list[str] = []
     scores = pd.DataFrame(columns=COLUMNS)
     features: Metrics = {}
     if failed is None:
         with scorers.watch.part("reading"):
-            images = read_views(views)
-        truth = args.truth / prompt_id if args.truth else None
-        scores, features = score_asset(scorers, images, prompt_id, prompts, truth)
-    write_scores(scores, features, scorers.protocol.record(views, failed), out)
+            asset = read_asset(views)
+        whole, notes = judge(asset, views, views.parent, setting)
+        truth = setting.truth / prompt_id if setting.truth else None
+        scores, features = score_asset(scorers, asset.rgba, prompt_id, prompts, truth, whole)
+    for note in notes:
+        print(f"note: {views}: {note}", file=sys.stderr)
+    text = dict(zip(prompts.ids, prompts.texts, strict=True)).get(prompt_id)
+    record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes}
+    write_scores(scores, features, record, out)
 
 
 def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Path) -> None:
@@ -63,6 +71,7 @@ def apply_scale(args: argparse.Namespace) -> None:
     args.reward = args.reward or (Path(config["reward"]) if config.get("reward") else None)
     args.inception = args.inception or (Path(config["inception"]) if config.get("inception") else None)
     generation = yaml.safe_load(Path(config["generation"]).read_text())
+    args.size = config.get("views", {}).get("size")
     words = generation.get("prompts", {}).get("views", ["front", "side", "back"])
     args.view_words = args.view_words or words
 
@@ -73,7 +82,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         epilog="With FOLDER: scores.csv, summary.csv, summary.md, features.npz and protocol.json in --out.",
     )
     parser.add_argument("folder", type=Path, nargs="?", help="views of anyone's method, a folder a prompt")
-    parser.add_argument("--prompts", type=Path, required=True, help="TSV (id, prompt), or a prompt a line")
+    parser.add_argument("--prompts", type=Path, required=True,
+                        help="table or JSON of id and prompt, or a prompt a line")  # fmt: skip
     parser.add_argument("--out", type=Path, nargs="+", help="default: scores/NAME; one each with --views")
     parser.add_argument("--views", type=Path, nargs="+", help="views.zip of each asset, instead of FOLDER")
     parser.add_argument("--prompt-id", nargs="+", help="the prompt of each asset of --views")
@@ -88,10 +98,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--orbit", default="", metavar="TEXT", help="how views were taken, for the protocol")
     parser.add_argument("--reference", type=Path, help="features.npz of eval.reference, for FID and the like")
     parser.add_argument("--truth", type=Path, help="folder with PROMPT/views.zip and two_faced.zip")
+    parser.add_argument("--arc", type=float, metavar="DEGREES",
+                        help="that views go around (default: as cameras.json says, else 360)")  # fmt: skip
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--profile", action="store_true", help="print where the time went")
     args = parser.parse_args(argv)
+    args.size = None  # of the scale's views
+    if args.arc is not None and not 0 < args.arc <= 360:
+        parser.error("--arc is a number of degrees, above 0 and at most 360")
     if (args.folder is None) == (args.views is None):
         parser.error("give either FOLDER or --views")
     lists = [x for x in (args.views, args.prompt_id, args.out) if x is not None]
@@ -112,20 +127,22 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if args.scale:
             apply_scale(args)
-        table = read_prompts(args.prompts) if args.views else read_texts(args.prompts)
+        table = read_texts(args.prompts)
+        setting = Setting(args.reference, args.truth, args.size, args.arc)
         scorers = load_scorers(
-            args.clip, args.clip_weights, args.reward, args.inception, args.view_words, device, args.orbit
-        )
+            args.clip, args.clip_weights, args.reward, args.inception, args.view_words or VIEW_WORDS, device,
+            args.orbit,
+        )  # fmt: skip
         loaded = time.perf_counter() - began
         prompts = embed_prompts(scorers, table)
         if args.views:
             for views, prompt_id, out in zip(args.views, args.prompt_id, args.out, strict=True):
-                score_archive(scorers, views, prompt_id, prompts, out, args)
+                score_archive(scorers, views, prompt_id, prompts, out, setting)
         else:
             out = args.out[0] if args.out else Path("scores") / args.folder.resolve().name
-            score_folder(scorers, args.folder, prompts, out, args.reference, args.truth)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+            score_folder(scorers, args.folder, prompts, out, setting)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).splitlines())}")
     if args.profile:
         scorers.watch.seconds["loading"] = loaded
         print(scorers.watch.table(time.perf_counter() - began), file=sys.stderr)

@@ -18,11 +18,12 @@ import torch
 
 from eval import ground_truth
 from eval.archive import composite, has_alpha, read_views
-from eval.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip
+from eval.clip_score import Clip, clip_scores, embed_images, embed_texts, fills, load_clip
 from eval.consistency import GATE
 from eval.janus import FIRST, LEAST, withhold
 from eval.pathology import score_pathologies
 from eval.protocol import Protocol
+from eval.ring import FEWEST, RING_METRICS
 from segmentdreamer.profile import Stopwatch
 from segmentdreamer.provenance import file_digest
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 VIEW_WORDS = ("front", "right side", "back", "left side")
 TEMPLATE = "{prompt}, {view} view"
+SQUARE = "(short side, center crop)"  # what every scorer sees of a picture that is not square
 Metrics = dict[str, np.ndarray]
 
 
@@ -58,6 +60,7 @@ class PromptTexts:
     prompts: np.ndarray  # (T, D)
     views: np.ndarray  # (T, K, D)
     symmetric: list[bool]
+    cut: list[bool]  # whether the model's context ends before the view words do
 
 
 def load_scorers(
@@ -82,7 +85,9 @@ def load_scorers(
         weights["clip"] = file_digest(Path(clip_weights))
     toy = toy_reward.load(reward).to(device) if reward else None
     if reward:
-        metrics["toy_reward"] = f"ToyReward, {toy.size} px, over white, raw prompt" if toy else ""
+        metrics["toy_reward"] = (
+            f"ToyReward, {toy.size} px bilinear {SQUARE}, over white, raw prompt" if toy else ""
+        )
         weights["toy_reward"] = file_digest(reward / "model.safetensors")
     network = None
     if inception:
@@ -90,7 +95,7 @@ def load_scorers(
 
         network = load_inception(inception, device)
         for resize in ("clean", "pytorch"):
-            metrics[f"fid_{resize}"] = f"Inception-v3 2015-12-05 pool3, resize {resize}, over white"
+            metrics[f"fid_{resize}"] = f"Inception-v3 2015-12-05 pool3, resize {resize} {SQUARE}, over white"
         weights["inception"] = file_digest(inception)
     if orbit:
         metrics["views"] = orbit
@@ -100,7 +105,7 @@ def load_scorers(
 
 
 def clip_protocols(name: str, size: int, view_words: Sequence[str]) -> dict[str, str]:
-    how = f"open_clip {name}, {size} px bicubic, over white, float32"
+    how = f"open_clip {name}, {size} px bicubic {SQUARE}, over white, float32"
     words = "/".join(dict.fromkeys(view_words))
     gates = f"consistency {GATE} (120 views), own prompt first in {FIRST}"
     gates += f", clip {LEAST[name]}" if name in LEAST else ""
@@ -121,16 +126,40 @@ def embed_prompts(scorers: Scorers, prompts: pd.DataFrame) -> PromptTexts:
         embedded = embed_texts(scorers.clip, [*texts, *worded])
     views = embedded[len(texts) :].reshape(len(texts), len(scorers.view_words), -1)
     symmetric = (prompts["symmetric"] == "yes").tolist()
-    return PromptTexts(prompts["id"].tolist(), texts, embedded[: len(texts)], views, symmetric)
+    filled = np.array([fills(scorers.clip, text) for text in worded]).reshape(len(texts), -1)
+    cut = [bool(row.any()) for row in filled]
+    return PromptTexts(prompts["id"].tolist(), texts, embedded[: len(texts)], views, symmetric, cut)
+
+
+def text_notes(scorers: Scorers, prompts: PromptTexts) -> list[tuple[str, str]]:
+    """(prompt id, note) for every prompt that a text model does not read to its end."""
+    notes = []
+    for name, text, cut in zip(prompts.ids, prompts.texts, prompts.cut, strict=True):
+        if cut and fills(scorers.clip, text):
+            notes.append((name, "the prompt fills CLIP's context: what goes beyond it is not read"))
+        if cut:
+            notes.append((name, "no janus_index: the view words do not fit into CLIP's context"))
+        if scorers.reward is not None:
+            read, words = scorers.reward.tokenizer.length, len(scorers.reward.tokenizer.words(text))
+            if words > read:
+                notes.append((name, f"toy_reward reads {read} words of the prompt, not all {words}"))
+    return notes
 
 
 def score_asset(
-    scorers: Scorers, views: np.ndarray, prompt_id: str, prompts: PromptTexts, truth: Path | None = None
+    scorers: Scorers,
+    views: np.ndarray,
+    prompt_id: str,
+    prompts: PromptTexts,
+    truth: Path | None = None,
+    ring: bool = True,
 ) -> tuple[pd.DataFrame, Metrics]:
     """All metrics of one asset as rows (view, metric, value), and its features by feature space.
 
     views: (V, H, W, 4) uint8, straight alpha. truth: folder with views.zip and two_faced.zip of the true
-    scene. A metric of the whole asset has one row, of view 0. Raises ValueError for an unknown prompt.
+    scene. ring: whether the views go once around in even steps; without that, or with fewer than FEWEST
+    views, there is no metric of the ring. A metric of the whole asset has one row, of view 0. Raises
+    ValueError for an unknown prompt.
     """
     if prompt_id not in prompts.ids:
         raise ValueError(f"no prompt {prompt_id!r} in the prompt table")
@@ -147,10 +176,12 @@ def score_asset(
             metrics["toy_reward"] = rewards.cpu().numpy()
     if has_alpha(views):
         with watch.part("pathologies"):
-            metrics |= score_pathologies(
-                views, features["clip"], prompts.views[own], symmetric=prompts.symmetric[own]
-            )
-            metrics |= withhold(metrics, scorers.least)
+            whole = ring and len(views) >= FEWEST
+            faceless = prompts.symmetric[own] or prompts.cut[own] or not whole
+            found = score_pathologies(views, features["clip"], prompts.views[own], symmetric=faceless)
+            metrics |= {name: values for name, values in found.items() if whole or name not in RING_METRICS}
+            if whole:
+                metrics |= withhold(metrics, scorers.least)
     if truth is not None:
         with watch.part("ground truth"):
             metrics |= score_truth(views, truth)

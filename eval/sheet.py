@@ -1,7 +1,7 @@
 """The contact sheet: prompts in rows, methods in columns, four sides of each asset.
 
     python -m eval.sheet --results results/mini --prompts prompts/toybox.tsv --methods start sds sctd \\
-        --out sheet.png
+        --titles baselines/methods.yaml --out sheet.png
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.archive import composite, read_views
+from eval.collection import guidance_of
+from eval.columns import control_title, read_titles
+from eval.formats import NOTHING
+from eval.guidance import Guidance, tell_each
 from eval.prompts import read_prompts
+from eval.style import font
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,9 +50,9 @@ def compose(header: list[str], rows: list[Row]) -> Image:
 
     Every column is as wide as its views in the first row; a text that is too long is wrapped.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    font = ImageFont.load_default(13)
+    letters = font(12)
     widths = [len(picture) * TILE for picture in rows[0].pictures]
     starts = LEFT + np.concatenate([[0], np.cumsum(np.array(widths) + GAP)])
     titles = [wrap(text, width // 7) for text, width in zip(header, widths, strict=True)]
@@ -55,11 +60,13 @@ def compose(header: list[str], rows: list[Row]) -> Image:
     sheet = Image.new("RGB", (int(starts[-1]), top + len(rows) * (TILE + GAP)), "white")
     pen = ImageDraw.Draw(sheet)
     for x, title in zip(starts, titles, strict=False):
-        pen.text((x + 4, 5), title, fill="black", font=font)
+        pen.text((x + 4, 5), title, fill="black", font=letters)
     for i, row in enumerate(rows):
         y = top + i * (TILE + GAP)
         text = wrap(row.text, LEFT // 7)
-        pen.text((4, y + max(0, (TILE - LINE * (text.count("\n") + 1)) // 2)), text, fill="black", font=font)
+        pen.text(
+            (4, y + max(0, (TILE - LINE * (text.count("\n") + 1)) // 2)), text, fill="black", font=letters
+        )
         for x, picture in zip(starts, row.pictures, strict=False):
             for side, view in enumerate(picture):
                 tile = Image.fromarray(view).resize((TILE, TILE), Image.Resampling.BICUBIC)
@@ -72,7 +79,10 @@ def wrap(text: str, width: int) -> str:
     return "\n".join("\n".join(textwrap.wrap(line, width)) for line in text.splitlines())
 
 
-def contact_sheet(results: Path, prompts: Path, methods: list[str], seed: int) -> Image:
+def contact_sheet(
+    results: Path, prompts: Path, methods: list[str], seed: int, titles: dict[str, str]
+) -> Image:
+    """Each prompt's assets of one seed, a column a method; titles: method -> title."""
     table = read_prompts(prompts)
     rows = [
         Row(
@@ -84,7 +94,14 @@ def contact_sheet(results: Path, prompts: Path, methods: list[str], seed: int) -
         )
         for name, text in zip(table["id"], table["prompt"], strict=True)
     ]
-    return compose([f"{method}: {', '.join(SIDES)}" for method in methods], rows)
+    guidance = {method: guidance_of(results, method, table["id"], [seed]) for method in methods}
+    return compose(headings(guidance, titles), rows)
+
+
+def headings(guidance: dict[str, Guidance], titles: dict[str, str]) -> list[str]:
+    """What stands above each method's column: its title, its guidance where known, and the sides shown."""
+    told = {method: "" if text == NOTHING else f", {text}" for method, text in tell_each(guidance).items()}
+    return [f"{titles.get(m) or control_title(m)}{told[m]}\n{', '.join(SIDES)}" for m in guidance]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -93,10 +110,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--prompts", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     try:
-        sheet = contact_sheet(args.results, args.prompts, args.methods, args.seed)
+        sheet = contact_sheet(args.results, args.prompts, args.methods, args.seed, read_titles(args.titles))
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     args.out.parent.mkdir(parents=True, exist_ok=True)

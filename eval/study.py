@@ -4,6 +4,8 @@
         --methods sds ism cds gcs sctd --out study
     python -m eval.study collect --study study --answers answers/*.csv --out ranks.csv
     python -m eval.study analyse --ranks ranks.csv --out study.csv
+
+`simulate` makes a key with answers that nobody gave, to rehearse or to plan: all that follows says so.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import pandas as pd
 
 from eval.prompts import read_prompts
 from eval.study_analysis import RESAMPLES, analyze, prompt_ranks
-from eval.study_answers import RANKS, collect, read_key, read_table
+from eval.study_answers import RANKS, collect, read_key
 from eval.study_assignment import assign
+from eval.study_identity import Identity, identify, read_table
 from eval.study_kit import showable_prompts, write_kit
+from eval.study_simulation import parse_worths, simulate
 
 
 def run_assign(args: argparse.Namespace) -> None:
@@ -37,6 +41,13 @@ def run_assign(args: argparse.Namespace) -> None:
     print(f"hand out {args.out / 'handout'} ({args.volunteers} pages); keep {args.out / 'key.csv'} secret")
 
 
+def run_simulate(args: argparse.Namespace) -> None:
+    prompts = read_prompts(args.prompts)["id"].tolist()
+    worths = parse_worths(args.worths, args.methods)
+    simulate(prompts, worths, args.volunteers, args.groups, args.seed, args.out)
+    print(f"simulated: {args.out / 'key.csv'} and {args.out / 'answers'} ({args.volunteers} files)")
+
+
 def run_collect(args: argparse.Namespace) -> None:
     ranks = collect(args.study, args.answers)
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -44,21 +55,25 @@ def run_collect(args: argparse.Namespace) -> None:
     key = read_key(args.study)
     groups = [len(table[["volunteer", "group"]].drop_duplicates()) for table in (ranks, key)]
     people = [table["volunteer"].nunique() for table in (ranks, key)]
-    print(f"{groups[0]} of {groups[1]} groups ranked, by {people[0]} of {people[1]} volunteers")
+    study, source = ranks[["study", "source"]].iloc[0]
+    print(f"study {study}, {source}: {groups[0]} of {groups[1]} groups ranked, by {people[0]} of {people[1]} "
+          "volunteers")  # fmt: skip
 
 
 def run_analyse(args: argparse.Namespace) -> None:
     ranks = read_table(args.ranks, RANKS)
+    whose = Identity.of(ranks, args.ranks)
     try:
         ranks = ranks.astype({"rank": int})
     except ValueError as error:
         raise ValueError(f"{args.ranks}: a rank is not a number") from error
-    means, worths, agreement = analyze(ranks, resamples=args.resamples)
+    tables = analyze(ranks, resamples=args.resamples) | {"prompts": prompt_ranks(ranks)}
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    tables = {"": means, "_worths": worths, "_agreement": agreement, "_prompts": prompt_ranks(ranks)}
-    for suffix, table in tables.items():
-        table.to_csv(args.out.with_stem(args.out.stem + suffix), index=False, float_format="%.6g")
-    print(means.pivot(index="method", columns="question", values="mean").round(2).to_string())
+    for ending, table in tables.items():
+        path = args.out.with_stem("_".join(filter(None, [args.out.stem, ending])))
+        identify(table, whose).to_csv(path, index=False, float_format="%.6g")
+    print(f"{whose}; mean ranks, 1 is best")
+    print(tables[""].pivot(index="method", columns="question", values="mean").round(2).to_string())
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -75,6 +90,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add.add_argument("--shuffle-seed", type=int, default=0, help="seed of plan and names; keep yours secret")
     add.add_argument("--out", type=Path, required=True, help="folder of the study")
     add.set_defaults(run=run_assign)
+    pretend = commands.add_parser("simulate", help="a key with answers nobody gave", formatter_class=show)
+    pretend.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
+    pretend.add_argument("--methods", nargs="+", required=True, help="methods to rank")
+    pretend.add_argument("--worths", nargs="*", default=[], help="METHOD=WORTH, chances to be first; else 1")
+    pretend.add_argument("--volunteers", type=int, default=40, help="simulated volunteers")
+    pretend.add_argument("--groups", type=int, default=8, help="groups that each ranks")
+    pretend.add_argument("--seed", type=int, default=0, help="seed of plan and answers")
+    pretend.add_argument("--out", type=Path, required=True, help="folder of the study")
+    pretend.set_defaults(run=run_simulate)
     gather = commands.add_parser("collect", help="check and unblind answers", formatter_class=show)
     gather.add_argument("--study", type=Path, required=True, help="folder of the study, with key.csv")
     gather.add_argument("--answers", type=Path, nargs="+", required=True, help="CSVs from the volunteers")

@@ -1,19 +1,29 @@
-"""What a ranking study says: mean ranks, agreement and Plackett-Luce worths, with bootstrap intervals.
+"""What a ranking study says: mean ranks and their differences, Plackett-Luce worths, agreement.
 
 Rankings by one volunteer are alike, and so are rankings of one prompt; a resample therefore draws
 volunteers and prompts, both with replacement, and a ranking counts as often as its volunteer times its
-prompt was drawn (Owen 2007, "The pigeonhole bootstrap"; it errs on the wide side).
+prompt was drawn (Owen 2007, "The pigeonhole bootstrap"; it errs on the wide side). The spread over resamples
+is the error of every figure, and Student's t gives interval and p, with as many degrees of freedom as the
+fewer of volunteers and prompts, less one. In simulated studies of 5 methods the 95 % intervals cover
+94 to 100 % from 6 prompts or 6 volunteers on; the resamples' own quantiles cover 88 % at 6 prompts.
+Sign flips over prompts would be no test here: one volunteer's taste moves many prompts at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from dataclasses import dataclass
+from itertools import combinations, permutations
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
+from scipy.stats import t as student_t
+
+from eval.statistics import ROUNDING, SMALLEST_SAMPLE
 
 RESAMPLES = 2000
+LEVEL = 0.95
 PRIOR = 0.1  # pseudo-comparisons of each ordered pair of methods; keeps worths finite
 
 
@@ -45,15 +55,14 @@ def crossed_weights(volunteer: np.ndarray, prompt: np.ndarray, resamples: int, s
     return weights
 
 
-def kendall_w(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Kendall's coefficient of concordance of the rankings, 0 (none) to 1 (all agree): (R,).
+def kendall_w(values: np.ndarray) -> float:
+    """Kendall's coefficient of concordance of these rankings, 0 (none) to 1 (all agree).
 
-    values: ranks (N, M) without ties; weights: (R, N). W = 12 S / (n^2 (M^3 - M)), S the sum of squares of
-    the rank sums about their mean.
+    values: ranks (N, M) without ties. W = 12 S / (n^2 (M^3 - M)), S the sum of squares of the rank sums about
+    their mean. It describes: chance adds to it, and resampling adds again, so it has no interval.
     """
     m = values.shape[1]
-    means = weights @ values / weights.sum(1, keepdims=True)
-    return 12 * ((means - (m + 1) / 2) ** 2).sum(1) / (m**3 - m)
+    return float(12 * ((values.mean(0) - (m + 1) / 2) ** 2).sum() / (m**3 - m))
 
 
 def plackett_luce(
@@ -84,53 +93,95 @@ def plackett_luce(
     return worth
 
 
-def limits(drawn: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile limits over the first axis."""
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
+@dataclass(frozen=True)
+class Resamples:
+    """The crossed bootstrap of one question. weights: (R, N); n: the fewer of volunteers and prompts."""
+
+    weights: np.ndarray
+    n: int
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Means (R, K) of values (N, K) over each resample."""
+        return self.weights @ values / self.weights.sum(1, keepdims=True)
+
+    def error(self, drawn: np.ndarray) -> np.ndarray:
+        """Standard errors (K,) of resampled figures (R, K); NaN below SMALLEST_SAMPLE and where all agree."""
+        spread = drawn.std(0, ddof=1) * np.sqrt(self.n / max(1, self.n - 1))  # of n units n - 1 are free
+        return np.where((self.n >= SMALLEST_SAMPLE) & (spread > ROUNDING), spread, np.nan)
+
+    def reach(self, drawn: np.ndarray) -> np.ndarray:
+        """Half the width of the interval at LEVEL."""
+        return student_t.ppf((1 + LEVEL) / 2, self.n - 1) * self.error(drawn)
+
+    def p(self, estimate: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """Two-sided p of no difference, which agrees with the interval."""
+        return 2 * student_t.sf(np.abs(estimate) / self.error(drawn), self.n - 1)
+
+
+def mean_ranks(values: np.ndarray, resamples: Resamples, methods: list[str]) -> pd.DataFrame:
+    """method, mean, low, high; within 1 and the number of methods."""
+    mean, reach = values.mean(0), resamples.reach(resamples.means(values))
+    low, high = (np.clip(end, 1, len(methods)) for end in (mean - reach, mean + reach))
+    return pd.DataFrame({"method": methods, "mean": mean, "low": low, "high": high})
+
+
+def rank_differences(values: np.ndarray, resamples: Resamples, methods: list[str]) -> pd.DataFrame:
+    """Every ordered pair: method, against, difference (of mean ranks), low, high, won, p.
+
+    won: the share of rankings in which `method` stands before `against`.
+    """
+    pairs = np.array([*permutations(range(len(methods)), 2)])
+    gaps = values[:, pairs[:, 0]] - values[:, pairs[:, 1]]
+    difference, drawn = gaps.mean(0), resamples.means(gaps)
+    reach = resamples.reach(drawn)
+    names = np.array(methods)[pairs]
+    return pd.DataFrame({
+        "method": names[:, 0], "against": names[:, 1], "difference": difference, "low": difference - reach,
+        "high": difference + reach, "won": (gaps < 0).mean(0), "p": resamples.p(difference, drawn),
+    })  # fmt: skip
+
+
+def rank_worths(values: np.ndarray, resamples: Resamples, methods: list[str]) -> pd.DataFrame:
+    """method, worth, low, high; the interval is Student's on the log-odds of the worth."""
+    worth = plackett_luce(values, np.ones((1, len(values))))[0]
+    reach = resamples.reach(logit(plackett_luce(values, resamples.weights)))
+    low, high = (expit(logit(worth) + sign * reach) for sign in (-1, 1))
+    return pd.DataFrame({"method": methods, "worth": worth, "low": low, "high": high})
 
 
 def questions_of(ranks: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each question with its rankings; ValueError if there are none."""
+    """Each question with its rankings; ValueError if there are none, or if questions differ in number."""
     if ranks.empty:
         raise ValueError("no rankings to analyze")
+    counts = ranks.groupby("question")[["volunteer", "group"]].apply(lambda rows: len(rows.drop_duplicates()))
+    if counts.nunique() > 1:
+        found = ", ".join(f"{question} {count}" for question, count in counts.items())
+        raise ValueError(f"the questions differ in their number of rankings: {found}")
     for question, rows in ranks.groupby("question"):
         yield str(question), rows
 
 
-def analyze(
-    ranks: pd.DataFrame, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Mean ranks, worths and agreement.
+def analyze(ranks: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """The study's tables by the ending of their files' names, each with a column `question`.
 
-    ranks: volunteer, group, prompt, question, method, rank. Returns three tables: method, question, mean,
-    low, high, n (rank 1 is best, n rankings; the means of M methods sum to M (M + 1) / 2); method,
-    question, worth, low, high; question, w, low, high, rankings, volunteers, prompts.
+    ranks: volunteer, group, prompt, question, method, rank. "": mean_ranks (rank 1 is best; the means of M
+    methods sum to M (M + 1) / 2); differences: rank_differences; worths: rank_worths; agreement: w.
     """
-    means, worths, agreement = [], [], []
+    tables: dict[str, list[pd.DataFrame]] = {"": [], "differences": [], "worths": [], "agreement": []}
     for question, rows in questions_of(ranks):
         values, volunteer, prompt, methods = ranking_matrix(rows)
         weights = crossed_weights(volunteer, prompt, resamples, seed)
-        once = np.ones((1, len(values)))
-        ends = limits(weights @ values / weights.sum(1, keepdims=True), level)
-        columns = zip(methods, values.mean(0), *ends, strict=True)
-        means += [(m, question, mean, low, high, len(values)) for m, mean, low, high in columns]
-        ends = limits(plackett_luce(values, weights), level)
-        columns = zip(methods, plackett_luce(values, once)[0], *ends, strict=True)
-        worths += [(m, question, worth, low, high) for m, worth, low, high in columns]
-        spread = limits(kendall_w(values, weights), level)
-        sizes = (len(values), int(volunteer.max()) + 1, int(prompt.max()) + 1)
-        agreement.append((question, kendall_w(values, once)[0], *map(float, spread), *sizes))
-    return (
-        pd.DataFrame(means, columns=["method", "question", "mean", "low", "high", "n"]),
-        pd.DataFrame(worths, columns=["method", "question", "worth", "low", "high"]),
-        pd.DataFrame(
-            agreement, columns=["question", "w", "low", "high", "rankings", "volunteers", "prompts"]
-        ),
-    )
+        drawn = Resamples(weights, int(min(volunteer.max(), prompt.max())) + 1)
+        found = [
+            mean_ranks(values, drawn, methods), rank_differences(values, drawn, methods),
+            rank_worths(values, drawn, methods), pd.DataFrame({"w": [kendall_w(values)]}),
+        ]  # fmt: skip
+        for parts, table in zip(tables.values(), found, strict=True):
+            parts.append(table.assign(question=question)[["question", *table.columns]])
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
 
 
 def prompt_ranks(ranks: pd.DataFrame) -> pd.DataFrame:
-    """Mean rank on each prompt, for paired tests: columns method, prompt, metric (q1, q2, q3), value."""
-    renamed = ranks.rename(columns={"question": "metric", "rank": "value"})
-    return renamed.groupby(["method", "prompt", "metric"])["value"].mean().reset_index()
+    """Mean rank on each prompt: columns method, prompt, question, value. Descriptive: no test rests on it."""
+    means = ranks.rename(columns={"rank": "value"}).groupby(["method", "prompt", "question"])["value"].mean()
+    return means.reset_index()

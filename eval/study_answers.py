@@ -1,4 +1,7 @@
-"""The volunteers' answers: checked against the key, then unblinded. Nothing doubtful is let through."""
+"""The volunteers' answers: checked against the key, then unblinded. Nothing doubtful is let through.
+
+People answer on the page that `assign` made, which writes the study's id and source into its file.
+"""
 
 from __future__ import annotations
 
@@ -8,35 +11,28 @@ from pathlib import Path
 import pandas as pd
 
 from eval.study_assignment import KEY
-from eval.study_kit import QUESTIONS
+from eval.study_identity import IDENTITY, QUESTIONS, read_source, read_table
 
-ANSWERS = ["study", "volunteer", "group", "question", "video", "rank"]
-RANKS = ["volunteer", "group", "prompt", "seed", "question", "method", "rank"]
-
-
-def read_table(path: Path, names: Sequence[str]) -> pd.DataFrame:
-    """A CSV as strings; ValueError in one line if it is not one or lacks a column."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV file") from error
-    missing = [name for name in names if name not in table]
-    if missing:
-        raise ValueError(f"{path}: missing column {', '.join(missing)}")
-    return table[list(names)]
+ANSWERS = [*IDENTITY, "volunteer", "group", "question", "video", "rank"]
+RANKS = [*IDENTITY, "volunteer", "group", "prompt", "seed", "question", "method", "rank"]
 
 
 def read_key(study: Path) -> pd.DataFrame:
-    """The key of a study's folder, as strings."""
-    return read_table(study / "key.csv", KEY)
+    """The key of a study's folder, as strings; ValueError in one line unless it is one study's."""
+    key = read_table(study / "key.csv", KEY)
+    read_source(key, study / "key.csv")
+    return key
 
 
 def check_ids(answers: pd.DataFrame, key: pd.DataFrame, path: Path) -> None:
-    """Refuse an answer of another study, or whose volunteer, group, question or video is not in the key."""
-    study = key["study"].iloc[0]
+    """Refuse an answer of another study or source, or with ids that are not in the key."""
+    study, source = key[IDENTITY].iloc[0]
     foreign = answers.loc[answers["study"] != study, "study"]
     if len(foreign):
         raise ValueError(f"{path}: belongs to study {foreign.iloc[0]!r}, not to {study!r}")
+    others = answers.loc[answers["source"] != source, "source"]
+    if len(others):
+        raise ValueError(f"{path}: source {others.iloc[0]!r}, but study {study} is {source}")
     wrong = answers.loc[~answers["question"].isin(QUESTIONS), "question"]
     if len(wrong):
         raise ValueError(f"{path}: unknown question {wrong.iloc[0]!r}")
@@ -91,6 +87,6 @@ def collect(study: Path, files: Sequence[Path]) -> pd.DataFrame:
     if answers.empty:
         raise ValueError("no answers to collect")
     check_rankings(answers, key)
-    joined = answers.merge(key.drop(columns="study"), on=["volunteer", "group", "video"])
+    joined = answers.merge(key.drop(columns=IDENTITY), on=["volunteer", "group", "video"])
     joined = joined.astype({"group": int, "seed": int, "rank": int})
     return joined[RANKS].sort_values(["volunteer", "group", "question", "rank"], ignore_index=True)

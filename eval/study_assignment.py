@@ -1,7 +1,8 @@
 """Who ranks what, in which order and under which names: the balanced, blinded plan of a ranking study.
 
-The plan is the study's secret key, one row a video shown: study, volunteer, group, position, video, prompt,
-seed, method. A group is one prompt (and asset seed) by all methods. Everything follows from the shuffle seed.
+The plan is the study's secret key, one row a video shown: study, source, volunteer, group, position, video,
+prompt, seed, method. A group is one prompt (and asset seed) by all methods. Everything follows from the
+shuffle seed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-KEY = ["study", "volunteer", "group", "position", "video", "prompt", "seed", "method"]
+from eval.study_identity import HUMAN, IDENTITY, SOURCES
+
+KEY = [*IDENTITY, "volunteer", "group", "position", "video", "prompt", "seed", "method"]
 
 
 def choose_prompts(prompts: int, volunteers: int, groups: int, rng: np.random.Generator) -> np.ndarray:
@@ -62,20 +65,23 @@ def assign(
     groups: int = 8,
     seeds: int = 1,
     shuffle_seed: int = 0,
+    source: str = HUMAN,
 ) -> pd.DataFrame:
     """The key of a study: columns KEY, a row for each video that a volunteer sees.
 
     prompts: ids. volunteers are v01, v02, ...; groups and positions count from 1. With several asset seeds
-    a prompt's seeds take turns. Raises ValueError for fewer than two methods, a repeated one, or counts
-    below one.
+    a prompt's seeds take turns. source: who will rank (SOURCES). Raises ValueError for fewer than two
+    methods, a repeated one, counts below one, or another source.
     """
     if len(methods) < 2 or len(set(methods)) < len(methods):
         raise ValueError("a ranking needs at least two different methods")
     if min(volunteers, groups, seeds, len(prompts)) < 1:
         raise ValueError("a study needs at least one volunteer, group, seed and prompt")
+    if source not in SOURCES:
+        raise ValueError(f"source {source!r} is neither {' nor '.join(SOURCES)}")
     rng = np.random.default_rng(shuffle_seed)
     salt = rng.bytes(16).hex()
-    plan = "\0".join([salt, *methods, *prompts, f"{volunteers} {groups} {seeds}"])
+    plan = "\0".join([salt, source, *methods, *prompts, f"{volunteers} {groups} {seeds}"])
     study = hashlib.sha256(plan.encode()).hexdigest()[:8]
     assets = [(m, p, s) for m in methods for p in prompts for s in range(seeds)]
     names = blinded_names(assets, study + salt)
@@ -92,5 +98,5 @@ def assign(
             method = methods[number]
             video = names[method, prompt, seed]
             who = f"v{volunteer + 1:0{width}d}"
-            rows.append((study, who, group + 1, position, video, prompt, seed, method))
+            rows.append((study, source, who, group + 1, position, video, prompt, seed, method))
     return pd.DataFrame(rows, columns=KEY)

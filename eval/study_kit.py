@@ -17,12 +17,8 @@ from string import Template
 import pandas as pd
 
 from eval.archive import read_failure
+from eval.study_identity import IDENTITY, QUESTIONS
 
-QUESTIONS = {
-    "q1": "Text alignment: which object fits the text best?",
-    "q2": "Realism: which object looks most real?",
-    "q3": "Detail: which object has the best details? Mind artifacts, brightness, and faces seen twice.",
-}
 PAGE = Path(__file__).parent / "study_page.html"
 
 
@@ -58,14 +54,16 @@ def page(key: pd.DataFrame, texts: Mapping[str, str]) -> str:
 
     It holds the prompts' texts and the blinded names in their order, and nothing else of the key.
     """
-    study, volunteer = key["study"].iloc[0], key["volunteer"].iloc[0]
+    study, source, volunteer = key[[*IDENTITY, "volunteer"]].iloc[0]
     groups = [
         {"group": int(str(number)), "prompt": texts[rows["prompt"].iloc[0]], "videos": rows["video"].tolist()}
         for number, rows in key.sort_values(["group", "position"]).groupby("group")
     ]
-    data = {"study": study, "volunteer": volunteer, "questions": QUESTIONS, "groups": groups}
+    data = {"study": study, "source": source, "volunteer": volunteer}
+    data |= {"questions": QUESTIONS, "groups": groups}
     text = json.dumps(data).replace("<", "\\u003c")  # no prompt can end the script element
-    return Template(PAGE.read_text(encoding="utf-8")).substitute(volunteer=html.escape(volunteer), data=text)
+    title = f"Ranking study {study}, {volunteer}"
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(title=html.escape(title), data=text)
 
 
 def write_kit(key: pd.DataFrame, texts: Mapping[str, str], results: Path, out: Path) -> None:

@@ -11,29 +11,35 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from eval.analysis import Analysis, analyze
+from eval.analysis import Analysis, analyze, shown_metrics
+from eval.caption import caption
 from eval.collection import Run, read_run, read_study
-from eval.columns import columns, read_titles
-from eval.comparison import smallest_p
-from eval.formats import BETTER, WORSE, grid, latex, markdown
-from eval.layout import ALPHA, Setting, build_table
+from eval.columns import columns, primary_method, read_titles
+from eval.formats import grid, markdown, quote
+from eval.guidance import Guidance, tell_each
+from eval.latex import latex
+from eval.layout import Setting, build_table
 from eval.paper import SCALE, compare_orders, paper_values, read_paper
+from eval.pooled import prompt_distances
 from eval.prompts import read_prompts
+from eval.study_identity import IDENTITY
 from eval.table_page import page
 from eval.table_sections import ORDER_HEADER, order_rows, order_text, sections
 
 PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
-         "shift": "_difference", "shift_low": "_difference_low", "shift_high": "_difference_high",
-         "p": "_p", "holm": "_p_holm"}  # fmt: skip
+         "letters": "_letters",
+         "difference": "_difference", "difference_low": "_difference_low",
+         "difference_high": "_difference_high", "p": "_p_value", "holm": "_p_holm"}  # fmt: skip
 
 
 def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> pd.DataFrame:
-    """One row a method or control: scale, method, title, failed, and of each metric the PARTS.
+    """One row a method or control: scale, method, title, guidance (4), failed, and of each metric the PARTS.
 
     Besides, METRIC_floor, the mean with failures at the floor, where anything failed; METRIC_paper, the
     paper's value, at its own scale; METRIC_paper_rank at any.
@@ -45,7 +51,10 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
     rows = []
     for method in (*run.methods, *run.controls):
         row: dict[str, object] = {"scale": setting.scale, "method": method, "title": setting.title(method)}
+        row |= run.guidance.get(method, Guidance()).columns()
         row["failed"] = int(failures.get(method, 0))
+        if setting.study:
+            row |= {key: getattr(setting.study, key) for key in (*IDENTITY, "volunteers", "rankings")}
         for metric in metrics:
             known = table.get((method, metric), {})
             row |= {metric + suffix: known.get(part, nan) for part, suffix in PARTS.items()}
@@ -62,51 +71,21 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
     return pd.DataFrame(rows)
 
 
-def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
-    """Scale, scorer, numbers of prompts and seeds, how to read a cell, what can be significant, protocols."""
-    n, asked, failed = len(analysis.complete), len(run.prompts), len(run.failed())
-    family = int(analysis.comparisons["holm"].notna().sum())
-    reference, least = setting.title(setting.reference), smallest_p(n)
-    parts = [
-        f"Table 1, scale {setting.scale}: {n} prompts, {setting.seeds} seed(s).",
-        f"Text-image scorer: {setting.scorer}.",
-        "Mean over prompts [95 % interval: BCa bootstrap over prompts; pooled distances: jackknife] #rank; "
-        "best in bold.",
-    ]
-    if failed:
-        second = ", the second all of them" if len(analysis.floor) else ""
-        parts.append(f"{failed} asset(s) failed (notes): the first block counts the {n} of {asked} prompts "
-                     f"on which every method succeeded{second}.")  # fmt: skip
-    if family:
-        parts.append(
-            f"{BETTER} better, {WORSE} worse than {reference}: paired sign-flip test over prompts (pooled "
-            f"distances: jackknife t), Holm over {family} comparisons, p < {ALPHA:g}. The smallest p "
-            f"that sign flips can attain is {least:.2g}, {min(1.0, family * least):.2g} after Holm."
-        )
-    if setting.paper and setting.scale == SCALE:
-        parts.append("The paper's value stands below ours; the notes say what differs by design.")
-    parts.append("Figures of one scale are never compared with another's.")
-    protocols = [f"{metric}: {text}" for metric, text in run.protocols.items()]
-    if protocols:
-        parts.append(f"Protocols ({run.protocol_id}): {'; '.join(protocols)}.")
-    return " ".join(parts)
-
-
 def order_table(orders: pd.DataFrame, setting: Setting) -> str:
     """Our order of the methods against the paper's, as Markdown; nothing without a paper."""
     table = grid(ORDER_HEADER, order_rows(orders, setting))
-    return f"\n{order_text(setting)}\n\n{table}\n" if len(orders) else ""
+    return f"\n{quote(order_text(setting))}\n\n{table}\n" if len(orders) else ""
 
 
 def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None:
     """Every file of the table."""
     out.mkdir(parents=True, exist_ok=True)
     orders = compare_orders(analysis.summary, setting.paper, analysis.primary, run.methods)
-    present = set(analysis.summary.loc[analysis.summary["mean"].notna(), "metric"])
+    present = shown_metrics(analysis.summary, run.methods)
     every = [metric for metric in columns() if metric in present]
     top = caption(analysis, run, setting)
-    table = build_table(analysis, run, setting, analysis.primary, top)
-    extended = build_table(analysis, run, setting, every, top.replace("Table 1", "Table 1, all metrics", 1))
+    table = build_table(analysis, run, setting, analysis.primary, "Table 1", top)
+    extended = build_table(analysis, run, setting, every, "Table 1, all metrics", top)
     tables = {
         "table1": wide(analysis, run, setting, analysis.primary),
         "table1_extended": wide(analysis, run, setting, every),
@@ -118,9 +97,8 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     (out / "table1.md").write_text(markdown(table) + order_table(orders, setting), encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
-    document = page(
-        f"Table 1, scale {setting.scale}", table, sections(extended, orders, analysis, run, setting)
-    )
+    below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out))
+    document = page(table, below)
     (out / "table1.html").write_text(document, encoding="utf-8")
     (out / "table1.json").write_text(json.dumps(record(analysis, run, setting), indent=1) + "\n")
 
@@ -131,26 +109,30 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
         "scale": setting.scale, "scorer": setting.scorer, "reference": setting.reference,
         "methods": {method: setting.title(method) for method in run.methods},
         "controls": {method: setting.title(method) for method in run.controls},
+        "guidance": tell_each(run.guidance),
         "prompts": run.prompts, "complete": analysis.complete, "seeds": setting.seeds,
         "primary": analysis.primary, "device": run.device,
         "protocol_id": run.protocol_id, "protocols": run.protocols,
         "failed": run.failed().to_dict("records"),
+        "study": setting.study and setting.study._asdict() | {"text": str(setting.study)},
     }  # fmt: skip
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Assemble Table 1 from the scores of a run.")
     parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables to write to (default: that itself)")  # fmt: skip
     parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
     parser.add_argument("--methods", nargs="+", required=True, help="rows that compete")
     parser.add_argument("--controls", nargs="*", default=[], help="rows below the rule")
     parser.add_argument("--seeds", type=int, default=1, help="of each method and prompt (default: 1)")
     parser.add_argument("--scale", required=True, help="printed; `paper` shows the paper's figures")
     parser.add_argument("--scorer", default="toybox-clip", help="printed (default: toybox-clip)")
-    parser.add_argument("--reference", default="sctd", help="tests are against it (default: sctd)")
+    parser.add_argument("--reference", help="tests are against it (default: sctd, or else the first)")
     parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
     parser.add_argument("--paper", type=Path, help="YAML: method -> the paper's figures")
-    parser.add_argument("--study", type=Path, help="CSV of a ranking study: method, prompt, metric, value")
+    parser.add_argument("--study", type=Path, help="study.csv of `python -m eval.study analyse`")
     return parser.parse_args(argv)
 
 
@@ -159,14 +141,16 @@ def main(argv: list[str] | None = None) -> None:
     try:
         prompts = list(read_prompts(args.prompts)["id"])
         run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
-        studied = [read_study(args.study, args.methods, prompts)] if args.study else []
-        scores = pd.concat([run.scores, *studied], ignore_index=True)
+        study = read_study(args.study, args.methods, prompts) if args.study else None
+        scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
         titles, paper = read_titles(args.titles), read_paper(args.paper)
-        setting = Setting(args.scale, args.scorer, args.seeds, args.reference, titles, paper)
-        analysis = analyze(run, scores, args.reference)
+        reference = args.reference or primary_method(args.methods)
+        whose = study.whose if study else None
+        setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper, whose)
+        analysis = analyze(run, scores, reference, study)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    write_all(analysis, run, setting, args.results / "tables")
+    write_all(analysis, run, setting, args.results / "tables" / args.selection)
 
 
 if __name__ == "__main__":

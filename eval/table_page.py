@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
+from html import escape as escape_html
 
 import numpy as np
 
-from eval.formats import Cell, Row, Table
+from eval.formats import NOTHING, Cell, Row, Table, minus
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --faint: #5f6368; --line: #c8ccd0;
@@ -30,8 +30,11 @@ th[aria-sort=ascending] button::after { content: " ▴"; }
 th[aria-sort=descending] button::after { content: " ▾"; }
 sup { line-height: 0; }
 td small { display: block; color: var(--faint); }
+small a + a::before { content: "· "; }
 td[title] { cursor: help; }
 td b { color: var(--best); }
+td[style]::before { content: ""; display: inline-block; width: .65em; height: .65em; border-radius: 50%;
+  margin-right: .45em; background: var(--method); }
 .block { color: var(--faint); font-style: italic; text-align: left; }
 a { color: var(--best); }
 """
@@ -70,24 +73,36 @@ class Asset:
 
 @dataclass(frozen=True)
 class Section:
-    """Something below the table: a heading, a line of text and a table."""
+    """Something below the table: a heading, a line of text, a table, and what its links lead to, if any."""
 
     title: str
     text: str
     table: str  # HTML
+    links: str = ""
 
 
-def page(title: str, table: Table, sections: list[Section]) -> str:
+def escape(text: str) -> str:
+    """Text for HTML, negative numbers with a minus."""
+    return escape_html(minus(text))
+
+
+def page(table: Table, sections: list[Section]) -> str:
     """The whole document."""
     parts = [
         "<!doctype html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>", f"<style>{STYLE}</style>", "</head>", "<body>",
-        f"<h1>{escape(title)}</h1>", f"<p>{escape(table.caption)}</p>", html_table(table), html_notes(table),
-        *(f"<h2>{escape(s.title)}</h2>\n<p>{escape(s.text)}</p>\n{s.table}" for s in sections),
+        f"<title>{escape(table.title)}</title>", f"<style>{STYLE}</style>", "</head>", "<body>",
+        f"<h1>{escape(table.title)}</h1>", f"<p>{escape(table.caption)}</p>",
+        html_table(table), html_notes(table),
+        *map(html_section, sections),
         f"<script>{SCRIPT}</script>", "</body>", "</html>",
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
+
+
+def html_section(section: Section) -> str:
+    links = f' <span class="links">{escape(section.links)}</span>' if section.links else ""
+    return f"<h2>{escape(section.title)}</h2>\n<p>{escape(section.text)}{links}</p>\n{section.table}"
 
 
 def html_table(table: Table) -> str:
@@ -108,18 +123,20 @@ def framed(header: list[str], bodies: list[str]) -> str:
 
 def html_row(row: Row) -> str:
     marks = f" <sup>{escape(row.notes)}</sup>" if row.notes else ""
-    first = f'<td data-value="{escape(row.title)}">{escape(row.title)}{marks}</td>'
+    color = f' style="--method: {escape(row.color)}"' if row.color else ""
+    first = f'<td data-value="{escape(row.title)}"{color}>{escape(row.title)}{marks}</td>'
     return f"<tr>{first}{''.join(html_cell(cell) for cell in row.cells)}</tr>"
 
 
 def html_cell(cell: Cell) -> str:
-    """Mean, then interval and rank, then the paper's figure; the details are the tooltip."""
+    """Mean, then interval and letters, then the paper's figure; the details are the tooltip."""
     mean = f"<b>{escape(cell.text)}</b>" if cell.best else escape(cell.text)
-    below = " ".join(part for part in (cell.interval, cell.rank) if part)
+    below = " ".join(part for part in (cell.interval, cell.letters) if part)
     small = [below] * bool(below) + [f"paper {cell.paper}"] * bool(cell.paper)
     inner = mean + escape(cell.mark) + "".join(f"<small>{escape(text)}</small>" for text in small)
     tooltip = f' title="{escape(cell.details)}"' if cell.details else ""
-    return f'<td data-value="{number(cell.value)}"{tooltip}>{inner}</td>'
+    key = "" if cell.text == NOTHING else number(cell.value) or cell.text
+    return f'<td data-value="{escape_html(key)}"{tooltip}>{inner}</td>'
 
 
 def number(value: float) -> str:
@@ -142,7 +159,7 @@ def prompt_table(header: list[str], rows: list[tuple[str, list[Asset]]]) -> str:
 
 
 def asset_cell(asset: Asset) -> str:
-    links = " · ".join(f'<a href="{escape(path)}">{escape(text)}</a>' for text, path in asset.links)
+    links = " ".join(f'<a href="{escape(path)}">{escape(text)}</a>' for text, path in asset.links)
     tooltip = f' title="{escape(asset.details)}"' if asset.details else ""
     below = f"<small>{links}</small>" if links else ""
     return f'<td data-value="{number(asset.value)}"{tooltip}>{escape(asset.text)}{below}</td>'

@@ -49,9 +49,9 @@ def order_text(setting: Setting) -> str:
 
 
 def sections(
-    extended: Table, orders: pd.DataFrame, analysis: Analysis, run: Run, setting: Setting
+    extended: Table, orders: pd.DataFrame, analysis: Analysis, run: Run, setting: Setting, root: str
 ) -> list[Section]:
-    """The page's sections, those with nothing to say left out."""
+    """The page's sections, those with nothing to say left out; root: the way from the page to RESULTS."""
     found = []
     if len(orders):
         rows = [html_row(Row(first, [Cell(text=text) for text in rest]))
@@ -61,18 +61,18 @@ def sections(
     found.append(Section("All metrics", "Those of Table 1 and the others.", html_table(extended)))
     metric = next((m for m in analysis.primary if not columns()[m].get("pooled")), "")
     if metric:
-        text = (f"{columns()[metric]['name']} of every asset (mean over seeds), others when pointed at; "
-                "turntable, contact sheet, what made it, the splats, its scores.")  # fmt: skip
-        found.append(Section("By prompt", text, prompts_section(analysis, run, setting, metric)))
+        text = f"{columns()[metric]['name']} of every asset (mean over seeds), others when pointed at."
+        links = "Links: turntable, contact sheet, what made it, the splats, its scores."
+        found.append(Section("By prompt", text, prompts_section(analysis, run, setting, metric, root), links))
     return found
 
 
-def prompts_section(analysis: Analysis, run: Run, setting: Setting, metric: str) -> str:
+def prompts_section(analysis: Analysis, run: Run, setting: Setting, metric: str, root: str) -> str:
     methods = [*run.methods, *run.controls]
     values = analysis.per_prompt.set_index(["method", "prompt", "metric"])["value"].to_dict()
     shown = [m for m in analysis.primary if not columns()[m].get("pooled")]
     rows = [
-        (prompt, [describe_asset(values, run, method, prompt, metric, shown) for method in methods])
+        (prompt, [describe_asset(values, run, method, prompt, metric, shown, root) for method in methods])
         for prompt in run.prompts
     ]
     return prompt_table(["Prompt", *map(setting.title, methods)], rows)
@@ -80,7 +80,7 @@ def prompts_section(analysis: Analysis, run: Run, setting: Setting, metric: str)
 
 def describe_asset(
     values: Mapping[Any, float], run: Run, method: str, prompt: str, metric: str,
-    shown: list[str],
+    shown: list[str], root: str,
 ) -> Asset:  # fmt: skip
     """One method on one prompt: its figure, its other figures or why it failed, and its files."""
     known = columns()
@@ -90,16 +90,18 @@ def describe_asset(
     texts += [f"seed {a.seed} failed: {a.reason}" for a in assets.itertuples() if a.status == "failed"]
     value = found[metric]
     text = f"{value:.{known[metric]['digits']}f}" if value == value else NOTHING
-    links = [link for seed in assets["seed"] for link in link_files(run.results, method, prompt, seed,
-                                                                    len(assets) > 1)]  # fmt: skip
+    several = len(assets) > 1
+    links = [x for s in assets["seed"] for x in link_files(run.results, root, method, prompt, s, several)]
     return Asset(value, text, "; ".join(texts), links)
 
 
-def link_files(results: Path, method: str, prompt: str, seed: int, several: bool) -> list[tuple[str, str]]:
-    """The files of one asset that exist: their names and their paths from the page (RESULTS/tables)."""
+def link_files(
+    results: Path, root: str, method: str, prompt: str, seed: int, several: bool
+) -> list[tuple[str, str]]:
+    """The files of one asset that exist: names and paths from the page, whose way to RESULTS is `root`."""
     links = []
     for name, pattern in FILES.items():
         path = pattern.format(path_of(method, prompt, seed))
         if (results / path).exists():
-            links.append((f"{name} {seed}" if several else name, os.path.join("..", path)))
+            links.append((f"{name} {seed}" if several else name, os.path.join(root, path)))
     return links

@@ -13,11 +13,16 @@ length      the error as the stretch varies, Delta t being fixed
 jump        the same stretches in the losses' single step: Delta t is the length, so the bound is its square
 
 and `round trip 1|2`: what SCTD neglects when z_e stands for G(z_t, t, null), z_t being inverted from z_e
-in one or two steps. The prior is the Gaussian mixture over true views' latents (a label is a prompt); its
-components' deviation is the held-out views' distance from the nearest center, so that these are typical
-samples; they, noised, are the starting points. Errors are RMS over latent entries, in z at the target;
-`error_clean` divides by alpha there. An exponent is the mean of the starts' log-log slopes, its interval a
-bootstrap over starts, for these views and this schedule: nothing here speaks of a trained network.
+in one or two steps. CDS is followed to three targets: CLEAN, as stated; 0, the last timestep; and EDGE, the
+lowest target of the other two. Towards 0 sigma falls like a root of t, so only at EDGE do methods differ by
+their stretches alone: there they are compared (`compare_methods`), the answers at higher targets being
+carried down along the exact trajectory (the column `error_edge`). At e = EDGE, GCS is CDS.
+
+The prior is the Gaussian mixture over true views' latents (a label is a prompt); its components' deviation
+is the held-out views' distance from the nearest center, so that these are typical samples; they, noised, are
+the starting points. Errors are RMS over latent entries, in z at the target. The unit is the prompt, since its
+starts are alike: an exponent is the mean of the prompts' log-log slopes, each of the mean over its starts,
+for these views and this schedule: nothing here speaks of a trained network.
 """
 
 from __future__ import annotations
@@ -26,8 +31,10 @@ import argparse
 import math
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,22 +44,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pandas as pd
 
-from eval.statistics import bootstrap_interval
-from eval.theory_page import FIXED, LARGEST, draw, write_page
+from eval.theory_figure import draw
+from eval.theory_fit import EDGE, FIXED, LARGEST, SHOWN, compare_methods, fit_exponents
+from eval.theory_page import write_page
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from segmentdreamer.analytic import MixturePrior
 
-T, EDGE, CLEAN = 980, 20, -1  # the segments span [EDGE, T]; CLEAN is the time without noise
+T, CLEAN = 980, -1  # the segments span [EDGE, T]; CLEAN is the time without noise
 STEPS = (1, 2, 4, 8, 16, 32, 64)
-FINE = 8  # exponents in Delta t are fitted up to here, and from here on
 LENGTHS = (12, 17, 24, 34, 48, 68, 96, 136, 192)  # 192: the segments of N = 5
 SEGMENTS = (1, 2, 3, 5, 10, 20, 40)
-DRAWS, MARGIN = 10, 96  # GCS: random targets e, at least so far below T, and the lowest one, EDGE
+DRAWS, MARGIN = 12, 96  # GCS: random targets e, at least so far below T
+TO_EDGE, RANDOM = f"to t = {EDGE}", "to random e"  # the regions of CDS's last target and of GCS
 OMEGA = 7.5  # guidance of SCTD's terms, to which the round trip is compared
-TOLERANCE = 0.1  # how far an exponent's interval may lie from the stated one and still agree
 
 
 @dataclass(frozen=True)
@@ -80,22 +87,30 @@ class Route:
     def steps(self) -> int:
         return max(1, round((self.t - self.target) / self.step))
 
+    @property
+    def compared(self) -> bool:
+        """Whether its answer is carried to EDGE, for what is compared there."""
+        shown = self.region in (TO_EDGE, RANDOM) or self.region == LARGEST and SEGMENTS[self.point] in SHOWN
+        return self.part != "step" and shown
+
 
 def routes(seed: int) -> Iterator[Route]:
     """Every stretch that is measured."""
     from segmentdreamer.segments import equal_edges
 
     strata = np.linspace(EDGE, T - MARGIN, DRAWS + 1)
-    targets = [EDGE, *map(int, np.random.default_rng(seed).uniform(strata[:-1], strata[1:]))]
+    targets = list(map(int, np.random.default_rng(seed).uniform(strata[:-1], strata[1:])))
     edges = {n: equal_edges(n, EDGE, T) for n in SEGMENTS}
+    ends = {CLEAN: "to t = -1", 0: "to t = 0", EDGE: TO_EDGE}
     for i, size in enumerate(STEPS):
-        yield Route("step", "CDS", "to clean", i, T, CLEAN, size)
-        yield from (Route("step", "GCS", "to random e", i, T, e, size) for e in targets[::2])
+        yield from (Route("step", "CDS", name, i, T, end, size) for end, name in ends.items())
+        yield from (Route("step", "GCS", RANDOM, i, T, e, size) for e in targets[::3])
         pairs = zip(edges[5], edges[5][1:], strict=False)
         yield from (Route("step", "SCTD", f"{e}-{t}", i, t, e, size) for e, t in pairs)
     for part, step in (("length", float(FIXED)), ("jump", math.inf)):
-        yield from (Route(part, "CDS", "to clean", i, t, CLEAN, step) for i, t in enumerate(edges[10][1:]))
-        yield from (Route(part, "GCS", "to random e", i, T, e, step) for i, e in enumerate(targets))
+        for i, t in enumerate(edges[10][1:]):
+            yield from (Route(part, "CDS", name, i, t, end, step) for end, name in ends.items())
+        yield from (Route(part, "GCS", RANDOM, i, T, e, step) for i, e in enumerate(targets))
         for i, length in enumerate(LENGTHS):
             yield from (Route(part, "SCTD", f"from {e}", i, e + length, e, step) for e in edges[5][:-1])
         for i, n in enumerate(SEGMENTS):
@@ -104,23 +119,46 @@ def routes(seed: int) -> Iterator[Route]:
 
 
 def measure_routes(prior: MixturePrior, starts: Starts, seed: int) -> pd.DataFrame:
-    """One row a route and start: what first-order steps miss of the conditional trajectory's end."""
+    """One row a route and start: what first-order steps miss of the conditional trajectory's end.
+
+    `error` at the target; `error_edge`, of routes that are compared, after the exact trajectory to EDGE.
+    """
     from segmentdreamer.analytic import levels
 
     cond = prior.encode_prompt(starts.labels)
-    exact: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    stretches = list(routes(seed))
+    ends: dict[int, set[int]] = defaultdict(set)
+    for r in stretches:
+        ends[r.t] |= {r.target, EDGE} if r.compared else {r.target}
+
+    @cache
+    def start(t: int) -> Tensor:
+        (ratio,), (alpha,) = levels(prior.alphas_cumprod, [t])
+        return alpha * (starts.z_0 + ratio * starts.noise)
+
+    @cache
+    def exact(t: int, target: int) -> Tensor:
+        above = min((end for end in ends[t] if end > target), default=t)  # the trajectory goes through it
+        return prior.flow(start(t) if above == t else exact(t, above), above, target, cond)
+
+    @cache
+    def stepped(t: int, target: int, steps: int) -> Tensor:
+        return prior.march(start(t), np.linspace(t, target, steps + 1).tolist(), cond)
+
+    @cache
+    def carried(t: int, target: int, steps: int) -> Tensor:
+        return prior.flow(stepped(t, target, steps), target, EDGE, cond)
+
     rows: list[dict] = []
-    for r in routes(seed):
-        if (r.t, r.target) not in exact:
-            (ratio, _), (alpha, _) = levels(prior.alphas_cumprod, [r.t, r.target])
-            z_t = alpha * (starts.z_0 + ratio * starts.noise)
-            exact[r.t, r.target] = z_t, prior.flow(z_t, r.t, r.target, cond)
-        z_t, answer = exact[r.t, r.target]
-        miss = prior.march(z_t, np.linspace(r.t, r.target, r.steps + 1).tolist(), cond) - answer
-        length, alpha = r.t - r.target, levels(prior.alphas_cumprod, [r.target])[1]
+    for r in stretches:
+        key = r.t, r.target, r.steps
+        misses = {"error": stepped(*key) - exact(r.t, r.target)}
+        if r.compared:
+            misses["error_edge"] = carried(*key) - exact(r.t, EDGE)
+        length = r.t - r.target
         shared = {"part": r.part, "method": r.method, "region": r.region, "point": r.point, "t": r.t,
                   "target": r.target, "length": length, "step": length / r.steps}  # fmt: skip
-        rows += by_start(starts, shared, {"error": miss, "error_clean": miss / alpha})
+        rows += by_start(starts, shared, misses)
     return pd.DataFrame(rows)
 
 
@@ -164,45 +202,6 @@ def by_start(starts: Starts, shared: dict, latents: dict[str, Tensor]) -> list[d
     ]
 
 
-def fit_exponents(points: pd.DataFrame) -> pd.DataFrame:
-    """Exponents by part, method and region: exponent, low, high, the stated one and the verdict."""
-    rows = []
-    for (part, method, region), group in points.groupby(["part", "method", "region"], sort=False):
-        variable, bound = ("step", 1) if part == "step" else ("length", 1 if part == "length" else 2)
-        lines = curves(group, variable, "max" if region == LARGEST else "mean")
-        nominal = lines["point"].map(dict(enumerate(STEPS))) if part == "step" else lines["point"]
-        spans = [nominal <= FINE, nominal >= FINE] if part == "step" else [nominal >= 0]
-        for chosen in spans:
-            span = lines[chosen]
-            exponents = slopes(span, variable)
-            low, high = bootstrap_interval(exponents)
-            rows.append((part, method, region, variable, span[variable].min(), span[variable].max(),
-                         exponents.mean(), low, high, bound, verdict(low, high, bound)))  # fmt: skip
-    return pd.DataFrame(rows, columns=["part", "method", "region", "variable", "from", "to", "exponent",
-                                       "low", "high", "bound", "verdict"])  # fmt: skip
-
-
-def curves(group: pd.DataFrame, variable: str, over: str) -> pd.DataFrame:
-    """One error a start and point: the mean (or max) over the stretches that share it."""
-    return group.groupby(["start", "point"], as_index=False).agg({variable: "mean", "error": over})
-
-
-def slopes(lines: pd.DataFrame, variable: str) -> np.ndarray:
-    """The log-log least-squares slope of every start."""
-    return np.array([
-        np.polyfit(np.log(line[variable]), np.log(line["error"]), 1)[0] for _, line in lines.groupby("start")
-    ])  # fmt: skip
-
-
-def verdict(low: float, high: float, bound: float) -> str:
-    """Whether an exponent's interval comes within TOLERANCE of the stated one, or on which side it lies."""
-    if math.isnan(low):
-        return "undecided"
-    if low > bound + TOLERANCE:
-        return "steeper"
-    return "shallower" if high < bound - TOLERANCE else "agrees"
-
-
 def build(args: argparse.Namespace) -> tuple[MixturePrior, Starts]:
     """The mixture over every `every`-th view of each archive, and starts from the views between."""
     import torch
@@ -228,10 +227,10 @@ def build(args: argparse.Namespace) -> tuple[MixturePrior, Starts]:
     nearest = torch.cat([torch.cdist(h.flatten(1), c.flatten(1)).min(1).values for h, c in pairs])
     deviation = args.deviation or float(nearest.square().mean() / centers[0][0].numel()) ** 0.5
     g = generator(args.seed, "starts")
-    picks = [held[i % len(held)] for i in range(args.starts)]
-    z_0 = torch.stack([h[int(torch.randint(len(h), (), generator=g))] for h in picks])
+    picks = [i for i in range(len(held)) for _ in range(args.starts)]
+    z_0 = torch.stack([held[i][int(torch.randint(len(held[i]), (), generator=g))] for i in picks])
     noise = torch.randn(z_0.shape, generator=g, dtype=z_0.dtype)
-    names = [args.views[i % len(held)].parent.name for i in range(args.starts)]
+    names = [args.views[i].parent.name for i in picks]
     prior = MixturePrior(torch.cat(centers), deviation, labels, alphas_cumprod=encoder.alphas_cumprod)
     return prior, Starts(z_0, noise, names)
 
@@ -252,7 +251,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--prior", type=Path, required=True, help="the pipeline folder that encodes them")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--every", type=int, default=3, help="every n-th view is a center (default: 3)")
-    parser.add_argument("--starts", type=int, default=12, help="starting points (default: 12)")
+    parser.add_argument("--starts", type=int, default=2, help="starting points a prompt (default: 2)")
     parser.add_argument("--deviation", type=float, help="of a component (default: from held-out views)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
@@ -264,16 +263,17 @@ def main(argv: list[str] | None = None) -> None:
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     points = pd.concat([measure_routes(prior, starts, args.seed), measure_round_trips(prior, starts)])
-    exponents = fit_exponents(points)
+    exponents, methods = fit_exponents(points), compare_methods(points)
     args.out.mkdir(parents=True, exist_ok=True)
     points.to_csv(args.out / "theory.csv", index=False, float_format="%.6g")
     exponents.to_csv(args.out / "exponents.csv", index=False, float_format="%.4g")
+    methods.to_csv(args.out / "methods.csv", index=False, float_format="%.4g")
     setting = (
         f"{len(prior.centers)} components of deviation {prior.deviation:.3g} under {len(args.views)} "
         f"prompts, {len(starts.labels)} starting points; the exact trajectory moves by at most "
         f"{reference_change(prior, starts):.0e} when its tolerance is quartered"
     )
-    write_page(points, exponents, setting, args.out / "theory.md")
+    write_page(points, exponents, methods, setting, args.out / "theory.md")
     draw(points, args.out)
 
 

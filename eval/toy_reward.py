@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eval.pictures import center, short_side
+
 PAD, UNKNOWN = "<pad>", "<unk>"
 
 
@@ -32,9 +34,12 @@ class Tokenizer:
         """(B, length) int64, padded at the end with 0; longer prompts are cut."""
         rows = torch.zeros(len(prompts), self.length, dtype=torch.int64)
         for row, prompt in zip(rows, prompts, strict=True):
-            words = re.findall(r"[a-z]+", prompt.lower())[: self.length]
+            words = self.words(prompt)[: self.length]
             row[: len(words)] = torch.tensor([self.index.get(w, 1) for w in words])
         return rows
+
+    def words(self, prompt: str) -> list[str]:
+        return re.findall(r"[a-z]+", prompt.lower())
 
 
 class Modulated(nn.Module):
@@ -86,9 +91,12 @@ class ToyReward(nn.Module):
         return states[torch.arange(len(tokens), device=tokens.device), last]
 
     def forward(self, images: Tensor, prompts: list[str]) -> Tensor:
-        """Raw scores (B,) of images (B, 3, H, W) in [0, 1]; other sizes are resized to `size`."""
-        if images.shape[-2:] != (self.size, self.size):
-            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        """Raw scores (B,) of images (B, 3, H, W) in [0, 1]: short side resized to `size`, the center kept."""
+        height, width = short_side(images.shape[-2], images.shape[-1], self.size)
+        if images.shape[-2:] != (height, width):
+            images = F.interpolate(images, (height, width), mode="bilinear", antialias=True)
+        rows, columns = center(height, width, self.size)
+        images = images[..., rows, columns]
         text = self.read(prompts)
         x = self.trunk(2 * images - 1)  # (B, C, size / 8, size / 8)
         for layer in self.steered:

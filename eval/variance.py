@@ -12,7 +12,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from eval.statistics import ROUNDING
+
 COMPONENTS = ("prompt", "method", "prompt x method", "seed", "view")
+DIGITS = 6  # significant ones of the values in score files
 
 
 def view_component(sizes: np.ndarray, variances: np.ndarray) -> float:
@@ -100,7 +103,8 @@ def variance_split(scores: pd.DataFrame) -> pd.DataFrame:
 
     scores: the long table (method, prompt, seed, view, metric, value); NaN values are left out. `variance`
     is the unbiased estimate, which may fall below zero; `share` counts negative ones as zero and sums to 1.
-    A component that the design cannot tell (a single seed, say) is NaN and belongs to the one before it.
+    A component that the design cannot tell (a single seed, say) is NaN and belongs to the one before it; all
+    are where the values spread by no more than the last digit of score files: rounding has no source.
     Controls should be left out: their distance to the methods would count as variance of methods.
     """
     rows = []
@@ -108,6 +112,15 @@ def variance_split(scores: pd.DataFrame) -> pd.DataFrame:
         variances = split_metric(group)
         positive = np.clip(variances, 0, None)
         total = np.nansum(positive)
-        shares = positive / total if total > 0 else np.full(len(positive), np.nan)
+        if total <= last_digit(group["value"].to_numpy()) ** 2:
+            variances = positive = np.full(len(COMPONENTS), np.nan)
+        variances = np.where(np.abs(variances) <= ROUNDING * total, 0.0, variances)
+        shares = positive / total if total > 0 else positive
         rows += [(metric, *row) for row in zip(COMPONENTS, variances, shares, strict=True)]
     return pd.DataFrame(rows, columns=["metric", "component", "variance", "share"])
+
+
+def last_digit(values: np.ndarray) -> float:
+    """One unit of the last digit that score files keep of the largest value; 0 if all are 0."""
+    largest = float(np.abs(values).max())
+    return 10.0 ** (np.floor(np.log10(largest)) + 1 - DIGITS) if largest > 0 else 0.0

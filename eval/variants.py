@@ -1,6 +1,7 @@
 """Variants: a method with some of its hyper-parameters changed, and the ablations that compare them.
 
-A variant's name is a path that stands wherever a method's name does: `sctd/N~3/redraw_t~True`.
+A variant's name is a path that stands wherever a method's name does: `sctd/N~3/redraw_t~True`. A field
+with a dot is a setting of the trunk, `gcs/brightness.enabled~False`, and wins over the method's own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 SEPARATOR = "~"
@@ -22,8 +22,12 @@ class Variant:
 
     name: str  # sctd/N~3/redraw_t~True
     method: str
-    fields: dict[str, Any]  # hyper-parameters that differ from the method's own
+    fields: dict[str, Any]  # what differs: hyper-parameters, and settings of the trunk (with a dot)
     label: str  # what plots and tables call it, where one was given
+
+    @property
+    def hyper_parameters(self) -> dict[str, Any]:
+        return {field: value for field, value in self.fields.items() if "." not in field}
 
 
 def read_ablation(path: Path | str, name: str) -> dict[str, Any]:
@@ -50,15 +54,41 @@ def variants(ablation: dict[str, Any]) -> list[Variant]:
     return list(found.values())
 
 
-def variant_name(method: str, fields: dict[str, Any]) -> str:
-    from snakemake.utils import Paramspace
+def official_variants(chosen: list[Variant], official: list[dict[str, Any]]) -> dict[str, str]:
+    """The variant with which each variant is compared: the official one of its method, else the only one.
 
-    if not fields:
-        return method
-    written = {field: "null" if value is None else value for field, value in fields.items()}
-    # dtype object: no value may change its type, and thus its folder's name, for its neighbor's sake.
-    space = Paramspace(pd.DataFrame([written], dtype=object), param_sep=SEPARATOR)
-    return f"{method}/{next(iter(space.instance_patterns))}"
+    official: what an ablation calls so; each mapping names fields (`method` and `label` among them) that a
+    variant must have, and of each method the first mapping that fits any of its variants counts; without
+    one it is the first variant of all. Raises ValueError if two variants of a method fit, or a variant has
+    nothing to be compared with.
+    """
+    if not official:
+        return {variant.name: chosen[0].name for variant in chosen}
+    found: dict[str, str] = {}
+    for mapping in official:
+        fitting: dict[str, list[str]] = {}
+        for variant in chosen:
+            known = {"method": variant.method, "label": variant.label, **variant.fields}
+            if variant.method not in found and mapping.items() <= known.items():
+                fitting.setdefault(variant.method, []).append(variant.name)
+        for method, names in fitting.items():
+            if len(names) > 1:
+                raise ValueError(f"official {mapping} fits {', '.join(names)}; it must name one of {method}")
+            found[method] = names[0]
+    alone = next(iter(found.values())) if len(found) == 1 else ""
+    against = {variant.name: found.get(variant.method, alone) for variant in chosen}
+    if missing := [name for name, other in against.items() if not other]:
+        raise ValueError(f"official {official} names nothing to compare {', '.join(missing)} with")
+    return against
+
+
+def variant_name(method: str, fields: dict[str, Any]) -> str:
+    return "/".join([method, *(f"{field}{SEPARATOR}{written(value)}" for field, value in fields.items())])
+
+
+def written(value: Any) -> str:
+    """A value as a folder's name states it, to be read as YAML."""
+    return "null" if value is None else "''" if value == "" else str(value)
 
 
 def method_of(name: str) -> str:
@@ -72,21 +102,26 @@ def fields_of(name: str) -> dict[str, Any]:
 
 
 def overrides(name: str) -> list[str]:
-    """A variant as settings for `segmentdreamer.generate --set`: methods.METHOD.FIELD=VALUE."""
+    """A variant as settings for `segmentdreamer.generate --set`: methods.METHOD.FIELD, or the trunk's."""
     method, *parts = name.split("/")
-    return [f"methods.{method}.{part.replace(SEPARATOR, '=', 1)}" for part in parts]
+    pairs = (part.partition(SEPARATOR) for part in parts)
+    return [f"{field if '.' in field else f'methods.{method}.{field}'}={value}" for field, _, value in pairs]
 
 
 def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:
-    """A short text for each variant: its label, or what of it varies among those chosen."""
+    """A short text for each variant: its label, what of it varies among those chosen, or both if need be."""
     keys = dict.fromkeys(key for variant in chosen for key in variant.fields)
     varying = [key for key in keys if len({str(v.fields.get(key)) for v in chosen}) > 1]
     several = len({variant.method for variant in chosen}) > 1
     texts = {}
     for variant in chosen:
-        parts = [titles.get(variant.method, variant.method)] if several else []
-        parts += [f"{key} = {plain(variant.fields[key])}" for key in varying if key in variant.fields]
-        texts[variant.name] = variant.label or ", ".join(parts)
+        own = [f"{key} = {plain(variant.fields[key])}" for key in varying if key in variant.fields]
+        shared = [other for other in chosen if other.label == variant.label]
+        title = [titles.get(variant.method, variant.method)] if several else []
+        if variant.label:
+            texts[variant.name] = ", ".join([variant.label, *(own if len(shared) > 1 else [])])
+        else:
+            texts[variant.name] = ", ".join([*title, *own])
     return texts
 
 

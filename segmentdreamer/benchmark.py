@@ -29,11 +29,12 @@ import torch
 from segmentdreamer.benchmark_table import write_table
 from segmentdreamer.cameras import orbit
 from segmentdreamer.config import GenerationConfig, load_config
+from segmentdreamer.cost import read_meters
+from segmentdreamer.density import build_strategy
 from segmentdreamer.flops import GUIDANCE, METHODS, Work, configured, count_work, shapes
 from segmentdreamer.gaussians import Parameters, activate
 from segmentdreamer.methods import load_method
 from segmentdreamer.optimize import Run, start_run, take_step
-from segmentdreamer.optimizer import build_strategy
 from segmentdreamer.prior import DiffusersPrior, open_prior
 from segmentdreamer.profile import Stopwatch
 from segmentdreamer.prompts import ViewPrompts, embed_views
@@ -114,17 +115,16 @@ def measure(
         take(step, Stopwatch())
     if bench.device != "cpu":
         torch.cuda.reset_peak_memory_stats(bench.device)
-    before = (bench.prior.nfe, bench.prior.encoded, bench.prior.decoded)
+    before = read_meters(bench.prior)
     seconds = tuple(take(step, Stopwatch()) for step in spread(total, steps))
-    after = (bench.prior.nfe, bench.prior.encoded, bench.prior.decoded)
-    evaluated, encoded, decoded = ((b - a) / steps for a, b in zip(before, after, strict=True))
+    spent = read_meters(bench.prior) - before
+    flop = bench.work.total(spent.nfe, spent.encodes, spent.decodes, spent.unet_backwards)
     peak, watch = peak_mib(bench.device), Stopwatch(synchronize=True)
     again = spread(total, max(1, steps // 3))
     split = [take(step, watch) for step in again]
     parts = {part: watch.seconds[part] / len(again) for part in NAMED}
     return Measurement(
-        name, guidance, seconds, config.cameras.batch, evaluated / config.cameras.batch,
-        bench.work.total(evaluated, encoded, decoded),
+        name, guidance, seconds, config.cameras.batch, spent.nfe / steps / config.cameras.batch, flop / steps,
         {**parts, "rest": statistics.fmean(split) - sum(parts.values())},
         None if bench.device == "cpu" else count_waits(lambda: take(total // 2, Stopwatch())),
         peak, statistics.fmean(seconds) * total / 60,

@@ -9,10 +9,11 @@ faster. A multiply-add counts as two operations; what is no matrix product or co
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ from torch import Tensor
 
 from segmentdreamer.config import GenerationConfig, load_config
 from segmentdreamer.distillation import Method, Progress
+from segmentdreamer.exported import cache_folder
 from segmentdreamer.guidance import Conditioning
 from segmentdreamer.methods import load_method, trunk_settings
 from segmentdreamer.prior import UNetPrior
+from segmentdreamer.provenance import write_json
 from segmentdreamer.solver import scaled_linear_alphas_cumprod
 from segmentdreamer.stable_diffusion import TOKENS, build_modules, write_shapes
 
 METHODS = ("sds", "ism", "cds", "gcs", "sctd")  # of Table 1
+WORK_FORMAT = 1  # of the cached counts; raise it when they change
 GUIDANCE = {"cfg": False, "perp_neg": True}  # name: prompts.perp_neg
 
 
@@ -39,34 +43,56 @@ class Work:
     encode: int
     encode_backward: int  # the gradient on the picture alone: the weights are frozen
     decode: int
+    unet_backward: int  # the gradient on the latents alone
 
-    def total(self, evaluations: float, encoded: float, decoded: float) -> float:
-        """Operations of `evaluations` rows of the UNet, pictures encoded with gradient, and decoded."""
-        return (
-            evaluations * self.unet + encoded * (self.encode + self.encode_backward) + decoded * self.decode
-        )
+    def total(self, evaluations: float, encoded: float, decoded: float, backwards: float = 0) -> float:
+        """Operations of rows of the UNet, pictures encoded with gradient and decoded, rows differentiated."""
+        unet = evaluations * self.unet + backwards * self.unet_backward
+        return unet + encoded * (self.encode + self.encode_backward) + decoded * self.decode
 
 
-def count_work(folder: Path, side: int, tokens: int = TOKENS) -> Work:
+def count_work(folder: Path, side: int, tokens: int | None = None) -> Work:
     """The work of a pipeline folder's networks on pictures of `side` pixels; needs its JSON files alone.
 
-    On the meta device fused attention is decomposed into its two products, so that it is counted.
+    tokens: of a text (default: as its tokenizer pads, without one as Stable Diffusion's). On the meta device
+    fused attention is decomposed into its two products, so that it is counted.
     """
     unet, vae = (module.eval().requires_grad_(False) for module in build_modules(folder, "meta"))
     reduction = 2 ** (len(vae.config["block_out_channels"]) - 1)
     with torch.device("meta"):
-        z = torch.empty(1, unet.config["in_channels"], side // reduction, side // reduction)
-        cond = torch.empty(1, tokens, unet.config["cross_attention_dim"])
+        z = torch.empty(
+            1, unet.config["in_channels"], side // reduction, side // reduction, requires_grad=True
+        )
+        cond = torch.empty(1, tokens or read_tokens(folder), unet.config["cross_attention_dim"])
         picture = torch.empty(1, 3, side, side, requires_grad=True)
         t = torch.full((1,), 500)
     moments = vae.encode(picture).latent_dist.parameters.sum()
+    eps = unet(z, t, encoder_hidden_states=cond).sample.sum()
     with torch.no_grad():
         return Work(
             unet=count(lambda: unet(z, t, encoder_hidden_states=cond)),
             encode=count(lambda: vae.encode(picture)),
             encode_backward=count(lambda: torch.autograd.grad(moments, picture)),
             decode=count(lambda: vae.decode(z)),
+            unet_backward=count(lambda: torch.autograd.grad(eps, z)),
         )
+
+
+def read_tokens(folder: Path) -> int:
+    """To how many tokens a pipeline folder's tokenizer pads."""
+    path = folder / "tokenizer" / "tokenizer_config.json"
+    return json.loads(path.read_text())["model_max_length"] if path.is_file() else TOKENS
+
+
+def known_work(folder: Path, side: int, digest: str) -> Work:
+    """As count_work, counted once a machine: kept in the cache folder under the weights' SHA-256 `digest`.
+
+    Counting takes seconds (it imports diffusers, which exported networks do without), reading none.
+    """
+    path = cache_folder() / f"work-{digest[:16]}-{side}-{WORK_FORMAT}.json"
+    if not path.is_file():
+        write_json(path, asdict(count_work(folder, side)))
+    return Work(**json.loads(path.read_text()))
 
 
 def count(function: Callable[[], Any]) -> int:
@@ -84,7 +110,6 @@ class Counter(UNetPrior):
 
     def __init__(self) -> None:
         super().__init__(lambda x, t, cond: x, scaled_linear_alphas_cumprod())
-        self.decoded = 0
 
     def encode(self, images: Tensor) -> Tensor:
         return images

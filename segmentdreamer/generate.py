@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
 
-LOG_EVERY = 10  # steps between two looks at the device's figures
-
 if TYPE_CHECKING:
     from segmentdreamer.config import GenerationConfig
     from segmentdreamer.optimize import Run
@@ -68,20 +66,21 @@ def generate(args: argparse.Namespace) -> None:
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
     from segmentdreamer.provenance import run_key
-    from segmentdreamer.start import start_digest
+    from segmentdreamer.start import located, start_digest
 
+    prompt_id = args.prompt_id or "-".join(args.prompt.lower().split())
     config = load_config(args.scale, [*trunk_settings(args.method), *args.set], args.camera_preset)
+    config = dataclasses.replace(config, start=located(config.start, prompt_id, args.seed))
     method = load_method(args.method, config.methods.get(args.method, {}))
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
         raise ValueError(f"{args.method} has no Perp-Neg; set prompts.perp_neg to false")
     torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     digest = check_weights(config)
-    prompt_id = args.prompt_id or "-".join(args.prompt.lower().split())
     out = args.out or Path("assets") / args.method / prompt_id
     checkpoint = args.checkpoint or out / ".checkpoint.pt"
     chosen = hyper_parameters(method)
-    inputs = [digest, start_digest(config.start, prompt_id)]
+    inputs = [digest, start_digest(config.start)]
     key = run_key(config, args.method, chosen, args.prompt, prompt_id, args.seed, inputs, device)
 
     run, watch, failure = optimize_asset(args, config, method, prompt_id, device, checkpoint, key)
@@ -91,7 +90,7 @@ def generate(args: argparse.Namespace) -> None:
     if failure:
         print(f"failed: {failure}; {out / 'asset.ply'} is empty", file=sys.stderr)
     if args.profile:
-        print(watch.table(run.seconds), file=sys.stderr)
+        print(watch.table(run.cost.seconds), file=sys.stderr)
 
 
 def optimize_asset(
@@ -104,25 +103,33 @@ def optimize_asset(
     key: str,
 ) -> tuple[Run, Any, str]:
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
-    from segmentdreamer.optimize import AssetFailed, check_progress, optimize, read_rows, save_checkpoint
+    from segmentdreamer.optimize import (
+        READ_EVERY,
+        AssetFailed,
+        check_progress,
+        optimize,
+        read_rows,
+        save_checkpoint,
+    )
     from segmentdreamer.prior import open_prior
     from segmentdreamer.profile import Stopwatch
     from segmentdreamer.prompts import embed_views
     from segmentdreamer.start import start_seed
+    from segmentdreamer.warmup import warm_up
 
     seed = start_seed(prompt_id, args.seed)
     prior = open_prior(config.prior, device, args.threads)
     prompts = embed_views(prior, args.prompt, config.prompts)
-    run = begin_or_resume(config, prompt_id, seed, device, checkpoint, key)
+    run = begin_or_resume(config, seed, device, checkpoint, key)
     if run.step and not args.quiet:
         print(f"resuming at step {run.step} of {config.train.steps}", file=sys.stderr)
+    warm_up(run, method, prior, prompts, config, seed)
     watch = Stopwatch(synchronize=args.profile)
     bar = progress_bar(args, config, run)
 
     def after_step(state: Run) -> None:
         bar.update(1)
-        if state.step % LOG_EVERY == 0 or state.step == config.train.steps:
-            read_rows(state.rows)
+        if state.step % READ_EVERY == 0 or state.step == config.train.steps:
             check_progress(state, config.train.patience)
             row = state.rows[-1]
             bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
@@ -139,9 +146,7 @@ def optimize_asset(
     return run, watch, failure
 
 
-def begin_or_resume(
-    config: GenerationConfig, prompt_id: str, seed: int, device: str, checkpoint: Path, key: str
-) -> Run:
+def begin_or_resume(config: GenerationConfig, seed: int, device: str, checkpoint: Path, key: str) -> Run:
     """The run of the checkpoint, if it belongs to these inputs, or one at its start."""
     import torch
 
@@ -151,7 +156,7 @@ def begin_or_resume(
     run = load_checkpoint(checkpoint, key, config, device)
     if run is not None:
         return run
-    start = start_state(config.start, seed, prompt_id)
+    start = start_state(config.start, seed)
     return start_run({k: torch.nn.Parameter(v.to(device)) for k, v in start.items()}, config)
 
 
@@ -192,6 +197,43 @@ def write_outputs(run: Run, out: Path, failure: str) -> None:
         writer.writerows(run.rows)
 
 
+def describe_cost(
+    run: Run, config: GenerationConfig, device: str, digest: str, wall: float, failure: str
+) -> dict[str, Any]:
+    """What cost.json says; `alone` tells whether `seconds` may be compared with another run's."""
+    import torch
+
+    # Before the arithmetic is counted, which may import diffusers.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    from segmentdreamer.flops import known_work
+
+    cost, others = run.cost, run.cost.others_cores
+    work = known_work(Path(config.prior.path), config.render.size, digest)
+    flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
+    figures = {
+        "seconds": round(cost.seconds, 3),  # in steps, first to last, over all resumes, as the next six
+        "cpu_seconds": round(cost.cpu_seconds, 3),  # of this process, user and system
+        "others_cores": None if others is None else round(others, 3),  # that other processes kept busy
+        "alone": cost.alone,
+        "nfe": cost.nfe,
+        "encodes": cost.encodes,
+        "decodes": cost.decodes,
+        "tflop": float(f"{flop / 1e12:.6g}"),  # of the networks, counted
+        "wall_seconds": round(wall, 3),  # this process, start-up included
+        "steps": run.step,
+        "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
+        "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians
+        "peak_memory_mib": round(peak, 1),
+        "gaussians": len(run.params["means"]),
+        "device": device,
+        "failed": failure,  # empty, or the reason
+    }
+    if device != "cpu":
+        figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        figures["unseen"] = "what other processes did on the GPU"  # by others_cores and alone
+    return figures
+
+
 def write_records(
     run: Run,
     out: Path,
@@ -205,26 +247,10 @@ def write_records(
     failure: str,
 ) -> None:
     """cost.json and provenance.json."""
-    import torch
-
     from segmentdreamer import provenance
     from segmentdreamer.start import start_digest
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    cost = {
-        "seconds": round(run.seconds, 3),  # first optimizer step to last, over all resumes
-        "wall_seconds": round(wall, 3),  # this process, start-up included
-        "steps": run.step,
-        "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
-        "nfe": run.nfe,
-        "peak_memory_mib": round(peak, 1),
-        "gaussians": len(run.params["means"]),
-        "device": device,
-        "failed": failure,  # empty, or the reason
-    }
-    if device != "cpu":
-        cost["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    provenance.write_json(out / "cost.json", cost)
+    provenance.write_json(out / "cost.json", describe_cost(run, config, device, digest, wall, failure))
     record = {
         "prompt": args.prompt,
         "prompt_id": prompt_id,
@@ -233,7 +259,7 @@ def write_records(
         "seed": args.seed,
         "config": dataclasses.asdict(config),
         "weights_sha256": digest,
-        "start_sha256": start_digest(config.start, prompt_id),  # of its file; empty for a shape
+        "start_sha256": start_digest(config.start),  # of its file; empty for a shape
         "asset_sha256": provenance.file_digest(out / "asset.ply"),
         "versions": provenance.package_versions(),
         "machine": provenance.describe_machine(device),

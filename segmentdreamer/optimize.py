@@ -7,9 +7,8 @@ gradient, regularizers, backward, clipping, density control, brightness, Adam. E
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,14 @@ from torch import Tensor
 from segmentdreamer.brightness import equalize
 from segmentdreamer.cameras import training_cameras
 from segmentdreamer.config import GenerationConfig, TrainConfig
+from segmentdreamer.cost import Cost, read_meters
+from segmentdreamer.density import build_strategy
 from segmentdreamer.distillation import Gradient, Method, Progress, rms
 from segmentdreamer.gaussians import Parameters, activate
 from segmentdreamer.guidance import Conditioning
 from segmentdreamer.optimizer import (
     apply_updates,
     build_optimizers,
-    build_strategy,
     clip_gradients,
     set_learning_rates,
 )
@@ -38,6 +38,7 @@ from segmentdreamer.regularizers import regularization
 from segmentdreamer.render import Rendered, render_training
 
 Row = dict[str, Any]  # numbers, or tensors not read yet
+READ_EVERY = 10  # steps between two looks at the device's figures
 
 
 @dataclass
@@ -48,8 +49,7 @@ class Run:
     optimizers: dict[str, torch.optim.Adam]
     strategy_state: dict[str, Any]
     step: int = 0  # steps done
-    seconds: float = 0.0  # spent in steps, over all resumes
-    nfe: int = 0
+    cost: Cost = field(default_factory=Cost)  # of the steps, over all resumes
     rows: list[Row] = field(default_factory=list)
 
 
@@ -81,12 +81,14 @@ def optimize(
     while run.step < config.train.steps:
         if not len(run.params["means"]):
             raise AssetFailed(f"every Gaussian was pruned by step {run.step}")
-        began, evaluated = time.perf_counter(), prior.nfe
+        before = read_meters(prior)
         row = take_step(run, method, prior, prompts, config, seed, strategy, watch)
         run.step += 1
-        run.seconds += time.perf_counter() - began
-        run.nfe += prior.nfe - evaluated
-        run.rows.append({"step": run.step, "nfe": run.nfe, "gaussians": len(run.params["means"]), **row})
+        nfe = run.cost.nfe + prior.nfe - before.nfe
+        run.rows.append({"step": run.step, "nfe": nfe, "gaussians": len(run.params["means"]), **row})
+        if run.step % READ_EVERY == 0 or run.step == config.train.steps:
+            read_rows(run.rows)  # waits for the device, so inside the clock
+        run.cost += read_meters(prior) - before
         after_step(run)
     return run
 
@@ -170,7 +172,7 @@ def update(
     reset_opacity(run, config, k)
     dimmed = equalize(run.params, run.optimizers, rendered.images, rendered.alphas, config.brightness, k)
     apply_updates(run.params, run.optimizers, config.optimizer, skip=~finite)
-    return {"skipped": (~finite).float(), "dimmed": dimmed}
+    return {"skipped": (~finite).float(), "dimmed": dimmed, "held_back": run.strategy_state["held_back"]}
 
 
 def reset_opacity(run: Run, config: GenerationConfig, k: int) -> None:
@@ -213,7 +215,8 @@ def save_checkpoint(run: Run, path: Path, key: str) -> None:
         "params": {name: value.detach() for name, value in run.params.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         "strategy": run.strategy_state,
-        **{name: getattr(run, name) for name in ("step", "seconds", "nfe", "rows")},
+        "cost": asdict(run.cost),
+        **{name: getattr(run, name) for name in ("step", "rows")},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
@@ -226,13 +229,12 @@ def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str)
     if not path.exists():
         return None
     state = torch.load(path, map_location=device, weights_only=True)
-    if state["key"] != key:
+    if state["key"] != key or "cost" not in state:  # of other inputs, or written by an older version
         return None
     params = {name: torch.nn.Parameter(value) for name, value in state["params"].items()}
     run = start_run(params, config)
     for name, optimizer in run.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])
     run.strategy_state.update(state["strategy"])
-    for name in ("step", "seconds", "nfe", "rows"):
-        setattr(run, name, state[name])
+    run.step, run.rows, run.cost = state["step"], state["rows"], Cost(**state["cost"])
     return run

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,11 +30,16 @@ class OptimizerConfig:
     clip: tuple[float, float] = (2.0, 8.0)  # norm limit per tensor, rising over `clip_steps`
     clip_steps: int = 1000
     scale_max: float = math.inf  # largest standard deviation, world units (mini's guard)
-    refine_start: int = 100  # density control: gsplat's DefaultStrategy
+    refine_start: int = 100  # density control (segmentdreamer/density.py)
     refine_stop: int = 3000
     refine_every: int = 100
     reset_every: int = 300
+    # Who grows, by a view's gradient by a Gaussian's position in NDC: whose is above a threshold, or above a
+    # quantile of all that were seen, for losses whose gradients no threshold was chosen for.
+    grow_by: Literal["threshold", "quantile"] = "threshold"
     grow_grad: float = 7.5e-4
+    grow_quantile: float = 0.95  # at most 1.05^28, a fourfold, over the official 28 refinements
+    max_gaussians: int = 500_000  # growth ends here; officially there is no limit
     grow_scale: float = 0.003  # of extent: larger Gaussians split, smaller ones are cloned
     prune_opacity: float = 0.005
     prune_scale: float = 0.1  # of extent
@@ -100,20 +105,3 @@ def apply_updates(
     if math.isfinite(config.scale_max):
         with torch.no_grad():
             params["scales"].clamp_(max=math.log(config.scale_max))
-
-
-def build_strategy(config: OptimizerConfig) -> Any:
-    """gsplat's DefaultStrategy with the official constants of density control."""
-    from gsplat.strategy import DefaultStrategy
-
-    return DefaultStrategy(
-        prune_opa=config.prune_opacity,
-        grow_grad2d=config.grow_grad,
-        grow_scale3d=config.grow_scale,
-        prune_scale3d=config.prune_scale,
-        refine_start_iter=config.refine_start,
-        refine_stop_iter=config.refine_stop,
-        refine_every=config.refine_every,
-        reset_every=config.reset_every,
-        verbose=False,
-    )

@@ -1,10 +1,10 @@
 """Text to point cloud with Point-E, in an environment of its own (workflow/envs/point_e.txt).
 
-    python -m segmentdreamer.point_e --prompt "a cat." --out results/paper/starts/p01.ply
+    python -m segmentdreamer.point_e --prompt "a cat." --seed 0 --out results/paper/starts/p01-0.ply
 
 writes 4,096 colored points as a PLY, whose header says what made it; where the file is there already and says
-the same, nothing is done. Equal texts give equal clouds. Axes are Point-E's own: `segmentdreamer.start` turns
-them. Runs offline, from --weights:
+the same, nothing is done. Equal texts and seeds give equal clouds. Axes are Point-E's own:
+`segmentdreamer.start` turns them. Runs offline, from --weights:
 
     base_40m_textvec.pt, upsample_40m.pt    Point-E's checkpoints, or .safetensors of the same names
     ViT-L-14.pt                             OpenAI's CLIP, whose text tower the base model needs
@@ -47,7 +47,7 @@ SAMPLER: dict[str, Any] = {
 POINTS = sum(SAMPLER["num_points"])
 INSTEAD = (
     "or start from a gray sphere (start.kind=sphere), or from clouds of your own "
-    "(start.file=FOLDER/{prompt_id}.ply)"
+    "(start.file=FOLDER/{prompt_id}-{seed}.ply)"
 )
 
 
@@ -55,13 +55,13 @@ class PointEError(ValueError):
     """Point-E cannot run here; the message says what to do."""
 
 
-def make_cloud(prompt: str, weights: Path, out: Path, device: str) -> bool:
-    """Sample the cloud of a text into `out`, unless that is what `out` holds; whether it was sampled.
+def make_cloud(prompt: str, seed: int, weights: Path, out: Path, device: str) -> bool:
+    """Sample the cloud of a text and seed into `out`, unless `out` holds just that; whether it was sampled.
 
     Raises PointEError where the package or a weights file is missing, or what it gave is no cloud.
     """
     files = find_weights(weights)
-    request = describe(prompt, files)
+    request = describe(prompt, seed, files)
     if request in read_comments(out):
         return False
     if find_spec("point_e") is None:
@@ -70,7 +70,7 @@ def make_cloud(prompt: str, weights: Path, out: Path, device: str) -> bool:
             f"an environment of its own and run this with its Python, {INSTEAD}"
         )
     check_clip(files["clip"])
-    write_cloud(to_cloud(sample(prompt, files, device)), out, [request])
+    write_cloud(to_cloud(sample(prompt, seed, files, device)), out, [request])
     return True
 
 
@@ -95,16 +95,16 @@ def check_clip(path: Path) -> None:
         raise PointEError(f"{path} has SHA-256 {digest}, not OpenAI's {CLIP_SHA256}")
 
 
-def describe(prompt: str, files: dict[str, Path]) -> str:
-    """All that a cloud depends on, as one line of JSON: text, settings and the weights' digests."""
+def describe(prompt: str, seed: int, files: dict[str, Path]) -> str:
+    """All that a cloud depends on, as one line of JSON: text, seed, settings and the weights' digests."""
     digests = {name: file_digest(path) for name, path in files.items()}
-    return json.dumps({"point-e": prompt, **SAMPLER, "sha256": digests}, sort_keys=True)
+    return json.dumps({"point-e": prompt, "seed": seed, **SAMPLER, "sha256": digests}, sort_keys=True)
 
 
-def sample(prompt: str, files: dict[str, Path], device: str) -> Tensor:
+def sample(prompt: str, seed: int, files: dict[str, Path], device: str) -> Tensor:
     """Point-E's output (6, 4096) for a text: x, y, z, and red, green, blue in [0, 255].
 
-    The only function that needs the package. Draws depend on the text and on the kind of device.
+    The only function that needs the package. Draws depend on text, seed and the kind of device.
     """
     from point_e.diffusion.configs import DIFFUSION_CONFIGS, diffusion_from_config
     from point_e.diffusion.sampler import PointCloudSampler
@@ -119,7 +119,7 @@ def sample(prompt: str, files: dict[str, Path], device: str) -> Tensor:
         models.append(model.eval())
         diffusions.append(diffusion_from_config(DIFFUSION_CONFIGS[name]))
     sampler = PointCloudSampler(device=where, models=models, diffusions=diffusions, **SAMPLER)
-    torch.manual_seed(derive_seed(prompt, "point-e"))
+    torch.manual_seed(derive_seed(prompt, "point-e", seed))
     with torch.no_grad():
         return sampler.sample_batch(batch_size=1, model_kwargs={"texts": [prompt]})[0].float().cpu()
 
@@ -149,6 +149,7 @@ def to_cloud(output: Tensor) -> Cloud:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make the point cloud of a text with Point-E.")
     parser.add_argument("--prompt", required=True, help="a short text, e.g. the table's init_prompt")
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     parser.add_argument("--out", type=Path, required=True, help="the PLY to write")
     parser.add_argument("--weights", type=Path, default=Path("weights/point-e"),
                         help="folder of the three files (default: %(default)s)")  # fmt: skip
@@ -156,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
                         help="cpu or cuda (default: cuda where there is one)")  # fmt: skip
     args = parser.parse_args(argv)
     try:
-        made = make_cloud(args.prompt, args.weights, args.out, args.device)
+        made = make_cloud(args.prompt, args.seed, args.weights, args.out, args.device)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(f"{args.out}: {POINTS} points of {args.prompt!r}" if made else f"{args.out} is there already")

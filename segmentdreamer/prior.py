@@ -66,10 +66,13 @@ class UNetPrior:
         self.alphas_cumprod = alphas_cumprod
         self.dtype = dtype
         self.nfe = 0
+        self.differentiated = 0  # rows of these that a gradient passed
+        self.encoded = self.decoded = 0  # pictures so far, for the count of the arithmetic
         self.watch = Stopwatch()
 
     def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
         self.nfe += len(x)
+        self.differentiated += len(x) * graph
         times = stack_times(t, len(x), x.device)
         cond = cond.expand(len(x), -1, -1)
         network = self.differentiable() if graph else self.network
@@ -103,7 +106,6 @@ class DiffusersPrior(UNetPrior):
         self.folder, self.device = Path(folder), device
         self._differentiable: NoisePredictor | None = None
         self.vae_dtype = vae_type(options, dtype)
-        self.encoded = self.decoded = 0  # pictures so far, for the count of the arithmetic
         alphas_cumprod = read_schedule(self.folder).to(device, latents)
         if networks is None or isinstance(networks, str):
             networks = load_networks(self.folder, device, dtype, networks, threads, options)

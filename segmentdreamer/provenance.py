@@ -42,12 +42,21 @@ def describe_machine(device: str) -> dict[str, Any]:
     machine = {
         "system": platform.platform(),
         "python": platform.python_version(),
+        "processor": processor_model(),
         "cpus": os.cpu_count(),
     }
     if device != "cpu":
         machine["gpu"] = torch.cuda.get_device_name(device)
         machine["cuda"] = torch.version.cuda
     return machine
+
+
+def processor_model(path: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's model, on which the last bits of floating point depend; its architecture if unknown."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    known = (value.strip() for key, _, value in (line.partition(":") for line in lines)
+             if key.strip().lower() in ("model name", "hardware"))  # fmt: skip
+    return next(known, "") or platform.processor() or platform.machine()
 
 
 def package_versions() -> dict[str, str]:
@@ -57,7 +66,7 @@ def package_versions() -> dict[str, str]:
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write atomically, keys in their order, floats as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same file
     partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n")
     partial.replace(path)
 

@@ -33,6 +33,9 @@ class RenderConfig:
     scale_jitter: float = 0.1118  # scales are multiplied by 1 + jitter N(0, 1)
     near: float = 0.2  # what the official rasterizer culls; its cameras' own near plane, .01, cuts nothing
     far: float = 100.0
+    # Whether the disparity image also pulls Gaussians along the view; the official rasterizer passes its
+    # gradient to opacity and footprint alone (backward.cu:538-548).
+    depth_moves: bool = False
     alpha_max: float = 0.99  # of a Gaussian in a pixel; gsplat's kernels alone would allow .999
 
 
@@ -98,6 +101,7 @@ def rasterize(
         far_plane=config.far,
         backgrounds=backgrounds,
         render_mode=mode,
+        depth_moves=config.depth_moves,
     )
 
 

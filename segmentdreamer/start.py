@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +42,7 @@ class StartConfig:
     # "ball": uniform in a ball. "sphere": the official one, denser at the center. "box": uniform in a cube.
     # "points": a cloud, as it is. "mesh": points on a surface. "point-e": a cloud of Point-E's, replicated.
     kind: Literal["ball", "sphere", "box", "points", "mesh", "point-e"] = "ball"
-    file: str = ""  # of the last three; "{prompt_id}" in it stands for the prompt's id
+    file: str = ""  # of the last three; "{prompt_id}" and "{seed}" in it stand for the asset's
     count: int = 1000  # Gaussians; of a cloud's points, at most so many are used
     radius: float = 0.5  # of the ball or the sphere, half the side of the box
     fit: float | None = None  # radius that a file's shape is scaled to; null: 1 for a mesh, else as it is
@@ -53,14 +53,19 @@ class StartConfig:
     gray: float = 0.5
 
 
-def start_state(config: StartConfig, seed: int, prompt_id: str = "") -> Parameters:
+def located(config: StartConfig, prompt_id: str, index: int) -> StartConfig:
+    """The configuration with its file's name filled in for a prompt and the seed of this index."""
+    return replace(config, file=config.file.replace("{prompt_id}", prompt_id).replace("{seed}", str(index)))
+
+
+def start_state(config: StartConfig, seed: int) -> Parameters:
     """The Gaussians that a run starts from, unrotated and isotropic; the same for equal arguments.
 
     Raises FileNotFoundError and ValueError, with one line, for a start file that is missing or no good.
     """
     if config.kind == "ball":
         return ball(config, seed)
-    path = start_file(config, prompt_id)
+    path = start_file(config)
     if path is None:
         return gaussians(shape(config, seed), config)
     try:
@@ -85,30 +90,30 @@ def ball(config: StartConfig, seed: int) -> Parameters:
     return gaussians(Cloud(direction * distance), config)
 
 
-def start_file(config: StartConfig, prompt_id: str) -> Path | None:
-    """The file that a start of this kind is read from, for a prompt; None for a kind that needs none.
+def start_file(config: StartConfig) -> Path | None:
+    """The file that a start of this kind is read from; None for a kind that needs none.
 
-    Raises ValueError where the file's name is not configured, FileNotFoundError where it is not there.
+    Raises FileNotFoundError, with what to do, where no file is named or none is there.
     """
     if config.kind not in FROM_FILE:
         return None
-    if not config.file:
-        raise ValueError(f"start.kind={config.kind} needs start.file; a start.kind=sphere needs none")
-    path = Path(config.file.replace("{prompt_id}", prompt_id))
-    if not path.is_file() and config.kind == "point-e":
-        raise FileNotFoundError(
-            f"no point cloud at {path}: make it with `python -m segmentdreamer.point_e` in Point-E's "
-            "environment, name clouds of your own with start.file=FOLDER/{prompt_id}.ply, or start from a "
-            "gray sphere with start.kind=sphere"
+    path = Path(config.file)
+    if config.file and path.is_file():
+        return path
+    unnamed = f"start.kind={config.kind} needs start.file"
+    missing = f"no file at {path} (start.file)" if config.file else unnamed
+    if config.kind == "point-e":
+        missing += (
+            ": make a point cloud with `python -m segmentdreamer.point_e` in Point-E's environment, name "
+            "clouds of your own with start.file=FOLDER/{prompt_id}-{seed}.ply, or start from a gray sphere "
+            "with start.kind=sphere"
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"no file at {path} (start.file)")
-    return path
+    raise FileNotFoundError(missing)
 
 
-def start_digest(config: StartConfig, prompt_id: str) -> str:
+def start_digest(config: StartConfig) -> str:
     """SHA-256 of the file that the start is read from; empty for a kind that needs none."""
-    path = start_file(config, prompt_id)
+    path = start_file(config)
     return file_digest(path) if path else ""
 
 
@@ -202,7 +207,8 @@ def main(argv: list[str] | None = None) -> None:
         if args.shape == "sphere":
             state = solid_sphere(config.radius, config.gray)
         else:
-            state = start_state(config, start_seed(args.prompt_id, args.seed), args.prompt_id)
+            config = located(config, args.prompt_id, args.seed)
+            state = start_state(config, start_seed(args.prompt_id, args.seed))
         save_ply(state, args.out)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -20,3 +20,14 @@ def snakemake(*arguments: str, cores: bool = True, cwd: Path = ROOT) -> subproce
 def planned(output: str) -> dict[str, int]:
     """Jobs by rule from a dry run's table."""
     return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", output, re.M)}
+
+
+def commands(output: str) -> dict[str, str]:
+    """Of every file that a dry run with -p would make: the command that makes it."""
+    blocks = re.findall(r"^ *(?:local)?rule \w+:\n(.*?)^Shell command: ([^\n]*)", output, re.M | re.S)
+    return {
+        path: command
+        for block, command in blocks
+        for made in re.findall(r"^ +output: (.*)$", block, re.M)
+        for path in made.split(", ")
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,34 @@ SHIFT = {"sds": 0.6, "ism": 0.3, "cds": 0.9, "gcs": 0.45, "sctd": 0.1, "truth": 
 SECONDS = {"sds": 18.0, "ism": 24.0, "cds": 20.0, "gcs": 44.0, "sctd": 22.0}
 
 
-def write_run(root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool = True) -> Path:
-    """The run's folder: scores, costs, provenance, turntables and reference of every asset."""
+def guided(
+    omega: float, perp_neg: bool = True, beg: bool = False, negative: str = "ugly", **own: float
+) -> dict:
+    """What provenance.json says of an asset's guidance."""
+    config = {"prompts": {"perp_neg": perp_neg, "negative": negative}, "brightness": {"enabled": beg}}
+    return {"config": config, "hyper_parameters": {"omega": omega, **own}}
+
+
+GUIDANCE = {
+    "sds": guided(100.0, perp_neg=False, negative=""), "ism": guided(7.5), "gcs": guided(7.5, beg=True),
+    "cds": guided(40.0, perp_neg=False, negative="", omega_end=20.0), "sctd": guided(7.5),
+}  # fmt: skip
+
+
+def write_run(
+    root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool = True, known: bool = True
+) -> Path:
+    """The run's folder: scores, costs, provenance, turntables and reference of every asset.
+
+    known: whether the true scene is, so that views have an IoU.
+    """
     rng = np.random.default_rng(0)
     for method in (*METHODS, *CONTROLS):
         for number, prompt in enumerate(PROMPTS):
             for seed in range(seeds):
                 where = f"{method}/{prompt}/{seed}"
                 alive = (method, prompt, seed) != failed
-                write_scores(root / "scores" / where, method, number, alive, features, rng)
+                write_scores(root / "scores" / where, method, number, alive, features, rng, known)
                 if method in METHODS and alive:
                     write_asset(root / "assets" / where, method, number)
                     (root / "views" / where).mkdir(parents=True)
@@ -42,8 +62,9 @@ def write_run(root: Path, seeds: int = 1, failed: tuple = FAILED, features: bool
 
 
 def write_scores(
-    folder: Path, method: str, number: int, alive: bool, features: bool, rng: np.random.Generator
-) -> None:
+    folder: Path, method: str, number: int, alive: bool, features: bool, rng: np.random.Generator,
+    known: bool,
+) -> None:  # fmt: skip
     folder.mkdir(parents=True)
     jitter = 0.5 * np.sin(7 * number + 3 * len(method) + ord(method[0]))
     rows = []
@@ -56,6 +77,7 @@ def write_scores(
             (view, "iou", 0.8 + CLIP[method] / 200),
             (view, "over_exposure", 0.1 + 0.05 * (method == "gcs") + 0.002 * jitter),
         ]
+    rows = [row for row in rows if known or row[1] != "iou"]
     pd.DataFrame(rows, columns=["view", "metric", "value"]).to_csv(folder / "scores.csv", index=False)
     arrays = {"clip": around(number, SHIFT[method], 12, rng)} if alive and features else {}
     np.savez(folder / "features.npz", **arrays)
@@ -86,7 +108,13 @@ def write_asset(folder: Path, method: str, number: int) -> None:
     cost = {"seconds": SECONDS[method] + 0.1 * number, "nfe": 100 * SECONDS[method], "device": "cpu",
             "peak_memory_mib": 400}  # fmt: skip
     (folder / "cost.json").write_text(json.dumps(cost))
-    (folder / "provenance.json").write_text(json.dumps({"asset_sha256": "0"}))
+    (folder / "provenance.json").write_text(json.dumps({"asset_sha256": "0", **GUIDANCE[method]}))
+
+
+def choose(arguments: list[str], methods: list[str]) -> list[str]:
+    """The same command line for some of the methods."""
+    start, end = arguments.index("--methods") + 1, arguments.index("--controls")
+    return [*arguments[:start], *methods, *arguments[end:]]
 
 
 def write_prompts(path: Path) -> Path:
@@ -103,3 +131,19 @@ def arguments(root: Path, scale: str = "mini", seeds: int = 1) -> list[str]:
         "--seeds", str(seeds), "--scale", scale, "--titles", "baselines/methods.yaml",
         "--paper", "baselines/paper.yaml",
     ]  # fmt: skip
+
+
+def lines_of(page: str) -> dict[str, list[str]]:
+    """The first row of each title in a pipe table: its cells after the guidance."""
+    rows: dict[str, list[str]] = {}
+    for line in page.splitlines():
+        cells = [text.strip() for text in line.strip("|").split(" | ")]
+        rows.setdefault(cells[0].split(" <sup>")[0].strip(), cells[2:])
+    return rows
+
+
+def columns_of(page: str) -> dict[str, dict[str, str]]:
+    """The first row of each title: its cells by the column's name."""
+    rows = lines_of(page.replace("\\", ""))
+    names = [re.sub(" [↑↓]", "", name) for name in rows["Method"]]
+    return {title: dict(zip(names, cells, strict=False)) for title, cells in rows.items()}

@@ -148,7 +148,7 @@ def test_a_benchmark_times_each_method_and_counts_its_arithmetic(
 def test_random_weights_cost_the_same_arithmetic_and_need_no_download(tmp_path: Path) -> None:
     found = run(tmp_path, "--methods", "gcs", "--guidance", "cfg", "--steps", "1", "--random-weights")
     work = Work(**found["work"])
-    assert found["weights"] == "random" and work == count_work(ROOT / "toybox/models/prior", 64)
+    assert found["weights"] == "random" and work == count_work(ROOT / "toybox/models/prior", 64, tokens=77)
     (row,) = found["rows"]
     assert row["flops"] == pytest.approx(4 * work.total(8, 1, 2))
 
@@ -159,7 +159,7 @@ def report(scale: str) -> Report:
         for name, guidance, flop in (("cds", "cfg", 2e13), ("sctd", "cfg", 1e13), ("sctd", "perp_neg", 1e13))
         for parts in [{"unet": 0.1, "vae": 0.05, "rasterizer": 0.03, "rest": 0.02}]
     ]
-    work = Work(8 * 10**11, 10**12, 10**12, 2 * 10**12)
+    work = Work(8 * 10**11, 10**12, 10**12, 2 * 10**12, 9 * 10**11)
     return Report(scale, "random", {}, {"gpu": "A GPU"}, {"torch": "2"}, "float16", 5e14, work, rows)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from eval import frechet, mmd
-from eval.distances import MEASURES, compare, jackknife_error, measure
+from eval.distances import MEASURES, OF_PROMPTS, compare, intervals, jackknife_error, measure
 from eval.frechet import Moments, load_moments, save_moments
 from eval.inception import stream_fid
 
@@ -44,14 +44,15 @@ def simulate(
     width: int = 24,
     shift: float = 0.0,
     alike: float = 0.8,
+    apart: float = 1.0,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """A method's views and the reference's images, one array a prompt, with the same law given the prompt.
 
-    Half of the variance is the prompt's; of the rest, the share `alike` is common to the views of an asset.
-    Then a method with shift 0 is perfect: each of its views is distributed as a reference image.
+    Half of the variance is the prompt's, times apart^2; of the rest, the share `alike` is common to the views
+    of an asset. Then a method with shift 0 is perfect: each of its views is distributed as a reference image.
     """
     spread = np.sqrt(1 / np.arange(1, width + 1))
-    own = rng.normal(size=(prompts, 1, width))
+    own = rng.normal(size=(prompts, 1, width)) * apart
     asset = rng.normal(size=(prompts, 1, width)) * np.sqrt(alike)
     view = rng.normal(size=(prompts, views, width)) * np.sqrt(1 - alike)
     method = np.sqrt(0.5) * (own + asset + view) * spread + 0.4 + shift
@@ -152,7 +153,7 @@ def test_one_feature_has_no_covariance() -> None:
 
 def test_jackknife_leaves_prompts_out_of_both_sides_and_agrees_with_the_pooled_value() -> None:
     rng = np.random.default_rng(1)
-    mine, reference = ([rng.normal(size=(40 + p, 4)) + s for p in range(5)] for s in (0.5, 0.0))
+    mine, reference = ([rng.normal(size=(n, 4)) + s for _ in range(5)] for n, s in ((40, 0.5), (50, 0.0)))
     (value,), left_out = frechet.jackknife([mine], reference)
     assert value == pytest.approx(frechet.frechet(np.concatenate(mine), np.concatenate(reference)))
     naive = [
@@ -167,7 +168,7 @@ def test_jackknife_leaves_prompts_out_of_both_sides_and_agrees_with_the_pooled_v
 
 def test_a_bootstrap_row_is_the_fid_of_repeated_prompts_and_the_same_draw_for_all_methods() -> None:
     rng = np.random.default_rng(2)
-    mine, reference = ([rng.normal(size=(9 + p, 3)) + s * p for p in range(6)] for s in (0.3, 0.1))
+    mine, reference = ([rng.normal(size=(n, 3)) + s * p for p in range(6)] for n, s in ((9, 0.3), (12, 0.1)))
     rows = frechet.bootstrap([mine, mine], reference, resamples=4, seed=7)
     draws = np.random.default_rng(7).integers(0, 6, (4, 6))
     naive = [
@@ -191,27 +192,18 @@ def test_bootstrapping_a_fid_is_biased_and_its_paired_difference_is_not() -> Non
 # Kernel distances
 
 
-def test_classic_kid_of_full_subsets_equals_torchmetrics() -> None:
+def test_kid_of_one_prompt_equals_torchmetrics() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 7)).astype(np.float32), rng.normal(size=(30, 7)).astype(np.float32) + 0.5
     metric = KernelInceptionDistance(feature=Stored(7), subsets=2, subset_size=30).set_dtype(torch.float64)
     metric.update(torch.from_numpy(y).double(), real=True)
     metric.update(torch.from_numpy(x).double(), real=False)
-    assert mmd.kid(x, y, subsets=3, size=30) == pytest.approx(float(metric.compute()[0]), rel=1e-6)
-
-
-def test_classic_kid_is_seeded_and_its_subsets_average_to_all_pairs() -> None:
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(90, 4)) + 0.3, rng.normal(size=(120, 4))
-    (sums,) = mmd.kernel_sums(mmd.cubic, [[x]], [y])
-    values = [mmd.kid(x, y, subsets=50, size=40, seed=s) for s in range(12)]
-    assert mmd.kid(x, y, size=40, seed=3) == mmd.kid(x, y, size=40, seed=3) != mmd.kid(x, y, size=40, seed=4)
-    assert abs(np.mean(values) - mmd.unbiased_mmd2(sums)) < 4 * np.std(values) / np.sqrt(12)
+    assert measure("kid", {"a": [x]}, [y])["value"][0] == pytest.approx(float(metric.compute()[0]), rel=1e-6)
 
 
 def test_classic_cmmd_is_the_published_v_statistic_of_unit_embeddings() -> None:
     rng = np.random.default_rng(2)
-    mine, theirs = ([rng.normal(size=(n, 5)) + s for n in (3, 6, 4)] for s in (0.0, 1.0))
+    mine, theirs = ([rng.normal(size=(n, 5)) + s for _ in range(3)] for n, s in ((4, 0.0), (6, 1.0)))
     x, y = (
         np.concatenate(s) / np.linalg.norm(np.concatenate(s), axis=1, keepdims=True) for s in (mine, theirs)
     )
@@ -225,32 +217,37 @@ def test_classic_cmmd_is_the_published_v_statistic_of_unit_embeddings() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(SEEDS, st.integers(1, 40))
-def test_a_kernel_sum_does_not_depend_on_its_pieces(seed: int, chunk: int) -> None:
+def test_a_kernels_mean_does_not_depend_on_its_pieces(seed: int, chunk: int) -> None:
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(23, 4)), rng.normal(size=(31, 4))
-    assert mmd.kernel_sum(mmd.cubic, x, y, chunk) == pytest.approx(mmd.cubic(x, y).sum(), rel=1e-9)
+    assert mmd.KID.mean(x, y, chunk) == pytest.approx(mmd.cubic(x, y).mean(), rel=1e-9)
 
 
 def test_no_gram_matrix_of_all_pairs_is_ever_held() -> None:
     x = np.random.default_rng(0).normal(size=(6000, 4)).astype(np.float32)
     tracemalloc.start()
-    mmd.kernel_sum(mmd.cubic, x, x, chunk=500)
+    mmd.KID.mean(x, x, chunk=500)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6000 * 6000 * 8 / 20
 
 
-def test_paired_distance_is_the_inner_product_of_different_prompts_mean_differences() -> None:
+LINEAR = mmd.Kernel(mmd.as_stored, lambda x, y: x @ y.T)
+
+
+def test_the_blocks_of_a_linear_kernel_are_products_of_the_prompts_mean_differences() -> None:
     rng = np.random.default_rng(4)
     x, y = ([rng.normal(size=(n, 3)) for n in sizes] for sizes in ((4, 5, 6), (7, 3, 2)))
-
-    def linear(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return a @ b.T
-
     d = np.array([a.mean(0) - b.mean(0) for a, b in zip(x, y, strict=True)])
-    expected = np.mean([d[p] @ d[q] for p in range(3) for q in range(3) if p != q])
-    (sums,) = mmd.kernel_sums(linear, [x], y)
-    assert mmd.paired_mmd2(sums) == pytest.approx(expected, rel=1e-10)
+    noise = [a.var(0, ddof=1).sum() / len(a) + b.var(0, ddof=1).sum() / len(b)
+             for a, b in zip(x, y, strict=True)]  # fmt: skip
+    (known,) = mmd.blocks(LINEAR, [x], y)
+    assert np.allclose(known.products, d @ d.T)
+    assert np.allclose(known.own, np.square(d).sum(1) - noise)
+    off = [d[p] @ d[q] for p in range(3) for q in range(3) if p != q]
+    assert mmd.paired_mmd2(known) == pytest.approx(np.mean(off), rel=1e-10)
+    assert mmd.biased_mmd2(known) == pytest.approx(np.square(d.mean(0)).sum(), rel=1e-10)
+    assert mmd.stratified_mmd2(known) == pytest.approx(np.square(d.mean(0)).sum() - sum(noise) / 9, rel=1e-10)
 
 
 @settings(max_examples=15, deadline=None)
@@ -259,13 +256,33 @@ def test_kernel_distances_are_symmetric_and_paired_ones_blind_to_repeated_views(
     seed: int, copies: int
 ) -> None:
     x, y = simulate(np.random.default_rng(seed), prompts=4, views=3, images=5, width=6)
-    for kernel in (mmd.cubic, mmd.gaussian):
-        (one,), (other,) = mmd.kernel_sums(kernel, [x], y), mmd.kernel_sums(kernel, [y], x)
-        (repeated,) = mmd.kernel_sums(kernel, [[np.repeat(block, copies, axis=0) for block in x]], y)
-        for statistic in (mmd.unbiased_mmd2, mmd.biased_mmd2, mmd.paired_mmd2):
+    for kernel in (mmd.KID, mmd.CMMD):
+        (one,), (other,) = mmd.blocks(kernel, [x], y), mmd.blocks(kernel, [y], x)
+        (repeated,) = mmd.blocks(kernel, [[np.repeat(block, copies, axis=0) for block in x]], y)
+        for statistic in (mmd.stratified_mmd2, mmd.biased_mmd2, mmd.paired_mmd2):
             assert statistic(one) == pytest.approx(statistic(other), rel=1e-6, abs=1e-12)
         assert mmd.paired_mmd2(repeated) == pytest.approx(mmd.paired_mmd2(one), rel=1e-6, abs=1e-12)
         assert mmd.biased_mmd2(one) >= 0
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, st.integers(2, 6))
+def test_kid_is_its_paired_form_and_the_prompts_own_distances(seed: int, prompts: int) -> None:
+    x, y = simulate(np.random.default_rng(seed), prompts, views=3, images=5, width=6, shift=0.3)
+    own = [mmd.prompt_mmd2(mmd.KID, [a], b)[0] for a, b in zip(x, y, strict=True)]
+    kid, paired = (measure(metric, {"a": x}, y)["value"][0] for metric in ("kid", "kid_pp"))
+    assert prompts * kid == pytest.approx((prompts - 1) * paired + np.mean(own), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", [metric for metric in MEASURES if metric not in ("kid", "kid_clip")])
+def test_a_prompt_has_the_same_weight_however_many_of_its_seeds_failed(metric: str) -> None:
+    x, y = simulate(np.random.default_rng(14), prompts=6, views=40)
+    uneven = [np.tile(block, (1 + 2 * (p % 2), 1)) for p, block in enumerate(x)]
+    even, other = (measure(metric, {"a": block}, y)["value"][0] for block in (x, uneven))
+    assert other == pytest.approx(even, rel=0.02)  # FID's n - 1 still counts the copies
+    if metric.startswith("fid"):
+        pooled = frechet.frechet(np.concatenate(uneven), np.concatenate(y))
+        assert abs(pooled - even) > 0.04 * even
 
 
 @pytest.mark.parametrize("metric", ["fid_clip", *KINDS])
@@ -280,14 +297,13 @@ def test_every_distance_grows_with_the_shift(metric: str) -> None:
 def clustered() -> dict[str, np.ndarray]:
     """Value and jackknife error of perfect methods in 100 independent runs: name -> (100, 2)."""
     rng = np.random.default_rng(11)
-    statistics = {"classic": mmd.unbiased_mmd2, "kid_pp": mmd.paired_mmd2, "cmmd_pp": mmd.paired_mmd2}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in statistics}
+    kinds = {"kid": (mmd.KID, mmd.stratified_mmd2), "kid_pp": (mmd.KID, mmd.paired_mmd2),
+             "cmmd_pp": (mmd.CMMD, mmd.paired_mmd2)}  # fmt: skip
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
     for _ in range(100):
         x, y = simulate(rng, prompts=10)
-        raw = mmd.kernel_sums(mmd.cubic, [x], y)
-        unit = mmd.kernel_sums(mmd.gaussian, [[mmd.normalize(b) for b in x]], [mmd.normalize(b) for b in y])
-        for name, statistic in statistics.items():
-            (value,), left_out = mmd.jackknife(statistic, unit if name == "cmmd_pp" else raw)
+        for name, (kernel, statistic) in kinds.items():
+            (value,), left_out = mmd.jackknife(statistic, mmd.blocks(kernel, [x], y))
             found[name].append((value, spread_of(left_out[:, 0])))
     return {name: np.array(rows) for name, rows in found.items()}
 
@@ -297,8 +313,89 @@ def z_score(values: np.ndarray) -> float:
     return float(values.mean() / (values.std() / np.sqrt(len(values))))
 
 
-def test_classic_kid_of_a_perfect_method_is_above_zero_where_views_are_alike(clustered: dict) -> None:
-    assert z_score(clustered["classic"][:, 0]) > 10
+@pytest.fixture(scope="module")
+def independent() -> dict[str, np.ndarray]:
+    """Of 150 runs whose views are independent images of the prior, as the row `prior` has: name -> values."""
+    rng = np.random.default_rng(15)
+    found: dict[str, list[float]] = {"kid": [], "pooled": [], "own": []}
+    for _ in range(150):
+        x, y = simulate(rng, prompts=6, alike=0)
+        (known,) = mmd.blocks(mmd.KID, [x], y)
+        (pooled,) = mmd.blocks(mmd.KID, [[np.concatenate(x)]], [np.concatenate(y)])
+        found["kid"].append(mmd.stratified_mmd2(known))
+        found["pooled"].append(float(pooled.own[0]))
+        found["own"].append(float(known.own.mean()))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def test_kid_of_independent_images_is_zero_on_average_with_equal_numbers_a_prompt(independent: dict) -> None:
+    assert abs(z_score(independent["kid"])) < 3
+    assert z_score(independent["pooled"]) < -10  # all pairs of different images, prompts forgotten
+    assert abs(independent["kid"].mean()) < 0.1 * abs(independent["pooled"].mean())
+
+
+def test_the_distance_of_a_prompt_is_zero_on_average_for_independent_images(independent: dict) -> None:
+    assert abs(z_score(independent["own"])) < 3 and (independent["own"] < 0).any()
+
+
+def test_the_distance_of_a_perfect_asset_is_what_assets_of_its_prompt_differ_by() -> None:
+    rng, alike, width = np.random.default_rng(16), 0.8, 24
+    expected = 0.5 * alike * (1 / np.arange(1, width + 1)).sum()  # of a linear kernel, in simulate()
+    values = []
+    for _ in range(300):
+        (x,), (y,) = simulate(rng, prompts=1, width=width, alike=alike)
+        values.append(mmd.prompt_mmd2(LINEAR, [x], y)[0])
+    assert abs(z_score(np.array(values) - expected)) < 3
+
+
+def test_kid_of_a_perfect_method_is_above_zero_where_views_are_alike(clustered: dict) -> None:
+    assert z_score(clustered["kid"][:, 0]) > 10
+
+
+def exchange(prompts: list[np.ndarray]) -> list[np.ndarray]:
+    """Every asset under the next prompt, as the row `shuffled`."""
+    return prompts[1:] + prompts[:1]
+
+
+def test_exchanged_prompts_raise_the_distance_of_prompts_while_the_paired_one_falls_below_zero() -> None:
+    mine, reference = simulate(np.random.default_rng(17), prompts=6)
+    methods = {"right": mine, "wrong": exchange(mine)}
+    for space in ("kid", "cmmd"):
+        kernel = OF_PROMPTS[f"{space}_p"][1]
+        own = {name: [mmd.prompt_mmd2(kernel, [a], b)[0] for a, b in zip(prompts, reference, strict=True)]
+               for name, prompts in methods.items()}  # fmt: skip
+        paired = measure(f"{space}_pp", methods, reference)["value"]
+        pooled = measure(space, methods, reference)["value"]
+        assert np.mean(own["wrong"]) > 2 * np.mean(own["right"])
+        assert paired[1] < 0 and paired[1] < paired[0] - 0.1 * np.mean(own["right"])
+        assert pooled[1] == pytest.approx(pooled[0], rel=1e-9)  # the same images
+
+
+def test_two_exchanged_prompts_show_in_their_own_distances_alone() -> None:
+    mine, reference = simulate(np.random.default_rng(18), prompts=8, apart=2)
+    exchanged = [mine[1], mine[0], *mine[2:]]
+    right, wrong = ([mmd.prompt_mmd2(mmd.KID, [a], b)[0] for a, b in zip(prompts, reference, strict=True)]
+                    for prompts in (mine, exchanged))  # fmt: skip
+    assert min(wrong[:2]) > 1.5 * max(right[:2]) and wrong[2:] == right[2:]
+    assert not intervals("kid_pp", {"a": exchanged}, reference)["reason"].any()
+
+
+@pytest.mark.parametrize("metric", ["kid_pp", "cmmd_pp"])
+def test_assets_under_wrong_prompts_have_no_paired_distance_and_are_told_why(metric: str) -> None:
+    sides = simulate(np.random.default_rng(17), prompts=6)
+    places = 4 * np.eye(6, 24, dtype=np.float32)  # prompts far apart, as those of a table are
+    mine, reference = ([block + place for block, place in zip(side, places, strict=True)] for side in sides)
+    found = intervals(metric, {"right": mine, "wrong": exchange(mine)}, reference).set_index("method")
+    assert found.loc["wrong", ["mean", "low", "high"]].isna().all()
+    assert "do not belong to these prompts" in found.loc["wrong", "reason"]
+    assert found.loc["right", "low"] < found.loc["right", "mean"] and found.loc["right", "reason"] == ""
+
+
+def test_a_perfect_method_is_seldom_refused() -> None:
+    rng = np.random.default_rng(19)
+    runs = [simulate(rng, prompts=6, width=8) for _ in range(200)]
+    refused = [bool(intervals("kid_pp", {"a": x}, y)["reason"][0]) for x, y in runs]
+    assert np.mean(refused) < 0.025
 
 
 @pytest.mark.parametrize("metric", ["kid_pp", "cmmd_pp"])
@@ -307,7 +404,7 @@ def test_a_prompt_paired_distance_of_a_perfect_method_is_zero_on_average(
 ) -> None:
     values = clustered[metric][:, 0]
     assert abs(z_score(values)) < 3 and (values < 0).any()
-    assert abs(values.mean()) < 0.1 * clustered["classic"][:, 0].mean()
+    assert abs(values.mean()) < 0.1 * clustered["kid"][:, 0].mean()
 
 
 @pytest.mark.parametrize("metric", ["kid_pp", "cmmd_pp"])
@@ -389,6 +486,8 @@ def test_a_metric_names_the_feature_space_it_is_taken_on() -> None:
     assert {spaces[m] for m in ("fid_clip", "kid_clip", "kid_clip_pp", "cmmd", "cmmd_pp")} == {"clip"}
     assert {spaces[m] for m in ("fid_clean", "kid", "kid_pp")} == {"inception_clean"}
     assert spaces["fid_pytorch"] == "inception_pytorch" and len(spaces) == 9
+    own = {metric: space for metric, (space, _) in OF_PROMPTS.items()}
+    assert own == {"kid_p": "inception_clean", "kid_clip_p": "clip", "cmmd_p": "clip"}
 
 
 def test_what_cannot_be_compared_is_refused_in_one_line() -> None:

@@ -14,9 +14,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from eval import figures, table
-from eval.plots import COLORS, WIDTH, save
+from eval.style import WIDTH, look, save
 
-TITLES = {"sds": "SDS", "ism": "ISM", "cds": "CDS", "gcs": "GCS", "sctd": "SCTD (ours)"}
+TITLES = {"sds": "SDS", "ism": "ISM", "cds": "CDS", "gcs": "GCS", "sctd": "SCTD"}
 NAMES = ("quality_time", "quality_nfe", "heat_map", "critical_difference")
 
 
@@ -60,6 +60,7 @@ def test_equal_tables_give_equal_figures(results: Path, drawn: dict[str, Figure]
 @pytest.mark.parametrize("name", NAMES)
 def test_no_text_leaves_the_figure(drawn: dict[str, Figure], name: str) -> None:
     figure = drawn[name]
+    figure.draw_without_rendering()
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     edge = 0.01
     assert box.x0 > -edge and box.x1 < width + edge and box.y0 > -edge and box.y1 < height + edge
@@ -84,7 +85,7 @@ def test_each_method_is_a_point_with_both_of_its_intervals(summary: pd.DataFrame
 def test_a_method_keeps_its_color_when_another_has_no_cost(summary: pd.DataFrame) -> None:
     known = summary[~((summary["method"] == "sds") & (summary["metric"] == "nfe"))]
     points = [container[0] for container in figures.draw_cost(known, "nfe", "CPU", TITLES).axes[0].containers]
-    assert [point.get_color() for point in points] == list(COLORS[1:5])
+    assert [point.get_color() for point in points] == [look(m).color for m in ("ism", "cds", "gcs", "sctd")]
 
 
 def test_long_times_are_drawn_in_minutes(summary: pd.DataFrame) -> None:

@@ -24,7 +24,7 @@ COSTS = yaml.safe_load((ROOT / "workflow/config/costs.yaml").read_text())
 TABLE1 = {"sds": True, "ism": True, "cds": False, "gcs": True, "sctd": True}
 PAPER = Work(
     methods=TABLE1, prompts=40, seeds=1, steps=5000, batch=4, side=512, views=120, view_side=512,
-    reference=50_000, reference_steps=25, control=120, shards=50, per_asset=True, truth=False,
+    reference=50_000, reference_steps=25, shards=50, per_asset=True, truth=False,
     point_e=True, image_reward=True,
 )  # fmt: skip
 WORK = st.builds(
@@ -34,7 +34,7 @@ WORK = st.builds(
     ),
     prompts=st.integers(1, 50), seeds=st.integers(1, 4), steps=st.integers(1, 5000), batch=st.integers(1, 8),
     side=st.sampled_from([64, 512]), views=st.integers(4, 120), view_side=st.sampled_from([64, 512]),
-    reference=st.integers(2, 50_000), reference_steps=st.integers(1, 50), control=st.integers(2, 120),
+    reference=st.integers(2, 50_000), reference_steps=st.integers(1, 50),
     shards=st.integers(1, 50), per_asset=st.booleans(), truth=st.booleans(), point_e=st.booleans(),
     image_reward=st.booleans(),
 )  # fmt: skip
@@ -63,6 +63,14 @@ def test_the_papers_plan_is_that_of_its_configuration() -> None:
     total = sum(view_tflop(name, perp_neg, COSTS) for name, perp_neg in TABLE1.items())
     assert generation_tflop(PAPER, COSTS) == pytest.approx(total * 4 * 5000 * 40)
     assert sampling_tflop(PAPER, COSTS) == pytest.approx(50 * 0.804 + 2.515)
+
+
+def test_the_priors_row_is_planned_with_as_many_images_as_a_method_has_views() -> None:
+    def hours(views: int) -> float:
+        return estimate(replace(PAPER, views=views), COSTS, 66).stages["controls"].gpu_hours
+
+    image = sampling_tflop(PAPER, COSTS) / 66 / 3600
+    assert hours(120) - hours(60) == pytest.approx(60 * 40 * image)
 
 
 @given(WORK)

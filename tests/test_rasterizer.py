@@ -333,6 +333,51 @@ def test_the_screen_space_gradient_is_that_of_moving_the_gaussian_on_screen() ->
     assert abs(gradient[1].item()) < 0.05 * gradient[0].item()
 
 
+@pytest.mark.parametrize("backend", [rasterization, dense.rasterization])
+@pytest.mark.parametrize("seed", range(4))
+def test_depth_that_moves_nothing_is_a_color_that_does_not_change(backend: Any, seed: int) -> None:
+    """The official disparity: a Gaussian's depth weighs its alpha, and gets no gradient of its own."""
+    posed, weight = views(1, 33, 29), torch.rand(1, 29, 33, 1, generator=torch.Generator().manual_seed(seed))
+
+    def gradients(scene: Scene, draw: Any) -> dict[str, Tensor]:
+        leaves = {
+            name: value.clone().requires_grad_(True) for name, value in scene.items() if name != "colors"
+        }
+        (draw(leaves) * weight).sum().backward()
+        return {
+            name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()
+        }
+
+    scene = random_scene(25, seed, spread=0.5)
+    depths = (scene["means"] @ posed["viewmats"][0, :3, :3].T + posed["viewmats"][0, :3, 3])[:, 2:]
+    ours = gradients(
+        scene, lambda x: backend(**x, colors=scene["colors"], **posed, render_mode="D", depth_moves=False)[0]
+    )
+    official = gradients(
+        scene, lambda x: rasterization(**x, colors=depths.expand(-1, 3), **posed)[0][..., :1]
+    )
+    moving = gradients(scene, lambda x: backend(**x, colors=scene["colors"], **posed, render_mode="D")[0])
+    for name, value in official.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-3 * float(value.abs().max()))
+    along = posed["viewmats"][0, 2, :3]  # the view's direction
+    assert ((moving["means"] - ours["means"]) @ along).abs().max() > 0.1
+    assert torch.equal(moving["opacities"], ours["opacities"]) and torch.equal(
+        moving["scales"], ours["scales"]
+    )
+
+
+def test_gsplat_is_given_depth_as_a_color_without_background() -> None:
+    from segmentdreamer.rasterizer.cuda import add_depth
+
+    scene, posed = random_scene(7), views(3, 8, 8)
+    means = scene["means"].requires_grad_(True)
+    features, behind = add_depth(means, scene["colors"], posed["viewmats"], torch.ones(3, 3))
+    depths = dense.rasterization(**scene, **posed)[2]["depths"]
+    torch.testing.assert_close(features[..., 3], depths)
+    assert torch.equal(features[..., :3], scene["colors"].expand(3, 7, 3)) and not features.requires_grad
+    assert behind is not None and behind.tolist() == [[1, 1, 1, 0]] * 3
+
+
 def trainable(scene: Scene) -> tuple[dict[str, Any], dict[str, Any]]:
     raw = scene | {
         "scales": scene["scales"].log(),

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+import simulated_run as simulated
 
 from eval import reference
 from eval.archive import read_views
+from eval.collection import read_reference, read_run
+from eval.origin import ORIGIN, read_origin
+from eval.pooled import measure_distances
+from eval.prompts import read_prompts
 from eval.samples import BATCH, Sampler, batches, draw, load_prior, shard
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +46,7 @@ def draw_set(out: Path, of: int) -> dict[str, np.ndarray]:
         )
     reference.main(["merge", "--shards", *map(str, shards), "--prompts", PROMPTS, "--out", str(out)])
     stored = np.load(out / "features.npz")
-    return {name: stored[name] for name in stored.files}
+    return {name: stored[name] for name in stored.files if name != ORIGIN}
 
 
 def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None:
@@ -52,6 +58,53 @@ def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None
         manifest["sampler"].startswith("DDIM (eta 0), 2 steps, guidance 5") and len(manifest["shards"]) == 3
     )
     assert not list(tmp_path.rglob("*.parts"))
+
+
+def test_the_features_keep_the_texts_and_weights_that_they_were_made_of(tmp_path: Path) -> None:
+    draw_set(tmp_path / "reference", 1)
+    path = tmp_path / "reference/features.npz"
+    origin = read_origin(np.load(path), path)
+    texts = dict(read_prompts(PROMPTS)[["id", "prompt"]].itertuples(index=False))
+    assert (
+        origin["texts"] == texts and set(origin["weights"]) == {"clip"} and len(origin["prior_sha256"]) == 64
+    )
+
+    def read(texts: dict[str, str], weights: dict[str, str]) -> int | None:
+        found = read_reference(tmp_path, "clip", ["p01"], texts, weights)
+        return found and len(found[0])
+
+    assert read(texts, origin["weights"] | {"toy_reward": "ab"}) == 40 and read({}, {}) == 40
+    with pytest.raises(
+        ValueError, match="its p01 is 'a white snowman with a red hat', here it is 'a red duck'"
+    ):
+        read({"p01": "a red duck"}, {})
+    with pytest.raises(ValueError, match="made by another clip scorer"):
+        read(texts, {"clip": "ab" * 32})
+
+
+def test_a_table_refuses_a_reference_of_other_texts_than_its_scores(tmp_path: Path) -> None:
+    simulated.write_run(tmp_path)
+    for path in tmp_path.glob("scores/*/*/*/protocol.json"):
+        record = json.loads(path.read_text()) | {"prompt": f"a duck, {path.parts[-3]}"}
+        path.write_text(json.dumps(record))
+    features = dict(np.load(tmp_path / "reference/features.npz"))
+    run = read_run(tmp_path, simulated.METHODS, [], simulated.PROMPTS, 1)
+    for told, refused in (("a duck", False), ("a bear", True)):
+        texts = {prompt: f"{told}, {prompt}" for prompt in simulated.PROMPTS}
+        record = np.array(json.dumps({"texts": texts}))
+        np.savez(tmp_path / "reference/features.npz", **features, record=record)
+        with pytest.raises(ValueError, match="was made of other prompts") if refused else nullcontext():
+            assert len(measure_distances(run, ["sctd"], simulated.PROMPTS))
+
+
+def test_shards_are_not_merged_under_other_texts(tmp_path: Path) -> None:
+    draw_set(tmp_path, 1)
+    other = tmp_path / "other.tsv"
+    other.write_text(Path(PROMPTS).read_text().replace("red hat", "blue hat"))
+    with pytest.raises(SystemExit, match="0.npz was made of other prompts: its p01 is"):
+        reference.main(
+            ["merge", "--shards", str(tmp_path / "0.npz"), "--prompts", str(other), "--out", str(tmp_path)]
+        )
 
 
 def test_a_killed_shard_goes_on_from_its_finished_batches(
@@ -70,7 +123,7 @@ def test_a_killed_shard_goes_on_from_its_finished_batches(
     monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=1))
     with pytest.raises(KeyboardInterrupt):
         reference.main([*command, str(tmp_path / "shard.npz")])
-    assert len(list((tmp_path / "parts").glob("*.npz"))) == 1
+    assert len(list((tmp_path / "parts").rglob("*.npz"))) == 1
     monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=99))
     reference.main([*command, str(tmp_path / "shard.npz")])
     monkeypatch.setattr(reference, "draw", honest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -43,7 +44,9 @@ def random_cloud(count: int, seed: int = 0, colored: bool = True) -> Cloud:
 
 
 def state(config: StartConfig, seed: int = 1) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in start_state(config, seed, "p01").items()}
+    return {
+        name: value.detach() for name, value in start_state(start.located(config, "p01", seed), seed).items()
+    }
 
 
 # Shapes
@@ -231,13 +234,38 @@ def write_weights(folder: Path) -> Path:
 
 def test_a_cloud_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     weights, out = write_weights(tmp_path / "weights"), tmp_path / "p01.ply"
-    request = point_e.describe("a cat.", point_e.find_weights(weights))
+    request = point_e.describe("a cat.", 0, point_e.find_weights(weights))
     write_cloud(random_cloud(4096), out, [request])
     before = out.read_bytes()
-    assert not point_e.make_cloud("a cat.", weights, out, "cpu") and out.read_bytes() == before
+    assert not point_e.make_cloud("a cat.", 0, weights, out, "cpu") and out.read_bytes() == before
     torch.save({"a": torch.zeros(3)}, weights / "upsample_40m.pt")
-    assert point_e.describe("a cat.", point_e.find_weights(weights)) != request
-    assert point_e.describe("a dog.", point_e.find_weights(weights)) != request
+    assert point_e.describe("a cat.", 0, point_e.find_weights(weights)) != request
+    assert point_e.describe("a dog.", 0, point_e.find_weights(weights)) != request
+
+
+def test_every_seed_of_a_prompt_has_a_cloud_of_its_own(tmp_path: Path) -> None:
+    files = point_e.find_weights(write_weights(tmp_path / "weights"))
+    assert point_e.describe("a cat.", 0, files) != point_e.describe("a cat.", 1, files)
+    paper = ("--configfile", "workflow/config/paper.yaml", "--config", f"results={tmp_path}/r", "seeds=2")
+    ran = snakemake(
+        "-n", "-p", *paper, "--", *(f"{tmp_path}/r/assets/sctd/p02/{seed}/asset.ply" for seed in (0, 1))
+    )
+    assert ran.returncode == 0, ran.stderr
+    plan = ran.stdout + ran.stderr
+    for seed in (0, 1):
+        cloud = f"{tmp_path}/r/starts/p02-{seed}.ply"
+        assert re.search(rf"segmentdreamer.point_e .*--seed {seed} .*--out {cloud}", plan)
+        assert re.search(
+            rf"input: .*{cloud}.*\n    output: {tmp_path}/r/assets/sctd/p02/{seed}/asset.ply", plan
+        )
+
+
+def test_a_start_file_is_named_by_prompt_and_seed(tmp_path: Path) -> None:
+    config = StartConfig(kind="points", file=f"{tmp_path}/{{prompt_id}}-{{seed}}.ply")
+    for seed in (0, 1):
+        write_cloud(random_cloud(30 + seed), tmp_path / f"p01-{seed}.ply")
+    found = [len(start_state(start.located(config, "p01", seed), 0)["means"]) for seed in (0, 1)]
+    assert found == [30, 31]
 
 
 def test_without_the_package_one_line_says_what_to_do(tmp_path: Path, capsys) -> None:
@@ -426,7 +454,7 @@ def spoil(folder: Path) -> None:
         ("kind=mesh file=empty.obj", "empty.obj has no surface"),
         ("kind=mesh file=dots.obj", "dots.obj has no surface"),
         ("kind=mesh file=junk.glb", "junk.glb is not a readable mesh: "),
-        ("kind=point-e", "make it with `python -m segmentdreamer.point_e`"),
+        ("kind=point-e", "make a point cloud with `python -m segmentdreamer.point_e`"),
         ("kind=cube", "start.kind: expected one of ball, sphere, box, points, mesh, point-e, got 'cube'"),
     ],
 )
@@ -449,7 +477,7 @@ def test_the_start_command_writes_the_state_that_a_run_starts_from(tmp_path: Pat
     settings = ["--set", "start.kind=mesh", "--set", f"start.file={mesh}"]
     start.main(["--prompt-id", "p01", "--seed", "3", "--out", str(tmp_path / "a.ply"), *settings])
     config = load_config("mini", settings[1::2])
-    expected = start_state(config.start, start.start_seed("p01", 3), "p01")
+    expected = start_state(config.start, start.start_seed("p01", 3))
     for name, value in load_ply(tmp_path / "a.ply").items():
         assert torch.equal(value, expected[name])
 
@@ -489,7 +517,7 @@ def test_generate_starts_from_a_mesh_and_records_it(tmp_path: Path) -> None:
     assert record["config"]["cameras"]["preset"] == "head" and record["config"]["cameras"]["gamma"] == 1.5
     moved = load_ply(tmp_path / "asset.ply")["means"]
     config = load_config("mini", chosen).start
-    first = start_state(config, start.start_seed("a-duck", 0), "a-duck")["means"]
+    first = start_state(config, start.start_seed("a-duck", 0))["means"]
     assert 0 < (moved - first).abs().max() < 0.02  # one step from the mesh
 
 

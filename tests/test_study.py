@@ -21,10 +21,12 @@ from scipy import optimize, stats
 
 from eval import study
 from eval.archive import write_failure
-from eval.study_analysis import analyze, crossed_weights, kendall_w, plackett_luce, prompt_ranks
-from eval.study_answers import collect
+from eval.collection import read_study
+from eval.study_analysis import Resamples, analyze, crossed_weights, kendall_w, plackett_luce, prompt_ranks
+from eval.study_answers import collect, read_key
 from eval.study_assignment import assign
 from eval.study_kit import page
+from eval.study_simulation import rank_by_worths
 
 ROOT = Path(__file__).parent.parent
 TOYBOX = str(ROOT / "prompts/toybox.tsv")
@@ -187,31 +189,33 @@ def test_a_study_is_not_overwritten_and_a_missing_video_is_named(
 # --- answers -----------------------------------------------------------------------------------------------
 
 
-def answer(key: pd.DataFrame, rng: np.random.Generator, worths: dict[str, float] = WORTHS) -> pd.DataFrame:
-    """What simulated volunteers save: Plackett-Luce rankings, which are exponential races."""
-    parts = []
-    for question in ("q1", "q2", "q3"):
-        times = rng.exponential(1 / key["method"].map(worths).to_numpy(dtype=float))
-        rank = key.assign(time=times).groupby(["volunteer", "group"])["time"].rank().astype(int)
-        parts.append(key.assign(question=question, rank=rank))
-    return pd.concat(parts)[["study", "volunteer", "group", "question", "video", "rank"]]
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated study: its key, and its answers."""
+    out = tmp_path_factory.mktemp("rehearsal") / "study"
+    study.main(simulation(out, "--volunteers", "6", "--groups", "4"))
+    return out
 
 
-def save(answers: pd.DataFrame, folder: Path) -> list[Path]:
-    paths = []
-    for volunteer, rows in answers.groupby("volunteer"):
-        paths.append(folder / f"{volunteer}.csv")
-        rows.to_csv(paths[-1], index=False)
-    return paths
+def simulation(out: Path, *options: str) -> list[str]:
+    worths = [f"{method}={worth}" for method, worth in WORTHS.items()]
+    return ["simulate", "--prompts", TOYBOX, "--methods", *METHODS, "--worths", *worths, *options,
+            "--out", str(out)]  # fmt: skip
 
 
-def test_answers_are_unblinded_exactly(kit: Path, tmp_path: Path) -> None:
-    key = pd.read_csv(kit / "key.csv")
-    answers = answer(key, np.random.default_rng(0))
-    ranks = collect(kit, save(answers, tmp_path))
+def answer(folder: Path, seed: int) -> pd.DataFrame:
+    """What the first volunteer of a simulated study might save."""
+    key = pd.read_csv(folder / "key.csv").query("volunteer == 'v01'")
+    return rank_by_worths(key, WORTHS, seed).reset_index(drop=True)
+
+
+def test_answers_are_unblinded_exactly(rehearsal: Path) -> None:
+    key = pd.read_csv(rehearsal / "key.csv")
+    files = sorted((rehearsal / "answers").iterdir())
+    answers, ranks = pd.concat(map(pd.read_csv, files)), collect(rehearsal, files)
     assert len(ranks) == len(answers) == 6 * 4 * 5 * 3
-    expected = answers.merge(key, on=["volunteer", "group", "video"])
-    columns = ["volunteer", "group", "prompt", "question", "method", "rank"]
+    expected = answers.merge(key.drop(columns=["study", "source"]), on=["volunteer", "group", "video"])
+    columns = ["study", "source", "volunteer", "group", "prompt", "question", "method", "rank"]
     assert set(map(tuple, ranks[columns].to_numpy())) == set(map(tuple, expected[columns].to_numpy()))
 
 
@@ -228,6 +232,8 @@ def spoil(answers: pd.DataFrame, how: str) -> pd.DataFrame:
         "duplicate": pd.concat([answers, answers.iloc[:1]]),
         "hole": answers.drop(index=first),
         "no rank": answers.drop(columns="rank"),
+        "no source": answers.drop(columns="source"),
+        "human": answers.assign(source=["human", *answers["source"].iloc[1:]]),
         "empty": answers.iloc[:0],
     }[how]
 
@@ -239,6 +245,9 @@ def spoil(answers: pd.DataFrame, how: str) -> pd.DataFrame:
         ("duplicate", r"v01\.csv: duplicate answer for volunteer v01, group 1, q1, video \w+\.mp4"),
         ("hole", r"v01\.csv: volunteer v01, group 1, q1: 4 of 5 videos are ranked"),
         ("study", r"v01\.csv: belongs to study 'nobody', not to '\w+'"),
+        ("source", r"v01\.csv: source 'nobody', but study \w+ is simulated"),
+        ("no source", r"v01\.csv: missing column source"),
+        ("human", r"v01\.csv: source 'human', but study \w+ is simulated"),
         ("volunteer", r"v01\.csv: unknown volunteer 'nobody'"),
         ("group", r"v01\.csv: unknown group 'nobody' of volunteer v01"),
         ("question", r"v01\.csv: unknown question 'nobody'"),
@@ -248,28 +257,144 @@ def spoil(answers: pd.DataFrame, how: str) -> pd.DataFrame:
         ("empty", "no answers to collect"),
     ],
 )
-def test_a_doubtful_answer_is_refused_in_one_line(kit: Path, tmp_path: Path, how: str, words: str) -> None:
-    key = pd.read_csv(kit / "key.csv").query("volunteer == 'v01'")
-    answers = answer(key, np.random.default_rng(1)).reset_index(drop=True)
+def test_a_doubtful_answer_is_refused_in_one_line(
+    rehearsal: Path, tmp_path: Path, how: str, words: str
+) -> None:
     path = tmp_path / "v01.csv"
-    spoil(answers, how).to_csv(path, index=False)
+    spoil(answer(rehearsal, 1), how).to_csv(path, index=False)
+    command = ["collect", "--study", str(rehearsal), "--answers", str(path)]
     with pytest.raises(SystemExit, match=words) as caught:
-        study.main(
-            ["collect", "--study", str(kit), "--answers", str(path), "--out", str(tmp_path / "ranks.csv")]
-        )
+        study.main([*command, "--out", str(tmp_path / "ranks.csv")])
     assert "\n" not in str(caught.value) and not (tmp_path / "ranks.csv").exists()
 
 
 def test_the_same_file_twice_is_refused_and_an_unfinished_volunteer_is_not(
-    kit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rehearsal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    key = pd.read_csv(kit / "key.csv").query("volunteer == 'v01'")
-    answers = answer(key, np.random.default_rng(2))
-    (path,) = save(answers[answers["group"] < 3], tmp_path)
+    answers, path = answer(rehearsal, 2), tmp_path / "v01.csv"
+    answers[answers["group"] < 3].to_csv(path, index=False)
     with pytest.raises(ValueError, match="duplicate answer for volunteer v01"):
-        collect(kit, [path, path])
-    study.main(["collect", "--study", str(kit), "--answers", str(path), "--out", str(tmp_path / "ranks.csv")])
-    assert capsys.readouterr().out == "2 of 24 groups ranked, by 1 of 6 volunteers\n"
+        collect(rehearsal, [path, path])
+    command = ["collect", "--study", str(rehearsal), "--answers", str(path)]
+    study.main([*command, "--out", str(tmp_path / "ranks.csv")])
+    said = r"study \w+, simulated: 2 of 24 groups ranked, by 1 of 6 volunteers\n"
+    assert re.fullmatch(said, capsys.readouterr().out)
+
+
+# --- whose study -------------------------------------------------------------------------------------------
+
+
+def analyzed(folder: Path, out: Path, change: dict | None = None) -> Path:
+    """study.csv of a study's answers, whose ranks may be changed in between."""
+    files = map(str, sorted((folder / "answers").iterdir()))
+    study.main(["collect", "--study", str(folder), "--answers", *files, "--out", str(out / "ranks.csv")])
+    pd.read_csv(out / "ranks.csv").assign(**(change or {})).to_csv(out / "ranks.csv", index=False)
+    study.main(["analyse", "--ranks", str(out / "ranks.csv"), "--resamples", "50",
+                "--out", str(out / "study.csv")])  # fmt: skip
+    return out / "study.csv"
+
+
+def test_every_file_of_a_study_says_whose_it_is_and_how_large(rehearsal: Path, tmp_path: Path) -> None:
+    csv = analyzed(rehearsal, tmp_path)
+    name = pd.read_csv(rehearsal / "key.csv")["study"][0]
+    raw = [rehearsal / "key.csv", *(rehearsal / "answers").iterdir(), tmp_path / "ranks.csv"]
+    for path in raw:  # one row a rank: volunteers and rankings are there to count
+        table = pd.read_csv(path)
+        assert set(table["study"]) == {name} and set(table["source"]) == {"simulated"}, path
+        assert {"volunteer", "group"} <= set(table), path
+    results = sorted(tmp_path.glob("study*.csv"))
+    assert [path.stem for path in results] == [
+        "study", "study_agreement", "study_differences", "study_prompts", "study_worths",
+    ]  # fmt: skip
+    for path in results:
+        whose = pd.read_csv(path)[["study", "source", "volunteers", "rankings", "prompts", "methods"]]
+        assert set(map(tuple, whose.to_numpy())) == {(name, "simulated", 6, 24, 6, 5)}, path
+    assert read_study(csv, METHODS, PROMPTS).whose == (name, "simulated", 6, 24, 6, 5)
+
+
+def test_a_key_that_is_handed_out_is_for_people_and_takes_no_simulated_answer(
+    kit: Path, tmp_path: Path
+) -> None:
+    key = pd.read_csv(kit / "key.csv")
+    assert set(key["source"]) == {"human"}
+    rank_by_worths(key, WORTHS).query("volunteer == 'v01'").to_csv(tmp_path / "v01.csv", index=False)
+    with pytest.raises(ValueError, match=r"v01\.csv: source 'simulated', but study \w+ is human"):
+        collect(kit, [tmp_path / "v01.csv"])
+    key.drop(columns="source").to_csv(tmp_path / "key.csv", index=False)
+    with pytest.raises(ValueError, match=r"key\.csv: missing column source"):
+        read_key(tmp_path)
+
+
+def test_a_study_is_not_simulated_over_another(kit: Path) -> None:
+    with pytest.raises(SystemExit, match=r"error: .*key\.csv exists: a study is not overwritten"):
+        study.main(simulation(kit))
+
+
+@pytest.mark.parametrize(
+    ("worth", "words"),
+    [("sds", "not METHOD=NUMBER"), ("nobody=1", "no such method"), ("sds=0", "not positive")],
+)
+def test_a_worth_that_is_none_is_refused(tmp_path: Path, worth: str, words: str) -> None:
+    with pytest.raises(SystemExit, match=words):
+        study.main([*simulation(tmp_path / "study"), "--worths", worth])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"source": None}, "missing column source"),
+        ({"study": None}, "missing column study"),
+        ({"source": "Human"}, "source 'Human' is neither human nor simulated"),
+        ({"source": ["human"] + ["simulated"] * 359}, "more than one source: human, simulated"),
+        ({"study": ["other"] * 180 + ["one"] * 180}, "more than one study: one, other"),
+        ({"study": ""}, "no study id"),
+    ],
+)
+def test_ranks_of_nobody_or_of_two_studies_are_not_analyzed(
+    rehearsal: Path, tmp_path: Path, change: dict, words: str
+) -> None:
+    collected = collect(rehearsal, sorted((rehearsal / "answers").iterdir()))
+    dropped = [name for name, value in change.items() if value is None]
+    collected.assign(**change).drop(columns=dropped).to_csv(tmp_path / "ranks.csv", index=False)
+    with pytest.raises(SystemExit, match=rf"error: .*ranks\.csv: {words}$"):
+        study.main(["analyse", "--ranks", str(tmp_path / "ranks.csv"), "--out", str(tmp_path / "study.csv")])
+    assert not (tmp_path / "study.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("study", {"source": None}, "missing column source"),
+        ("study_prompts", {"study": None}, "missing column study"),
+        ("study_differences", {"volunteers": None}, "missing column volunteers"),
+        ("study", {"rankings": "many"}, "volunteers, rankings, prompts, methods are not one count each"),
+        ("study_differences", {"source": "human"}, "two studies in one table"),
+        ("study_prompts", {"study": "other"}, "two studies in one table"),
+        ("study", {"low": "wide"}, "a figure is not a number"),
+        ("study_prompts", {"prompt": "p99"}, "ranks on p99, which this table does not have"),
+        ("study", {"method": "others"}, "no ranks of this table's methods"),
+        ("study", {"question": "q9"}, "unknown question q9"),
+    ],
+)
+def test_the_table_refuses_a_result_of_nobody_or_of_two_studies(
+    rehearsal: Path, tmp_path: Path, file: str, change: dict, words: str
+) -> None:
+    csv = analyzed(rehearsal, tmp_path)
+    path = csv.with_stem(file)
+    dropped = [name for name, value in change.items() if value is None]
+    pd.read_csv(path).assign(**change).drop(columns=dropped).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=words) as caught:
+        read_study(csv, METHODS, PROMPTS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_simulated_study_has_columns_of_its_own_and_no_tests(rehearsal: Path, tmp_path: Path) -> None:
+    simulated = read_study(analyzed(rehearsal, tmp_path), METHODS, PROMPTS)
+    assert set(simulated.means["metric"]) == {"q1_simulated", "q2_simulated", "q3_simulated"}
+    assert simulated.differences["p"].isna().all() and "SIMULATED" in str(simulated.whose)
+    human = read_study(analyzed(rehearsal, tmp_path, {"source": "human"}), METHODS, PROMPTS)
+    assert set(human.means["metric"]) == {"q1", "q2", "q3"} and human.differences["p"].notna().all()
+    assert "human: 6 volunteers, 24 rankings a question, 6 prompts, 5 methods" in str(human.whose)
 
 
 # --- analysis ----------------------------------------------------------------------------------------------
@@ -280,36 +405,28 @@ def expected_ranks(worths: dict[str, float]) -> dict[str, float]:
     return {m: 1 + sum(v / (v + w) for n, v in worths.items() if n != m) for m, w in worths.items()}
 
 
-def test_the_round_trip_recovers_the_preference_that_the_volunteers_have(
-    results: Path, tmp_path: Path
-) -> None:
+def test_the_round_trip_recovers_the_preference_that_was_simulated(tmp_path: Path) -> None:
     out, csv = tmp_path / "study", tmp_path / "tables" / "study.csv"
-    study.main([
-        "assign", "--results", str(results), "--prompts", TOYBOX, "--methods", *METHODS,
-        "--out", str(out),
-    ])  # fmt: skip
-    answers = answer(pd.read_csv(out / "key.csv"), np.random.default_rng(3))
-    files = [str(path) for path in save(answers, tmp_path)]
+    study.main(simulation(out, "--seed", "3"))
+    files = map(str, sorted((out / "answers").iterdir()))
     study.main(["collect", "--study", str(out), "--answers", *files, "--out", str(tmp_path / "ranks.csv")])
     study.main(["analyse", "--ranks", str(tmp_path / "ranks.csv"), "--out", str(csv)])
     table = pd.read_csv(csv)
-    assert list(table.columns) == ["method", "question", "mean", "low", "high", "n"]
     assert table.groupby("question")["mean"].sum().round(2).to_dict() == {"q1": 15.0, "q2": 15.0, "q3": 15.0}
-    assert set(table["n"]) == {320}
+    assert set(table["rankings"]) == {320} and set(table["volunteers"]) == {40}
     truth = table["method"].map(expected_ranks(WORTHS))
     assert (table["mean"] - truth).abs().max() < 4 * 1.4 / np.sqrt(320)
     assert ((table["low"] <= truth) & (truth <= table["high"])).sum() >= 13  # of 15
     worths = pd.read_csv(csv.with_stem("study_worths"))
     assert (worths["worth"] - worths["method"].map(WORTHS)).abs().max() < 0.08
+    assert ((worths["low"] < worths["worth"]) & (worths["worth"] < worths["high"])).all()
     assert worths.groupby("question")["worth"].sum().tolist() == pytest.approx([1, 1, 1], abs=1e-4)
     for question, mine in worths.groupby("question"):
         assert mine.sort_values("worth")["method"].iloc[-1] == "sctd", question
     agreement = pd.read_csv(csv.with_stem("study_agreement"))
-    assert set(agreement["volunteers"]) == {40} and set(agreement["prompts"]) == {5}
-    assert ((agreement["low"] <= agreement["w"]) & (agreement["w"] <= agreement["high"])).all()
+    assert agreement["question"].tolist() == ["q1", "q2", "q3"] and agreement["w"].between(0.1, 0.9).all()
     per_prompt = pd.read_csv(csv.with_stem("study_prompts"))
-    assert list(per_prompt.columns) == ["method", "prompt", "metric", "value"]
-    assert per_prompt.groupby(["prompt", "metric"])["value"].sum().to_numpy() == pytest.approx(15, abs=1e-3)
+    assert per_prompt.groupby(["prompt", "question"])["value"].sum().to_numpy() == pytest.approx(15, abs=1e-3)
 
 
 def rankings(n: int, rng: np.random.Generator, worths: dict[str, float] = WORTHS) -> np.ndarray:
@@ -318,10 +435,10 @@ def rankings(n: int, rng: np.random.Generator, worths: dict[str, float] = WORTHS
 
 def test_kendalls_w_is_friedmans_statistic_rescaled_and_has_its_known_ends() -> None:
     values = rankings(30, np.random.default_rng(4))
-    w = kendall_w(values, np.ones((1, 30)))[0]
+    w = kendall_w(values)
     assert w * 30 * 4 == pytest.approx(stats.friedmanchisquare(*values.T).statistic)
-    assert kendall_w(np.tile([2.0, 1, 3], (5, 1)), np.ones((1, 5)))[0] == 1
-    assert kendall_w(np.array(list(permutations([1.0, 2, 3]))), np.ones((1, 6)))[0] == 0
+    assert kendall_w(np.tile([2.0, 1, 3], (5, 1))) == 1
+    assert kendall_w(np.array(list(permutations([1.0, 2, 3])))) == 0
 
 
 def likelihood(logs: np.ndarray, values: np.ndarray) -> float:
@@ -373,16 +490,51 @@ def crossed_study(rng: np.random.Generator, volunteers: int, prompts: int, group
     return pd.concat([a, a.assign(method="b", rank=3 - a["rank"])])
 
 
-def test_intervals_hold_the_true_mean_rank_though_prompts_and_volunteers_are_clustered() -> None:
+@pytest.mark.parametrize(("volunteers", "prompts", "groups"), [(40, 6, 6), (20, 20, 6), (6, 24, 8)])
+def test_intervals_hold_the_true_mean_rank_though_prompts_and_volunteers_are_clustered(
+    volunteers: int, prompts: int, groups: int
+) -> None:
+    """With few prompts, or few volunteers, too; of mean ranks and of their differences."""
     rng = np.random.default_rng(6)
-    hits, naive, runs = 0, 0, 150
+    hits, naive, differ, runs = 0, 0, 0, 150
     for _ in range(runs):
-        means, _, _ = analyze(crossed_study(rng, 20, 20, 6), resamples=300)
-        row = means.iloc[0]
+        tables = analyze(crossed_study(rng, volunteers, prompts, groups), resamples=200)
+        row, gap = tables[""].iloc[0], tables["differences"].iloc[0]
         hits += row["low"] <= 1.5 <= row["high"]
-        naive += abs(row["mean"] - 1.5) < 1.96 * 0.5 / np.sqrt(row["n"])
-    assert hits / runs > 0.92  # Monte-Carlo standard error 0.018; wide rather than narrow
-    assert naive / runs < 0.85
+        differ += gap["low"] <= 0 <= gap["high"]
+        naive += abs(row["mean"] - 1.5) < 1.96 * 0.5 / np.sqrt(volunteers * groups)
+    assert hits == differ and hits / runs > 0.92  # Monte-Carlo standard error 0.018; wide rather than narrow
+    assert naive / runs < 0.87
+
+
+def test_p_and_interval_of_a_difference_agree_and_swap_with_its_methods() -> None:
+    ranks = crossed_study(np.random.default_rng(9), 20, 12, 6)
+    there, back = (analyze(ranks)["differences"].iloc[i] for i in (0, 1))
+    assert (there["method"], there["against"]) == (back["against"], back["method"]) == ("a", "b")
+    assert there[["difference", "low", "high"]].tolist() == pytest.approx(
+        (-back[["difference", "high", "low"]]).tolist()
+    )
+    assert there["won"] + back["won"] == pytest.approx(1) and there["p"] == pytest.approx(back["p"])
+    rows = pd.concat(
+        [analyze(crossed_study(np.random.default_rng(s), 20, 12, 6))["differences"] for s in range(20)]
+    )
+    assert ((rows["p"] < 0.05) == ((rows["low"] > 0) | (rows["high"] < 0))).all()
+
+
+def test_no_interval_rests_on_fewer_than_five_volunteers_or_prompts_or_on_no_spread() -> None:
+    rng = np.random.default_rng(10)
+    for volunteers, prompts in ((4, 20), (20, 4)):
+        tables = analyze(crossed_study(rng, volunteers, prompts, 4), resamples=50)
+        assert tables[""][["low", "high"]].isna().all(axis=None) and tables["differences"]["p"].isna().all()
+    alike = Resamples(crossed_weights(np.arange(8), np.arange(8), 50, 0), 8)
+    assert np.isnan(alike.reach(alike.means(np.full((8, 1), 2.0))))
+
+
+def test_questions_with_unequal_numbers_of_rankings_are_refused() -> None:
+    ranks = crossed_study(np.random.default_rng(11), 6, 6, 2)
+    fewer = ranks[ranks["volunteer"] != "v01"].assign(question="q2")
+    with pytest.raises(ValueError, match="differ in their number of rankings: q1 12, q2 10"):
+        analyze(pd.concat([ranks, fewer]))
 
 
 def test_per_prompt_ranks_are_means_over_volunteers() -> None:
@@ -400,6 +552,21 @@ def test_a_ranking_with_a_tie_is_not_analyzed(tmp_path: Path) -> None:
     command = ["-m", "eval.study", "analyse", "--ranks", str(path), "--out", str(tmp_path / "study.csv")]
     ran = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 1 and ran.stderr == "error: a ranking does not give the ranks 1 to 2 once each\n"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the page's own function")
+def test_what_a_page_saves_names_its_study_and_says_that_a_person_ranked(kit: Path, tmp_path: Path) -> None:
+    text = (kit / "handout/v02.html").read_text()
+    data = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1]
+    function = re.search(r"^function csv\(\) \{.*?^\}", text, re.DOTALL | re.MULTILINE)[0]
+    script = f"""const data = {data}, questions = Object.keys(data.questions);
+        const state = {{answers: data.groups.map(() => ({{q1: [0, 1, 2, 3, 4], q2: [4, 3, 2, 1, 0],
+        q3: [2, 0, 1, 4, 3]}}))}}; {function} process.stdout.write(csv());"""
+    ran = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    (tmp_path / "v02.csv").write_text(ran.stdout)
+    ranks, key = collect(kit, [tmp_path / "v02.csv"]), pd.read_csv(kit / "key.csv")
+    assert set(ranks["source"]) == {"human"} and set(ranks["study"]) == set(key["study"])
+    assert len(ranks) == 4 * 5 * 3 and f"study {key['study'][0]}, v02" in text
 
 
 # --- in a browser ------------------------------------------------------------------------------------------
@@ -446,7 +613,7 @@ def test_in_a_browser_a_page_is_ranked_saved_and_collected(kit: Path, tmp_path: 
     assert log["count"] == "Group 4 of 4, 4 finished"
     (tmp_path / "v03.csv").write_text(log["csv"])
     ranks = collect(kit, [tmp_path / "v03.csv"])
-    assert len(ranks) == 4 * 5 * 3
+    assert len(ranks) == 4 * 5 * 3 and set(ranks["source"]) == {"human"}  # the page says so
     key = (
         pd.read_csv(kit / "key.csv")
         .query("volunteer == 'v03' and group == 1")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from eval import theory, theory_page
+from eval import theory, theory_fit, theory_page
 from eval.archive import write_views
 from segmentdreamer.analytic import CLEAN, MixturePrior, levels
 from segmentdreamer.guidance import conditional, guided, unconditional
@@ -124,20 +124,99 @@ def test_guidance_works_on_it_unchanged(mixture: MixturePrior) -> None:
 
 def test_the_fitted_order_of_the_first_order_solver_is_one(single: MixturePrior) -> None:
     """And an exponent is recovered from a pure power, with the verdict on either side of the bound."""
-    z_0, noise = draw(4, 4, 3, 3, seed=7), draw(4, 4, 3, 3, seed=8)
+    z_0, noise = draw(5, 4, 3, 3, seed=7), draw(5, 4, 3, 3, seed=8)
     z_t, cond = add_noise(single.alphas_cumprod, z_0, noise, 596), single.encode_prompt([""])
     exact, rows = single.flow(z_t, 596, 404, cond), []
     for point, step in enumerate(theory.STEPS):
         times = np.linspace(596, 404, round(192 / step) + 1).tolist()
         miss = single.march(z_t, times, cond) - exact
-        shared = {"part": "step", "method": "SCTD", "region": "404-596", "point": point, "step": step}
-        rows += theory.by_start(theory.Starts(z_0, noise, [""] * 4), shared, {"error": miss})
-    fitted = theory.fit_exponents(pd.DataFrame(rows)).iloc[0]
+        shared = {"part": "step", "method": "SCTD", "region": "404-596", "point": point, "target": 404,
+                  "step": step}  # fmt: skip
+        rows += theory.by_start(theory.Starts(z_0, noise, list("abcde")), shared, {"error": miss})
+    fitted = theory_fit.fit_exponents(pd.DataFrame(rows)).iloc[0]
     assert fitted["exponent"] == pytest.approx(1, abs=0.02) and fitted["verdict"] == "agrees"
-    line = pd.DataFrame({"start": 0, "length": [1.0, 2.0, 4.0], "error": [3.0, 12.0, 48.0]})
-    assert theory.slopes(line, "length") == pytest.approx([2.0])
-    verdicts = [theory.verdict(*interval, 1) for interval in ((1.2, 1.3), (0.5, 0.8), (0.8, 1.3))]
-    assert verdicts == ["steeper", "shallower", "agrees"]
+    line = pd.DataFrame({"prompt": "a", "length": [1.0, 2.0, 4.0], "error": [3.0, 12.0, 48.0]})
+    assert theory_fit.slopes(line, "length") == pytest.approx([2.0])
+
+
+def test_an_exponent_agrees_where_its_interval_is_close_not_where_it_is_wide() -> None:
+    intervals = ((1.25, 1.3), (0.5, 0.75), (0.9, 1.1), (-0.1, 1.9), (np.nan, np.nan))
+    verdicts = [theory_fit.verdict(*interval, 1) for interval in intervals]
+    assert verdicts == ["steeper", "shallower", "agrees", "undecided", "undecided"]
+
+
+# --- Theorem 1: which target, which unit -------------------------------------------------------------------
+
+
+def power_laws(prompts: int, starts: int) -> pd.DataFrame:
+    """Errors that grow like a power of the length, one a prompt; starts of a prompt are alike."""
+    return pd.DataFrame([
+        {"part": "length", "method": "SCTD", "region": "from 20", "point": i, "target": 20, "length": length,
+         "prompt": f"p{p}", "start": p * starts + s, "error": float(length) ** (1 + p / 10)}
+        for p in range(prompts) for s in range(starts) for i, length in enumerate((12, 48, 192))
+    ])  # fmt: skip
+
+
+def test_an_interval_speaks_of_prompts_however_many_starts_each_has() -> None:
+    once, often = (theory_fit.fit_exponents(power_laws(6, starts)).iloc[0] for starts in (1, 8))
+    assert once["exponent"] == pytest.approx(1.25) and once["low"] < 1.25 < once["high"]
+    assert often[["low", "high"]].tolist() == pytest.approx(once[["low", "high"]].tolist())
+    few = theory_fit.fit_exponents(power_laws(3, 8)).iloc[0]
+    assert np.isnan(few["low"]) and few["verdict"] == "undecided"
+
+
+def test_cds_is_followed_to_the_clean_latent_to_the_last_timestep_and_to_the_common_target() -> None:
+    routes = pd.DataFrame([vars(route) for route in theory.routes(0)])
+    for part, mine in routes.groupby("part"):
+        targets = {method: set(rows["target"]) for method, rows in mine.groupby("method")}
+        assert targets["CDS"] == {-1, 0, theory.EDGE}, part
+        assert min(targets["GCS"]) > min(targets["SCTD"]) == theory.EDGE, part
+
+
+def test_what_is_missed_at_a_higher_target_is_followed_down_exactly(
+    single: MixturePrior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Gaussian's trajectories shrink y - c by the ratio of r at either end, and so do misses."""
+    smaller = {"STEPS": (64,), "LENGTHS": (96,), "SEGMENTS": (5, 10), "DRAWS": 4}
+    for name, value in smaller.items():
+        monkeypatch.setattr(theory, name, value)
+    starts = theory.Starts(draw(2, 4, 3, 3, seed=7), draw(2, 4, 3, 3, seed=8), ["", ""])
+    points = theory.measure_routes(single, starts, seed=0)
+    mine = points[points["method"].isin(["GCS", "SCTD"]) & points["error_edge"].notna()]
+    assert set(mine["part"]) == {"length", "jump"} and (mine["target"] > theory.EDGE).any()
+    (edge,), (alpha_edge,) = levels(single.alphas_cumprod, [theory.EDGE])
+    for row in mine.itertuples():
+        (ratio,), (scale,) = levels(single.alphas_cumprod, [row.target])
+        shrunk = np.hypot(0.3, edge) / np.hypot(0.3, ratio) * alpha_edge / scale
+        assert row.error_edge == pytest.approx(row.error * float(shrunk), rel=1e-6)
+
+
+def measured(clean: float, cds: float, gcs: float, sctd: float) -> pd.DataFrame:
+    """Errors as given (CDS's to t = -1, then at the common target), a little apart in seven prompts."""
+    routes = [("CDS", "to t = -1", -1, 980, clean), ("CDS", "to t = 20", 20, 980, cds)]
+    routes += [("GCS", "to random e", e, 980, gcs) for e in (100, 500)]
+    routes += [("SCTD", theory_fit.LARGEST, e, e + 192, sctd) for e in range(20, 980, 192)]
+    return pd.DataFrame([
+        {"part": part, "method": method, "region": region, "point": 0, "target": target, "t": t,
+         "prompt": f"p{p}", "start": p, "length": t - target, "error": error,
+         "error_edge": error * 1.01 ** (p * "CGS".index(method[0])) if target >= 20 else np.nan}
+        for part in ("length", "jump") for p in range(7) for method, region, target, t, error in routes
+    ])  # fmt: skip
+
+
+def test_the_order_of_the_methods_is_judged_at_one_target() -> None:
+    """What CDS misses on its last steps to the clean latent, where the others never go, decides nothing."""
+    found = theory_fit.compare_methods(measured(clean=1.0, cds=0.1, gcs=0.2, sctd=0.01))
+    verdicts = found[found["part"] == "length"].set_index(["larger", "smaller"])["verdict"].to_dict()
+    cds, gcs, sctd = theory_fit.CDS, theory_fit.GCS, theory_fit.LARGEST_SCTD
+    assert verdicts[cds, gcs] == "reversed"
+    assert verdicts[cds, sctd] == verdicts[gcs, sctd] == "as stated"
+    ratio = found.set_index(["part", "larger", "smaller"]).loc["jump", cds, sctd]
+    assert 9 < ratio["ratio"] < 11 and ratio["stated"] == pytest.approx(25)
+    sentences = list(theory_page.order(pd.DataFrame(columns=["part", "target_high", "method"]), found))
+    assert (
+        "4 of 5 pairs are in the order of their bounds; reversed: CDS to t = 20 against GCS" in sentences[0]
+    )
 
 
 def test_sentences_follow_the_numbers() -> None:
@@ -146,7 +225,7 @@ def test_sentences_follow_the_numbers() -> None:
     def sentence(power: int) -> str:
         rows = [
             {"part": part, "method": "SCTD", "region": theory.LARGEST, "point": i, "target": m, "t": m + 1,
-             "error": n ** -float(power * k), "error_clean": 1.0, "length": 960 / n, "step": 4.0}
+             "error": n ** -float(power * k), "error_edge": 1.0, "length": 960 / n, "step": 4.0}
             for k, part in ((1, "length"), (2, "jump")) for i, n in enumerate((1, 3, 5, 10)) for m in range(n)
         ]  # fmt: skip
         return next(theory_page.segmentation(pd.DataFrame(rows)))
@@ -160,23 +239,26 @@ def test_the_command_writes_table_figure_and_page(tmp_path: Path, monkeypatch: p
     for name, value in smaller.items():
         monkeypatch.setattr(theory, name, value)
     views = []
-    for k, name in enumerate(("p01", "p02")):
+    for k, name in enumerate(("p01", "p02", "p03", "p04", "p05")):
         pixels = np.random.default_rng(k).integers(0, 255, (6, 32, 32, 4)).astype(np.uint8)
         views.append(tmp_path / name / "views.zip")
         write_views(pixels, views[-1])
-    command = ["--views", *map(str, views), "--prior", str(PRIOR), "--starts", "3", "--out"]
+    command = ["--views", *map(str, views), "--prior", str(PRIOR), "--starts", "1", "--out"]
     theory.main([*command, str(tmp_path / "once")])
     for name in ("theory.svg", "theory.png"):
         assert (tmp_path / "once" / name).stat().st_size > 10_000
     monkeypatch.setattr(theory, "draw", lambda *_: None)  # seconds
     theory.main([*command, str(tmp_path / "again")])
-    for name in ("theory.csv", "exponents.csv", "theory.md"):
+    for name in ("theory.csv", "exponents.csv", "methods.csv", "theory.md"):
         assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
     exponents = pd.read_csv(tmp_path / "once" / "exponents.csv")
-    assert set(exponents["verdict"]) <= {"agrees", "steeper", "shallower"}
+    assert set(exponents["verdict"]) <= {"agrees", "steeper", "shallower", "undecided"}
     assert set(exponents["method"]) == {"CDS", "GCS", "SCTD"}
     page = (tmp_path / "once" / "theory.md").read_text()
     assert "Where they do not" in page and "nan" not in page
+    figure = (tmp_path / "once" / "theory.svg").read_text()
+    for target in ("t = −1", "t = 0", "t = 20"):  # of each of CDS's curves, on page and figure
+        assert f"| CDS | to {target} |" in page and f"to {target}" in figure
 
 
 def test_archives_that_cannot_be_used_end_with_one_line(tmp_path: Path) -> None:

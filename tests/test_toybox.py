@@ -90,12 +90,14 @@ def test_the_prompt_set_uses_seen_and_held_out_combinations() -> None:
     assert len(specs) >= 6 and kinds == {True, False}
 
 
-def test_the_prompts_say_what_their_scenes_show() -> None:
+@pytest.mark.parametrize("name", ["toybox", "theory"])
+def test_the_prompts_say_what_their_scenes_show(name: str) -> None:
     import pandas as pd
 
-    table = pd.read_csv(ROOT / "prompts" / "toybox.tsv", sep="\t").set_index("id")
-    for name, spec in read_specs(ROOT / "prompts" / "toybox.tsv").items():
-        assert table.loc[name, "prompt"] == spec.caption()
+    path = ROOT / "prompts" / f"{name}.tsv"
+    table = pd.read_csv(path, sep="\t").set_index("id")
+    for prompt, spec in read_specs(path).items():
+        assert table.loc[prompt, "prompt"] == spec.caption()
 
 
 def test_shipped_weights_are_those_of_the_manifest_and_small() -> None:

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from dry_runs import planned, snakemake
 
+from eval.prompts import read_prompts
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -26,6 +28,21 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
     assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
 
 
+def test_a_study_is_all_that_its_analysis_wrote_for_the_table(tmp_path: Path) -> None:
+    (tmp_path / "study.csv").write_text("")
+    ran = snakemake("table1", "-n", "--config", f"results={tmp_path}/r", f"study={tmp_path}/study.csv")
+    assert ran.returncode != 0
+    for ending in ("differences", "prompts"):
+        assert f"{tmp_path}/study_{ending}.csv" in ran.stdout + ran.stderr
+
+
+def test_the_theory_has_a_table_of_prompts_of_its_own(tmp_path: Path) -> None:
+    """Enough prompts for intervals over them, whatever the run's own table holds."""
+    ran = snakemake("theory", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    assert planned(ran.stdout + ran.stderr) == {"theory_views": 1, "theory": 1, "total": 2}
+    assert len(read_prompts(ROOT / "prompts/theory.tsv")) >= 12
+
+
 @pytest.mark.parametrize(
     ("name", "points"),
     [
@@ -33,7 +50,7 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
         pytest.param("segmentation", 3, marks=pytest.mark.slow),
         pytest.param("threshold", 5, marks=pytest.mark.slow),
         pytest.param("approx", 3, marks=pytest.mark.slow),
-        pytest.param("cfg", 15, marks=pytest.mark.slow),
+        pytest.param("cfg", 18, marks=pytest.mark.slow),
         pytest.param("loss", 6, marks=pytest.mark.slow),
     ],
 )
@@ -53,7 +70,7 @@ def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
 def test_all_ablations_share_the_variants_that_they_have_in_common(tmp_path: Path) -> None:
     ran = snakemake("ablations", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
     jobs = planned(ran.stdout + ran.stderr)
-    assert jobs["generate"] == (8 + 3 + 5 + 3 + 15 + 2) * 6 and jobs["ablation_table"] == 6
+    assert jobs["generate"] == (8 + 3 + 5 + 3 + 18 + 6) * 6 and jobs["ablation_table"] == 6
 
 
 @pytest.mark.parametrize(
@@ -86,6 +103,7 @@ def test_a_wrong_ablation_ends_with_one_clear_line(tmp_path: Path, ablations: di
         ("methods=[nope]", "unknown method nope"),
         ("sceds=3", "sceds"),
         ("seeds=0", "minimum"),
+        ("reference={control: 24}", "'control' was unexpected"),
         ("prompts=missing.tsv", "no such file: missing.tsv"),
     ],
 )
@@ -94,6 +112,16 @@ def test_a_wrong_configuration_ends_with_one_clear_line(tmp_path: Path, setting:
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
     assert ran.returncode != 0 and len(errors) == 1 and words in errors[0]
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("views", [120, 36])
+def test_the_priors_row_has_as_many_images_as_a_method_has_views(tmp_path: Path, views: int) -> None:
+    target = f"{tmp_path}/r/views/prior/p01/0/views.zip"
+    (tmp_path / "views.yaml").write_text(f"results: {tmp_path}/r\nviews: {{count: {views}}}\n")
+    ran = snakemake(target, "-n", "--printshellcmds", "--configfile", f"{tmp_path}/views.yaml")
+    assert ran.returncode == 0, ran.stderr
+    (command,) = re.findall(r"python -m eval\.reference views .*", ran.stdout + ran.stderr)
+    assert f"--count {views} " in command
 
 
 def test_a_wrong_prompt_table_stops_the_run_before_it_starts(tmp_path: Path) -> None:

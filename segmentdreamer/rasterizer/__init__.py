@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from segmentdreamer.rasterizer import dense
+from segmentdreamer.rasterizer import cuda, dense
 from segmentdreamer.rasterizer.conventions import (
     RenderMode,
     assemble,
@@ -41,6 +41,7 @@ def rasterization(
     tile_size: int = 16,
     backgrounds: Tensor | None = None,
     render_mode: RenderMode = "RGB",
+    depth_moves: bool = True,
     **options: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Render N Gaussians into C views, with gradients, as `gsplat.rasterization` does.
@@ -62,6 +63,8 @@ def rasterization(
         backgrounds: RGB behind each view, (C, 3); black if None. Depth has no background.
         render_mode: "RGB"; "D", accumulated depth; "ED", depth divided by alpha; or both colour
             and depth, "RGB+D", "RGB+ED".
+        depth_moves: whether a gradient on depth also moves Gaussians along the view. If not, it
+            reaches them through their alphas alone: opacity and footprint.
         options: gsplat's other arguments, at their default values.
 
     Returns:
@@ -80,23 +83,17 @@ def rasterization(
     check_tensors(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds)
     if means.is_cuda:
         # gsplat divides by the number of Gaussians; the oracle draws none for nothing.
-        backend = _gsplat() if len(means) else dense.rasterization
+        backend = cuda.rasterization if len(means) else dense.rasterization
         return backend(
             means, quats, scales, opacities, colors, viewmats, Ks, width, height,
             near_plane=near_plane, far_plane=far_plane, radius_clip=radius_clip, eps2d=eps2d,
-            packed=False, tile_size=tile_size, backgrounds=backgrounds, render_mode=render_mode,
+            tile_size=tile_size, backgrounds=backgrounds, render_mode=render_mode, depth_moves=depth_moves,
         )  # fmt: skip
     from segmentdreamer.rasterizer import cpu  # numba is slow to import, and CUDA needs none
 
     rgb, depth, alpha, means2d, radii, depths = cpu.render(
         means, quats, scales, opacities, colors, viewmats, Ks, backgrounds,
-        (width, height), (near_plane, far_plane, radius_clip, eps2d),
+        (width, height), (near_plane, far_plane, radius_clip, eps2d), depth_moves,
     )  # fmt: skip
     meta = metadata(means2d, radii, depths, opacities, width, height)
     return assemble(rgb, depth, alpha, render_mode), alpha, meta
-
-
-def _gsplat() -> Any:
-    from gsplat import rasterization as gsplat_rasterization  # compiles on first use
-
-    return gsplat_rasterization

@@ -158,11 +158,12 @@ class _Composite(torch.autograd.Function):
 def render(
     means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor,
     viewmats: Tensor, Ks: Tensor, backgrounds: Tensor | None, size: tuple[int, int],
-    limits: tuple[float, float, float, float],
+    limits: tuple[float, float, float, float], depth_moves: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Render checked float32 tensors: (rgb, depth, alpha, means2d, radii, depths).
 
-    `size` is (width, height), `limits` (near plane, far plane, radius clip, eps2d). Raises
+    `size` is (width, height), `limits` (near plane, far plane, radius clip, eps2d); without
+    `depth_moves` the depth image's gradient reaches the Gaussians through their alphas alone. Raises
     ValueError for another float type, or for cameras that require a gradient.
     """
     if means.dtype != torch.float32 or means.device.type != "cpu":
@@ -176,6 +177,7 @@ def render(
         means, quats, scales, opacities, cameras, size, limits
     )
     rgb, depth, alpha = _Composite.apply(
-        means2d, covars2d, depths, radii, whitening, opacities, colors, backgrounds, size
-    )
+        means2d, covars2d, depths if depth_moves else depths.detach(), radii, whitening, opacities, colors,
+        backgrounds, size,
+    )  # fmt: skip
     return rgb, depth, alpha, means2d, radii, depths.float()

@@ -56,6 +56,7 @@ def rasterization(
     tile_size: int = 16,
     backgrounds: Tensor | None = None,
     render_mode: RenderMode = "RGB",
+    depth_moves: bool = True,
     **options: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Render Gaussians by brute force; arguments and results are `rasterizer.rasterization`'s.
@@ -69,13 +70,14 @@ def rasterization(
         means, covariances(quats, scales), opacities, viewmats, Ks, width, height,
         near_plane, far_plane, radius_clip, eps2d,
     )  # fmt: skip
+    depths = projected.depths if depth_moves else projected.depths.detach()
     per_view = colors.expand(len(viewmats), *colors.shape[-2:])  # (C, N, 3)
     images = []
     for c in range(len(viewmats)):
         drawn = drawing_order(projected.depths[c], projected.radii[c])
         exponents = falloff(projected.means2d[c, drawn], projected.conics[c, drawn], width, height)
         alphas = pixel_alphas(opacities[drawn, None] * torch.exp(-exponents))
-        features = torch.cat((per_view[c], projected.depths[c, :, None]), dim=-1)[drawn]
+        features = torch.cat((per_view[c], depths[c, :, None]), dim=-1)[drawn]
         images.append(composite(alphas, features).reshape(height, width, 5))
     image = torch.stack(images) if images else means.new_zeros(0, height, width, 5)
     rgb, depth, alpha = image.split((3, 1, 1), dim=-1)

@@ -29,21 +29,23 @@ rule ablation_table:
         spaces=config["ablations"]["spaces"],
         titles="baselines/methods.yaml",
     output:
-        csv=f"{RESULTS}/tables/ablation_{{ablation}}.csv",
-        prompts=f"{RESULTS}/tables/ablation_{{ablation}}_per_prompt.csv",
-        md=report(f"{RESULTS}/tables/ablation_{{ablation}}.md", category="Ablations"),
+        csv=f"{ABLATION_TABLES}/ablation_{{ablation}}.csv",
+        prompts=f"{ABLATION_TABLES}/ablation_{{ablation}}_per_prompt.csv",
+        md=report(f"{ABLATION_TABLES}/ablation_{{ablation}}.md", category="Ablations"),
     log:
-        f"{RESULTS}/logs/ablation/{{ablation}}-table.log",
+        f"{ABLATION_LOGS}/ablation/{{ablation}}-table.log",
     conda:
         "../../environment.yml"
     params:
-        results=subpath(output.csv, ancestor=2),
+        results=subpath(output.csv, ancestor=ABLATION_DEPTH),
+        selection=option("--selection", SELECTED_ABLATIONS),
         prompts=config["ablations"]["prompts"],
         seeds=config["ablations"]["seeds"],
         controls=REFERENCES,
         scale=config["scale"],
     shell:
-        "python -m eval.ablation --results {params.results:q} --name {wildcards.ablation}"
+        "python -m eval.ablation --results {params.results:q} {params.selection}"
+        " --name {wildcards.ablation}"
         " --spaces {input.spaces:q} --prompts {params.prompts} --seeds {params.seeds}"
         " --controls {params.controls} --scale {params.scale:q} --titles {input.titles:q}"
         " > {log:q} 2>&1"
@@ -55,10 +57,10 @@ rule ablation_plot:
         spaces=config["ablations"]["spaces"],
         titles="baselines/methods.yaml",
     output:
-        report(f"{RESULTS}/plots/ablation_{{ablation}}.svg", category="Ablations"),
-        f"{RESULTS}/plots/ablation_{{ablation}}.png",
+        report(f"{ABLATION_PLOTS}/ablation_{{ablation}}.svg", category="Ablations"),
+        f"{ABLATION_PLOTS}/ablation_{{ablation}}.png",
     log:
-        f"{RESULTS}/logs/ablation/{{ablation}}-plot.log",
+        f"{ABLATION_LOGS}/ablation/{{ablation}}-plot.log",
     conda:
         "../../environment.yml"
     shell:
@@ -77,13 +79,13 @@ rule ablation_grid:
         table=rules.ablation_table.output.csv,
         prompts=config["prompts"],
     output:
-        report(f"{RESULTS}/plots/ablation_{{ablation}}_grid.png", category="Ablations"),
+        report(f"{ABLATION_PLOTS}/ablation_{{ablation}}_grid.png", category="Ablations"),
     log:
-        f"{RESULTS}/logs/ablation/{{ablation}}-grid.log",
+        f"{ABLATION_LOGS}/ablation/{{ablation}}-grid.log",
     conda:
         "../../environment.yml"
     params:
-        results=subpath(output[0], ancestor=2),
+        results=subpath(output[0], ancestor=ABLATION_DEPTH),
         ids=config["ablations"]["prompts"],
     shell:
         "python -m eval.grid --results {params.results:q} --table {input.table:q}"

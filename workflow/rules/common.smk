@@ -5,15 +5,26 @@ import sys
 from pathlib import Path
 
 import yaml
+from snakemake.common.configfile import load_configfile
 from snakemake.utils import validate
 
 sys.path[:0] = [
     str(workflow.basedir),
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
+from eval.columns import primary_method
 from eval.prompts import read_prompts
 from eval.protocol import CODE as SCORING
-from eval.variants import method_of, overrides, variants
+from eval.variants import method_of, variants
+from eval.variants import overrides as variant_settings
+from selection import (
+    check_folder,
+    folders,
+    keep_settings,
+    selections,
+    settings_of,
+    stated,
+)
 from with_gpu import visible_devices
 
 
@@ -51,9 +62,29 @@ except Exception as error:
 if unknown := [name for name in config["methods"] if name not in REGISTRY]:
     stop(f"unknown method {', '.join(unknown)}; known: {', '.join(REGISTRY)}")
 
+# The command line's files come before the Snakefile's in `configfiles`, and are laid over it.
+LAID_OVER = workflow.overwrite_configfiles
+BASE = stated(
+    load_configfile(path)
+    for path in [*workflow.configfiles[len(LAID_OVER) :], *LAID_OVER]
+)
+SETTINGS = settings_of(config, PROMPTS.to_dict("records"))
+if workflow.is_main_process:
+    try:
+        check_folder(config["results"], SETTINGS)
+    except ValueError as error:
+        stop(error)
+
 # A foreign method has an entry without a class, and a rule of its own that brings assets or views.
 OURS = [name for name, entry in REGISTRY.items() if "class" in entry]
 RESULTS = config["results"]
+# What the command line selects has a folder of its own: it overwrites nothing of what the config files select.
+SELECTED, SELECTED_ABLATIONS, SELECTED_CLAIMS = selections(config, BASE)
+TABLES, PLOTS, LOGS, DEPTH = folders(RESULTS, SELECTED)
+ABLATION_TABLES, ABLATION_PLOTS, ABLATION_LOGS, ABLATION_DEPTH = folders(
+    RESULTS, SELECTED_ABLATIONS
+)
+CLAIMS, _, CLAIMS_LOGS, _ = folders(RESULTS, SELECTED_CLAIMS)
 PRIOR = GENERATION["prior"]["path"]
 VIEW_WORDS = GENERATION.get("prompts", {}).get("views", ["front", "side", "back"])
 IDS = list(PROMPTS["id"])
@@ -66,9 +97,11 @@ SCORING = [
 
 # Rows of the table that no method made: what the metrics give to the best and to nothing.
 TRUTH = ["truth"] if config["truth"] else []
-CONTROLS = ["prior", *TRUTH, "shuffled", "start", "sphere"]
+PRIMARY = primary_method(config["methods"])
+USUAL = primary_method(BASE.get("methods", config["methods"]))
+SHUFFLED = "shuffled" if PRIMARY == USUAL else f"shuffled_{PRIMARY}"
+CONTROLS = ["prior", *TRUTH, SHUFFLED, "start", "sphere"]
 REFERENCES = ["start", *TRUTH]  # those that ablations show
-PRIMARY = "sctd" if "sctd" in config["methods"] else config["methods"][0]
 SHOWN = [*config["methods"], *CONTROLS]
 
 # What the scores' protocol says of the views.
@@ -85,7 +118,7 @@ if config["device"] == "cpu":
 
 # Where a method's name stands, a variant's may: its name and what it changes, sctd/N~3/redraw_t~True.
 NAME = "[a-z0-9_]+"
-VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_]*~[^/]+)"
+VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_.]*~[^/]+)"
 
 # At the paper's scale, what a run will take, also before a dry run; once, not in every job.
 if config["scale"] == "paper" and workflow.is_main_process:

@@ -42,9 +42,9 @@ rule shuffled_views:
     input:
         shuffled_source,
     output:
-        f"{RESULTS}/views/shuffled/{{prompt}}/{{seed}}/views.zip",
+        f"{RESULTS}/views/{SHUFFLED}/{{prompt}}/{{seed}}/views.zip",
     log:
-        f"{RESULTS}/logs/shuffled/{{prompt}}-{{seed}}.log",
+        f"{RESULTS}/logs/{SHUFFLED}/{{prompt}}-{{seed}}.log",
     localrule: True
     conda:
         "../../environment.yml"
@@ -52,7 +52,8 @@ rule shuffled_views:
         "cp {input:q} {output:q} > {log:q} 2>&1"
 
 
-# The prior's own pictures, from other seeds than the reference set's: no 3D asset of it can be nearer.
+# The prior's own pictures, from other seeds than the reference set's: no 3D asset of it can be nearer. As
+# many as a method has views, since distances depend on the number.
 rule prior_views:
     input:
         prompts=config["prompts"],
@@ -79,11 +80,12 @@ rule prior_views:
         device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
         prompts=prompts_of,
+        images=config["views"]["count"],
         draw=config["reference"],
     shell:
         "{params.device}python -m eval.reference views --prior {params.prior:q}"
         " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"
-        " --count {params.draw[control]} --steps {params.draw[steps]} --omega {params.draw[omega]}"
+        " --count {params.images} --steps {params.draw[steps]} --omega {params.draw[omega]}"
         " --out {output.views:q} > {log:q} 2>&1"
 
 

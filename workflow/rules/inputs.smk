@@ -20,15 +20,17 @@ def start_setting(key):
 START_FILE = start_setting("file")
 START_OVERRIDES = []
 if start_setting("kind") == "point-e" and not START_FILE:
-    START_FILE = f"{RESULTS}/starts/{{prompt_id}}.ply"
+    START_FILE = f"{RESULTS}/starts/{{prompt_id}}-{{seed}}.ply"
     START_OVERRIDES = [f"start.file={START_FILE}"]
 
 
 def start_file(wildcards):
-    """The cloud or mesh that a prompt's assets start from; nothing for a plain shape."""
+    """The cloud or mesh that an asset starts from; nothing for a plain shape."""
     if start_setting("kind") not in ("points", "mesh", "point-e"):
         return []
-    return START_FILE.replace("{prompt_id}", wildcards.prompt)
+    return START_FILE.replace("{prompt_id}", wildcards.prompt).replace(
+        "{seed}", wildcards.seed
+    )
 
 
 IMAGE_REWARD = config.get("image_reward", "")
@@ -58,10 +60,13 @@ def common_settings(wildcards):
 
 def settings(wildcards):
     """The configured overrides, then the variant's."""
-    own = overrides(wildcards.method)
     return [
         *common_settings(wildcards),
-        *(word for item in own for word in ("--set", item)),
+        *(
+            word
+            for item in variant_settings(wildcards.method)
+            for word in ("--set", item)
+        ),
     ]
 
 
@@ -113,6 +118,7 @@ def ablation_variants(name):
 
     Checked when the ablation is asked for: it needs the methods, and so torch, which takes seconds.
     """
+    from segmentdreamer.config import load_config
     from segmentdreamer.methods import load_method
 
     if unknown := [p for p in config["ablations"]["prompts"] if p not in TEXT]:
@@ -122,7 +128,8 @@ def ablation_variants(name):
     chosen = variants(ABLATIONS[name])
     try:
         for variant in chosen:
-            load_method(variant.method, variant.fields)
+            load_method(variant.method, variant.hyper_parameters)
+            load_config(config["generation"], variant_settings(variant.name))
     except ValueError as error:
         stop(f"{config['ablations']['spaces']}, {name}: {error}")
     return [variant.name for variant in chosen]
@@ -148,10 +155,16 @@ def of_every_control(pattern):
     )
 
 
+def option(name, value):
+    """An option of a command line, or nothing: an empty value would take the next word for it."""
+    return f"{name} {value}" if value else ""
+
+
 def print_results():
     """The table and the ledger of a finished run, where it made them."""
-    for name in ("table1.md", "../logs/claims.log"):
-        path = Path(RESULTS) / "tables" / name
+    if SELECTED:
+        print(f"selected on the command line: {SELECTED}; tables in {TABLES}")
+    for path in (Path(TABLES) / "table1.md", Path(CLAIMS_LOGS) / "claims.log"):
         if path.exists():
             print(path.read_text())
 
@@ -166,7 +179,7 @@ def measured_ablations(wildcards):
     return [
         path
         for path in expand(
-            f"{RESULTS}/tables/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
+            f"{ABLATION_TABLES}/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
         )
         if os.path.exists(path)
     ]

@@ -1,6 +1,6 @@
-"""init_prompt -> the point cloud that a prompt's assets start from: Point-E, in an environment of its own.
+"""init_prompt -> the point cloud that a prompt's assets of one seed start from: Point-E, in its own environment.
 
-Clouds of one's own take its place by an override: start.file=FOLDER/{prompt_id}.ply.
+Clouds of one's own take its place by an override: start.file=FOLDER/{prompt_id}-{seed}.ply.
 """
 
 
@@ -10,9 +10,9 @@ rule point_e:
         weights="weights/point-e/upsample_40m.pt",
         code=["segmentdreamer/point_e.py", "segmentdreamer/clouds.py"],
     output:
-        f"{RESULTS}/starts/{{prompt}}.ply",
+        f"{RESULTS}/starts/{{prompt}}-{{seed}}.ply",
     log:
-        f"{RESULTS}/logs/point_e/{{prompt}}.log",
+        f"{RESULTS}/logs/point_e/{{prompt}}-{{seed}}.log",
     conda:
         "../../environment.yml"
     threads: 1
@@ -28,4 +28,4 @@ rule point_e:
         text=lambda wildcards: INIT[wildcards.prompt],
     shell:
         "{params.device}{params.python:q} -m segmentdreamer.point_e --prompt {params.text:q}"
-        " --weights {params.weights:q} --out {output:q} > {log:q} 2>&1"
+        " --seed {wildcards.seed} --weights {params.weights:q} --out {output:q} > {log:q} 2>&1"

@@ -6,6 +6,12 @@ FIGURES = [
     *(["heat_map", "critical_difference"] if len(config["methods"]) > 1 else []),
 ]
 
+# What eval.study analyse wrote, of which the table reads three files.
+STUDY = [
+    config["study"].removesuffix(".csv") + ending
+    for ending in (".csv", "_differences.csv", "_prompts.csv")
+]
+
 
 rule table1:
     input:
@@ -22,16 +28,16 @@ rule table1:
         prompts=config["prompts"],
         titles="baselines/methods.yaml",
         paper="baselines/paper.yaml",
-        study=config["study"] or [],
+        study=STUDY if config["study"] else [],
     output:
-        csv=f"{RESULTS}/tables/table1.csv",
-        md=report(f"{RESULTS}/tables/table1.md", category="Table 1"),
-        tex=f"{RESULTS}/tables/table1.tex",
-        html=report(f"{RESULTS}/tables/table1.html", category="Table 1"),
-        record=f"{RESULTS}/tables/table1.json",
-        prompts=f"{RESULTS}/tables/per_prompt.csv",
+        csv=f"{TABLES}/table1.csv",
+        md=report(f"{TABLES}/table1.md", category="Table 1"),
+        tex=f"{TABLES}/table1.tex",
+        html=report(f"{TABLES}/table1.html", category="Table 1"),
+        record=f"{TABLES}/table1.json",
+        prompts=f"{TABLES}/per_prompt.csv",
         others=multiext(
-            f"{RESULTS}/tables/",
+            f"{TABLES}/",
             "table1_extended.csv",
             "table1_extended.md",
             "summary.csv",
@@ -40,7 +46,7 @@ rule table1:
             "paper_order.csv",
         ),
     log:
-        f"{RESULTS}/logs/table1.log",
+        f"{LOGS}/table1.log",
     conda:
         "../../environment.yml"
     threads: 1
@@ -49,7 +55,8 @@ rule table1:
         runtime=need("tables", "runtime"),
         disk_mb=need("tables", "disk_mb"),
     params:
-        results=subpath(output.csv, ancestor=2),
+        results=subpath(output.csv, ancestor=DEPTH),
+        selection=option("--selection", SELECTED),
         methods=config["methods"],
         controls=CONTROLS,
         seeds=config["seeds"],
@@ -58,8 +65,8 @@ rule table1:
         reference=PRIMARY,
         study=f"--study {config['study']}" if config["study"] else "",
     shell:
-        "python -m eval.table --results {params.results:q} --prompts {input.prompts:q}"
-        " --methods {params.methods} --controls {params.controls} --seeds {params.seeds}"
+        "python -m eval.table --results {params.results:q} {params.selection}"
+        " --prompts {input.prompts:q} --methods {params.methods} --controls {params.controls} --seeds {params.seeds}"
         " --scale {params.scale:q} --scorer {params.scorer:q} --reference {params.reference}"
         " --titles {input.titles:q} --paper {input.paper:q} {params.study} > {log:q} 2>&1"
 
@@ -69,13 +76,12 @@ rule figures:
         table=rules.table1.output.record,
         others=rules.table1.output.others,
         prompts=rules.table1.output.prompts,
+        looks="baselines/methods.yaml",
     output:
-        report(
-            expand(f"{RESULTS}/plots/{{name}}.svg", name=FIGURES), category="Figures"
-        ),
-        expand(f"{RESULTS}/plots/{{name}}.png", name=FIGURES),
+        report(expand(f"{PLOTS}/{{name}}.svg", name=FIGURES), category="Figures"),
+        expand(f"{PLOTS}/{{name}}.png", name=FIGURES),
     log:
-        f"{RESULTS}/logs/figures.log",
+        f"{LOGS}/figures.log",
     conda:
         "../../environment.yml"
     threads: 1
@@ -84,9 +90,11 @@ rule figures:
         runtime=need("light", "runtime"),
         disk_mb=need("light", "disk_mb"),
     params:
-        results=subpath(input.table, ancestor=2),
+        results=subpath(input.table, ancestor=DEPTH),
+        selection=option("--selection", SELECTED),
     shell:
-        "python -m eval.figures --results {params.results:q} > {log:q} 2>&1"
+        "python -m eval.figures --results {params.results:q} {params.selection}"
+        " > {log:q} 2>&1"
 
 
 # The paper's claims against this run, printed at its end.
@@ -98,18 +106,21 @@ rule claims:
         ablations=measured_ablations,
         claims="workflow/config/claims.yaml",
     output:
-        csv=f"{RESULTS}/tables/claims.csv",
-        md=report(f"{RESULTS}/tables/claims.md", category="Claims"),
-        json=f"{RESULTS}/tables/claims.json",
+        csv=f"{CLAIMS}/claims.csv",
+        md=report(f"{CLAIMS}/claims.md", category="Claims"),
+        json=f"{CLAIMS}/claims.json",
     log:
-        f"{RESULTS}/logs/claims.log",
+        f"{CLAIMS_LOGS}/claims.log",
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        results=subpath(input.table, ancestor=2),
+        results=subpath(input.table, ancestor=DEPTH),
+        selection=option("--selection", SELECTED),
+        ablations=option("--ablations", SELECTED_ABLATIONS),
     shell:
-        "python -m eval.claims --results {params.results:q} --claims {input.claims:q} > {log:q} 2>&1"
+        "python -m eval.claims --results {params.results:q} {params.selection}"
+        " {params.ablations} --claims {input.claims:q} > {log:q} 2>&1"
 
 
 rule sheet:
@@ -118,10 +129,11 @@ rule sheet:
             f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"
         ),
         prompts=config["prompts"],
+        titles="baselines/methods.yaml",
     output:
-        report(f"{RESULTS}/tables/sheet.png", category="Contact sheet"),
+        report(f"{TABLES}/sheet.png", category="Contact sheet"),
     log:
-        f"{RESULTS}/logs/sheet.log",
+        f"{LOGS}/sheet.log",
     conda:
         "../../environment.yml"
     threads: 1
@@ -130,8 +142,8 @@ rule sheet:
         runtime=need("light", "runtime"),
         disk_mb=need("light", "disk_mb"),
     params:
-        results=subpath(output[0], ancestor=2),
+        results=subpath(output[0], ancestor=DEPTH),
         shown=["start", *config["methods"], *TRUTH],
     shell:
         "python -m eval.sheet --results {params.results:q} --prompts {input.prompts:q}"
-        " --methods {params.shown} --out {output:q} > {log:q} 2>&1"
+        " --methods {params.shown} --titles {input.titles:q} --out {output:q} > {log:q} 2>&1"

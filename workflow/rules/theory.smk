@@ -2,13 +2,43 @@
 
 if config["truth"]:
 
+    # The unit is the prompt; a table of its own, so that intervals do not hang on the run's few.
+    THEORY = "prompts/theory.tsv"
+
+    rule theory_views:
+        input:
+            prompts=THEORY,
+        output:
+            views=expand(
+                f"{RESULTS}/theory/truth/{{prompt}}/views.zip",
+                prompt=read_prompts(Path(THEORY))["id"],
+            ),
+        log:
+            f"{RESULTS}/logs/theory_views.log",
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=need("views", "mem_mb"),
+            runtime=need("views", "runtime"),
+            disk_mb=need("views", "disk_mb"),
+        params:
+            folder=subpath(output[0], ancestor=2),
+            view=config["views"],
+        shell:
+            "python -m toybox.truth --prompts {input.prompts:q} --out {params.folder:q}"
+            " --size {params.view[size]} --views {params.view[count]}"
+            " --elevation {params.view[elevation]} --radius {params.view[radius]}"
+            " --fov {params.view[fov]} > {log:q} 2>&1"
+
     rule theory:
         input:
-            views=rules.truth.output.views,
+            views=rules.theory_views.output.views,
             weights=f"{PRIOR}/model_index.json",
         output:
             points=f"{RESULTS}/theory/theory.csv",
             exponents=f"{RESULTS}/theory/exponents.csv",
+            methods=f"{RESULTS}/theory/methods.csv",
             page=report(f"{RESULTS}/theory/theory.md", category="Theorem 1"),
             svg=f"{RESULTS}/theory/theory.svg",
             png=report(f"{RESULTS}/theory/theory.png", category="Theorem 1"),

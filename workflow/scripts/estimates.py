@@ -28,7 +28,6 @@ class Work:
     view_side: int
     reference: int  # images in all
     reference_steps: int
-    control: int  # images of the ceiling row, a prompt and seed
     shards: int
     per_asset: bool
     truth: bool
@@ -87,9 +86,9 @@ def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
         work.views * work.view_side**2 * costs["bytes"]["pixel"],
     )
     shown = assets + (2 + work.truth) * work.prompts * work.seeds  # and shuffled, prior, truth have views
-    images = work.control * work.prompts * work.seeds
+    images = work.views * work.prompts * work.seeds  # of the row `prior`
     reward = seconds["reward"] * work.views * shown if work.image_reward else 0.0
-    clouds = seconds["cloud"] * work.prompts if work.point_e else 0.0
+    clouds = seconds["cloud"] * work.prompts * work.seeds if work.point_e else 0.0
     return Plan(
         {
             "starts": stage(clouds, 0, "point_e"),
@@ -131,7 +130,7 @@ def count_jobs(work: Work) -> dict[str, int]:
     scored = {"scores": methods * each, "scores_control": controls * each}
     rewarded = {name.replace("scores", "image_reward"): n for name, n in scored.items()}
     return {
-        "point_e": work.prompts if work.point_e else 0,
+        "point_e": runs if work.point_e else 0,
         "generate": work.assets,
         "start": runs,
         "sphere": runs,

@@ -52,7 +52,6 @@ def read_work(config: Mapping[str, Any]) -> Work:
         view_side=config["views"]["size"],
         reference=reference["count"] * prompts,
         reference_steps=reference["steps"],
-        control=reference["control"],
         shards=reference["shards"],
         per_asset=config.get("jobs") == "asset",
         truth=bool(config.get("truth")),

@@ -98,7 +98,6 @@ def rehearsal_config(
             "count": numbers["reference"],
             "steps": numbers["reference_steps"],
             "shards": prompts,  # a batch has images of one prompt, and a shard at least one batch
-            "control": numbers["reference"],
         },
         "ablations": {"prompts": ["p01"], "seeds": 1},
     }

@@ -10,7 +10,7 @@ import sys
 
 import pandas as pd
 
-COST = ("seconds",)  # columns of what a run took on its machine begin so
+COST = ("seconds", "cpu_seconds", "alone")  # columns of what a run took on its machine begin so
 
 
 def differences(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:

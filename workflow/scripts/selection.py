@@ -1,0 +1,133 @@
+"""Which run this is: what the config files say, what was asked beside them, what a folder was made with.
+
+Tables of what the config files say stand in RESULTS/tables. What the command line changes (methods, seeds, a
+study; prompts and seeds of the ablations) is another selection: its tables have their own folder there.
+Every other setting decides what assets and scores are, so a folder of results keeps those it was made with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eval.scales import merge
+
+RECORD = "settings.yaml"  # in the folder of results
+# What a folder may be asked with at another time: it selects assets, or says where and how jobs run.
+FREE = {"results", "methods", "seeds", "study", "ablations", "device", "jobs", "resources"}
+LONGEST = 40  # characters of a list in a name
+Settings = dict[str, Any]
+
+
+def stated(contents: Iterable[Mapping[str, Any]]) -> Settings:
+    """What the config files say, up to the last that names the folder of results.
+
+    contents: of the files, in the order in which they are laid over one another. A later file without
+    `results` selects from that folder, as the command line does.
+    """
+    merged: Settings = {}
+    owner: Settings = {}
+    for content in contents:
+        merged = merge(merged, content)
+        owner = merged if "results" in content else owner
+    return owner or merged
+
+
+def selections(config: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Names of what `config` selects for Table 1, for the ablations and for the claims, which see both.
+
+    Empty for what `base` (see stated) selects.
+    """
+    table = name_table(config, base)
+    ablations = name_ablations(config["ablations"], base.get("ablations", {}))
+    return table, ablations, "-".join(filter(None, (table, ablations)))
+
+
+def name_table(config: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    """What of methods, seeds and study differs, as `sctd-3seeds`."""
+    parts = []
+    if config["methods"] != base.get("methods"):
+        parts.append(listed(config["methods"], "methods"))
+    if config["seeds"] != base.get("seeds"):
+        parts.append(counted(config["seeds"]))
+    if (study := config.get("study", "")) != base.get("study", ""):
+        parts.append(f"study_{of_file(study)}" if study else "no_study")
+    return "-".join(parts)
+
+
+def name_ablations(asked: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """What of the ablations' prompts, seeds and spaces differs, as `ablations_p01+p02-3seeds`."""
+    parts = []
+    if asked["prompts"] != usual.get("prompts"):
+        parts.append(listed(asked["prompts"], "prompts"))
+    if asked["seeds"] != usual.get("seeds"):
+        parts.append(counted(asked["seeds"]))
+    if asked["spaces"] != usual.get("spaces"):
+        parts.append(f"spaces_{of_file(asked['spaces'])}")
+    return f"ablations_{'-'.join(parts)}" if parts else ""
+
+
+def folders(results: str, name: str) -> tuple[str, str, str, int]:
+    """Where tables, plots and logs of a selection stand, and by how much their files lie below `results`."""
+    tables, plots, logs = (f"{results}/{kind}/{name}".rstrip("/") for kind in ("tables", "plots", "logs"))
+    return tables, plots, logs, 2 + bool(name)
+
+
+def listed(names: list[str], kind: str) -> str:
+    text = "+".join(names)
+    return text if len(text) <= LONGEST else f"{len(names)}{kind}_{short(text)}"
+
+
+def counted(seeds: int) -> str:
+    return f"{seeds}seed" + "s" * (seeds > 1)
+
+
+def of_file(path: str) -> str:
+    """A file's name without its ending, and a digest of its path: two folders may have files of one name."""
+    letters = (c if c.isascii() and (c.isalnum() or c in "._") else "_" for c in Path(path).stem)
+    return f"{''.join(letters)}_{short(path)}"
+
+
+def short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def settings_of(config: Mapping[str, Any], prompts: Iterable[Mapping[str, Any]]) -> Settings:
+    """All that decides what lies in the folder of results: settings as section.key, prompts as id.column."""
+    fixed = {key: value for key, value in config.items() if key not in FREE}
+    rows = {row["id"]: {key: value for key, value in row.items() if key != "id"} for row in prompts}
+    return dict(flatten({**fixed, "texts": rows}))
+
+
+def flatten(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def check_folder(results: str, settings: Settings) -> None:
+    """ValueError in one line if the folder was made with other settings, as far as it says."""
+    record = Path(results) / RECORD
+    kept = yaml.safe_load(record.read_text()) if record.is_file() else {}
+    differ = [key for key in settings if key in kept and kept[key] != settings[key]]
+    if differ:
+        shown = "; ".join(f"{key} {kept[key]!r}, not {settings[key]!r}" for key in differ[:3])
+        more = f"; and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise ValueError(
+            f"{results} was made with {shown}{more}. Give this run a folder of its own "
+            f"(--config results=FOLDER), or delete {record} to make anew what depends on it"
+        )
+
+
+def keep_settings(results: str, settings: Settings) -> None:
+    """Write down what the folder is made with; prompts that it has had before stay."""
+    record = Path(results) / RECORD
+    kept = yaml.safe_load(record.read_text()) if record.is_file() else {}
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(yaml.safe_dump({**kept, **settings}, sort_keys=False, allow_unicode=True))
