@@ -65,10 +65,12 @@ def score_places(
                 continue
             asset = read_asset(path)
             whole, told = judge(asset, path, folder, setting)
-            for note in told:
-                notes.setdefault(note, []).append(f"{name}/{seed}")
             truth = setting.truth / name if setting.truth else None
             rows, features[name, seed] = score_asset(scorers, asset.rgba, name, prompts, truth, whole)
+            if (rows.loc[rows["metric"] == "janus_withheld", "value"] == 1).any():
+                told.append("janus_index withheld: consistency or CLIP below its gate (see eval/README.md)")
+            for note in told:
+                notes.setdefault(note, []).append(f"{name}/{seed}")
             frames.append(rows.assign(prompt=name, seed=seed))
     if not frames:
         raise ValueError(f"{folder}: every asset failed: {'; '.join(sorted(set(failed.values())))}")

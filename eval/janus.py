@@ -4,17 +4,27 @@ CLIP says of each view of a ring how well it fits the prompt's front, sides and 
 the face; farther than 90 degrees from it, an asset with one face shows backs, a Janus shows faces again.
 What all views share (over-exposure, floaters, a bias of CLIP) draws all of them to one word alike; three
 quarters of each word's mean over the ring are taken off, not all, so that faces everywhere remain faces.
+
+CLIP also answers where there is nothing to tell. So the index is withheld from views that do not show one
+thing (consistency) or in which CLIP does not see the prompt: toybox/models/pathologies.json says how often it
+is wrong with and without these gates, and how they were chosen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from eval.consistency import gate
 
 TAU = 100.0  # of the softmax: the cap of CLIP's own learned scale
 SMOOTHING = 10.0  # degrees, standard deviation of the Gaussian along the ring
 SHARED = 0.75  # of each word's mean over the ring, taken off
 AWAY = 90.0  # degrees: from here on no part of the face should be seen as a front
 FRONT, BACK = 0, 2  # places among the view words: front, a side, back, and maybe another side
+FIRST = 0.5  # share of the views in which the own prompt must rank first of the table, whatever the scorer
+LEAST = {"toybox-clip": 70.0}  # CLIP score that must be reached on average, for scorers of which it is known
 
 
 def janus_index(embeddings: np.ndarray, view_texts: np.ndarray) -> float:
@@ -37,6 +47,20 @@ def janus_index(embeddings: np.ndarray, view_texts: np.ndarray) -> float:
     away = shares[steps * 360 / views >= AWAY - 1e-9]
     face, back = away[:, FRONT].mean(), away[:, BACK].mean()
     return float(face / (face + back)) if face + back > 0 else float("nan")
+
+
+def withhold(scores: Mapping[str, np.ndarray], least: float) -> dict[str, np.ndarray]:
+    """`janus_index` of one asset, NaN where its other scores say that it means nothing, and `janus_withheld`.
+
+    scores: `janus_index`, `consistency`, `clip` (a value a view) and, where the table has several prompts,
+    `clip_r`. least: CLIP score that the scorer must give on average. `janus_withheld` is 1 where an index is
+    withheld, 0 where it is given, NaN where there is none (nothing to see, a symmetric prompt).
+    """
+    index = scores["janus_index"]
+    readable = scores["consistency"][0] >= gate(len(scores["clip"]))
+    readable &= scores["clip"].mean() >= least and np.mean(scores.get("clip_r", 1.0)) >= FIRST
+    withheld = np.where(np.isnan(index), np.nan, float(not readable))
+    return {"janus_index": np.where(withheld == 0, index, np.nan), "janus_withheld": withheld}
 
 
 def view_logits(embeddings: np.ndarray, view_texts: np.ndarray) -> np.ndarray:

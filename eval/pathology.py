@@ -22,20 +22,18 @@ def score_pathologies(
     embeddings: np.ndarray,
     view_texts: np.ndarray,
     symmetric: bool = False,
-    reference_detail: float | None = None,
 ) -> dict[str, np.ndarray]:
     """All pathologies of one asset, by metric: per view (V,), or (1,) for what only the ring shows.
 
     views: (V, H, W, 4) uint8, straight alpha, a ring in the order of azimuth. embeddings: (V, D) CLIP image
     embeddings. view_texts: (K, D) unit text embeddings under each view word: front first, back third.
-    symmetric: the prompt's object has no front, so no Janus index. reference_detail: mean detail of the
-    prompt's reference images at this size; with it there is `smoothing`. What cannot be seen is NaN.
-    Raises ValueError if the counts differ or the reference's detail is not positive.
+    symmetric: the prompt's object has no front, so no Janus index. What cannot be seen is NaN; whether the
+    Janus index means anything is another question (`janus.withhold`). Raises ValueError if the counts differ.
     """
     if len(views) != len(embeddings):
         raise ValueError(f"{len(views)} views have {len(embeddings)} embeddings")
     faces = not symmetric and bool(foreground(views).any())
-    found = {
+    return {
         "janus_index": np.array([janus_index(embeddings, view_texts) if faces else np.nan]),
         "consistency": np.array([consistency(views)]),
         "over_exposure": over_exposure(views),
@@ -44,9 +42,6 @@ def score_pathologies(
         "floaters": floaters(views),
         "touches_border": touches_border(views),
     }
-    if reference_detail is not None:
-        found["smoothing"] = smoothing(found["detail"], reference_detail)
-    return found
 
 
 def over_exposure(views: np.ndarray) -> np.ndarray:
@@ -63,21 +58,24 @@ def saturation(views: np.ndarray) -> np.ndarray:
 def detail(views: np.ndarray) -> np.ndarray:
     """Root mean square Laplacian of the foreground's luminance, per RGBA uint8 view: (V,), 8-bit levels.
 
-    Pixels count whose four neighbors are foreground too: the outline is no detail.
+    Speckle raises it as sharpness does, so it says something only beside `consistency`.
+    """
+    values, core = laplacian(views)
+    return np.sqrt(mean_inside(values**2, core))
+
+
+def laplacian(views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 4-neighbor Laplacian of the luminance of RGBA uint8 views, and where it counts.
+
+    (V, H - 2, W - 2) float, 8-bit levels, 0 where it does not count, and bool: pixels whose four neighbors
+    are foreground too, since the outline is no detail. No background enters.
     """
     inside = foreground(views)
     core = inside[:, 1:-1, 1:-1] & inside[:, :-2, 1:-1] & inside[:, 2:, 1:-1]
     core &= inside[:, 1:-1, :-2] & inside[:, 1:-1, 2:]
     y = views[..., :3] @ LUMA  # (V, H, W)
     around = y[:, :-2, 1:-1] + y[:, 2:, 1:-1] + y[:, 1:-1, :-2] + y[:, 1:-1, 2:]
-    return np.sqrt(mean_inside((around - 4 * y[:, 1:-1, 1:-1]) ** 2, core))
-
-
-def smoothing(details: np.ndarray, reference: float) -> np.ndarray:
-    """1 - detail / reference: 0 as sharp as the reference, 1 perfectly smooth, below 0 sharper."""
-    if not reference > 0:
-        raise ValueError(f"the reference's detail must be positive, not {reference}")
-    return 1 - details / reference
+    return np.where(core, around - 4 * y[:, 1:-1, 1:-1], 0.0), core
 
 
 def touches_border(views: np.ndarray) -> np.ndarray:

@@ -19,6 +19,8 @@ import torch
 from eval import ground_truth
 from eval.archive import composite, has_alpha, read_views
 from eval.clip_score import Clip, clip_scores, embed_images, embed_texts, fills, load_clip
+from eval.consistency import GATE
+from eval.janus import FIRST, LEAST, withhold
 from eval.pathology import score_pathologies
 from eval.protocol import Protocol
 from eval.ring import FEWEST, RING_METRICS
@@ -45,6 +47,7 @@ class Scorers:
     view_words: tuple[str, ...]
     protocol: Protocol
     device: str = "cpu"
+    least: float = -np.inf  # CLIP score below which there is no Janus index
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
@@ -97,18 +100,21 @@ def load_scorers(
     if orbit:
         metrics["views"] = orbit
     protocol = Protocol(metrics, weights)
-    return Scorers(model, toy, network, tuple(dict.fromkeys(view_words)), protocol, device)
+    least = LEAST.get(clip, -np.inf)
+    return Scorers(model, toy, network, tuple(dict.fromkeys(view_words)), protocol, device, least)
 
 
 def clip_protocols(name: str, size: int, view_words: Sequence[str]) -> dict[str, str]:
     how = f"open_clip {name}, {size} px bicubic {SQUARE}, over white, float32"
     words = "/".join(dict.fromkeys(view_words))
+    gates = f"consistency {GATE} (120 views), own prompt first in {FIRST}"
+    gates += f", clip {LEAST[name]}" if name in LEAST else ""
     return {
         "clip": f"100 cos, raw prompt; {how}",
         "clip_r": f"own prompt first of the table; {how}",
         "fid_clip": f"image features, not normalized; {how}",
         "cmmd": f"unit image features; {how}",
-        "janus_index": f"softmax over '{TEMPLATE}' of {words}; {how}",
+        "janus_index": f"softmax over '{TEMPLATE}' of {words}, withheld below {gates}; {how}",
     }
 
 
@@ -174,6 +180,8 @@ def score_asset(
             faceless = prompts.symmetric[own] or prompts.cut[own] or not whole
             found = score_pathologies(views, features["clip"], prompts.views[own], symmetric=faceless)
             metrics |= {name: values for name, values in found.items() if whole or name not in RING_METRICS}
+            if whole:
+                metrics |= withhold(metrics, scorers.least)
     if truth is not None:
         with watch.part("ground truth"):
             metrics |= score_truth(views, truth)
@@ -216,6 +224,7 @@ def score_truth(views: np.ndarray, folder: Path) -> Metrics:
     return {
         "iou": ground_truth.silhouette_iou(views, truth),
         "color_error": ground_truth.color_error(views, truth),
+        "detail_error": ground_truth.detail_error(views, truth),
         "janus": ground_truth.janus(views, truth, two_faced),
     }
 

@@ -18,6 +18,7 @@ from eval.claims_page import in_words
 from eval.collection import read_cost
 from eval.columns import columns
 from eval.comparison import sign_flip_p
+from eval.consistency import GATE
 from eval.evidence import Tables
 from eval.ledger import read_ledger
 from eval.variants import read_ablation, variants
@@ -97,8 +98,8 @@ def always(level: float) -> Callable[[int], float]:
 
 # metric -> its values per prompt of the variants m/N~1 and m/N~5
 SPECKLED: Values = {"detail": (around(12.0), around(9.0))}
-CONSISTENT: Values = {"consistency": (always(0.95), lambda p: 0.95 if p < 7 else 0.5)}
-FLICKERING: Values = {"consistency": (always(0.5), always(0.95))}
+CONSISTENT: Values = {"consistency": (always(GATE), lambda p: GATE if p < 7 else GATE - 0.001)}
+FLICKERING: Values = {"consistency": (always(0.5), always(GATE))}
 COSTS: Values = {"seconds": (around(5.0), around(9.0)), "tflop": (around(3.0), around(2.0)),
                  "nfe": (always(300), always(200))}  # fmt: skip
 RUNS: dict[str, tuple[int, Values]] = {
@@ -246,7 +247,7 @@ def test_over_smoothing_is_an_error_against_the_true_scene_where_there_is_one(ro
 def test_without_a_true_scene_detail_counts_where_both_sides_are_consistent(rows: pd.DataFrame) -> None:
     row = rows.loc["smooth_unknown"]
     assert row["metric"] == "detail" and row["direction"] == "lower" and row["n"] == 7
-    assert row["note"] == "7 of 8 prompts, those with a consistency of 0.9 or more"
+    assert row["note"] == f"7 of 8 prompts, those with a consistency of {GATE} or more"
     assert rows.loc["smooth_flickering", "note"].startswith("0 of 8 prompts")
 
 

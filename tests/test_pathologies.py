@@ -17,10 +17,11 @@ from eval.archive import composite
 from eval.clip_score import Clip, embed_images, embed_texts, load_clip
 from eval.consistency import consistency
 from eval.floaters import floaters
+from eval.ground_truth import detail_error
 from eval.janus import janus_index
-from eval.pathology import detail, over_exposure, score_pathologies, smoothing
+from eval.pathology import detail, over_exposure, score_pathologies
 from toybox import calibrate_pathologies as calibration
-from toybox import data, defects
+from toybox import data, defects, looks
 from toybox.render import _distance
 from toybox.scenes import CLASSES, Spec, primitives
 from toybox.truth import render_orbit
@@ -44,13 +45,14 @@ def look(scene: np.ndarray) -> np.ndarray:
 def measures(clip: Clip, spec: Spec, plain: np.ndarray) -> dict[str, Callable[[np.ndarray], float]]:
     """Each defect's own metric, more is worse, as a function of views; Janus of every second view."""
     texts = embed_texts(clip, [data.view_caption(spec.caption(), word) for word in data.VIEWS])
-    sharp = float(detail(plain).mean())
+    sharp = detail(plain[::4]).mean()
     return {
         "two_faced": lambda v: janus_index(embed_images(clip, composite(v[::2])), texts),
         "flicker": lambda v: 1 - consistency(v),
         "over_exposed": lambda v: over_exposure(v).mean(),
-        "blurred": lambda v: smoothing(detail(v), sharp).mean(),
+        "blurred": lambda v: detail_error(v[::4], plain[::4]).mean() / sharp,
         "floaters": lambda v: floaters(v).mean(),
+        "speckled": lambda v: 1 - consistency(v),
     }
 
 
@@ -69,7 +71,8 @@ def found(clip: Clip) -> dict[str, dict[str, list[float]]]:
 
 
 @pytest.mark.parametrize("defect, bound", [("two_faced", 0.9), ("flicker", 0.95), ("over_exposed", 0.95),
-                                           ("blurred", 0.95), ("floaters", 0.95)])  # fmt: skip
+                                           ("blurred", 0.95), ("floaters", 0.95),
+                                           ("speckled", 0.95)])  # fmt: skip
 def test_a_clear_defect_is_found_by_its_own_metric(found: dict, defect: str, bound: float) -> None:
     sick, healthy = np.array(found[defect]["sick"]), np.array(found[defect]["healthy"]).reshape(-1, 2)
     assert calibration.wins(sick, healthy).mean() > bound
@@ -81,8 +84,8 @@ def test_a_stronger_defect_moves_its_metric_further(defect: str, clip: Clip) -> 
     rows = primitives(spec)
     plain = look(rows)
     measure = measures(clip, spec, plain)[defect]
-    looks = [plain, *(defects.plant(defect, level, rows, plain, look, rng) for level in range(3))]
-    values = [measure(views) for views in looks]
+    seen = [plain, *(defects.plant(defect, level, rows, plain, look, rng) for level in range(3))]
+    values = [measure(views) for views in seen]
     if defect == "two_faced":  # a third face is another defect rather than more of this one
         assert values.pop() > values[1]
     assert values == sorted(set(values))
@@ -208,20 +211,47 @@ def uniform(levels: list[int]) -> np.ndarray:
 
 def test_consistency_is_1_where_change_adds_up_and_0_where_views_alternate() -> None:
     assert consistency(uniform([90] * 12)) == 1
-    assert consistency(uniform([0, 10, 20, 30, 40, 50, 60, 50, 40, 30, 20, 10])) > 0.8
+    assert consistency(uniform([0, 10, 20, 30, 40, 50, 60, 50, 40, 30, 20, 10])) > 0.9
     assert consistency(uniform([0, 200] * 6)) == 0
 
 
-def test_consistency_is_its_formula() -> None:
-    levels = np.random.default_rng(0).integers(0, 256, 24)
-    once, twice = (np.abs(levels - np.roll(levels, -k)).mean() for k in (1, 2))  # 30 degrees: 2 steps
-    assert consistency(uniform(levels.tolist())) == pytest.approx(1 - (2 * once - twice) / twice, abs=1e-6)
+def test_consistency_is_its_formula_the_same_over_the_whole_frame_as_over_the_object() -> None:
+    levels = np.random.default_rng(0).integers(0, 60, 24)
+    once, twice = (np.abs(levels - np.roll(levels, -k)).mean() * 0.75 / 255 for k in (1, 2))
+    views = uniform(levels.tolist())
+    expected = 1 - 4 * (2 * once - twice)
+    framed = np.pad(views, ((0, 0), (5, 7), (3, 9), (0, 0)))
+    assert 0.5 < expected < 1
+    assert consistency(views) == pytest.approx(expected, abs=1e-6)
+    assert consistency(framed) == pytest.approx(expected, abs=1e-6)
 
 
-def test_independent_views_have_no_consistency_and_a_body_of_revolution_has_it_all() -> None:
+def test_views_with_colors_of_their_own_have_no_consistency() -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 4), dtype=np.uint8)
+    colors[..., 3] = 255
+    once, twice = 1 / 3, 1 / 3  # of uniform colors, of three in four channels
+    assert 1 - 4 * 0.75 * (2 * once - twice) == 0 and consistency(colors) < 0.01
     noise = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 4), dtype=np.uint8)
+    assert consistency(noise) < 0.05
+
+
+def test_a_body_of_revolution_and_a_plain_sphere_are_wholly_consistent() -> None:
     body = render_orbit(primitives(Spec("snowman", "red"))[:3], VIEWS, 0.0, 64)
-    assert consistency(noise) < 0.05 and consistency(body) > 0.99
+    sphere = render_orbit(primitives(Spec("snowman", "white"))[:1], VIEWS, 0.0, 64)  # only its shade changes
+    assert consistency(body) > 0.99 and consistency(sphere) > 0.99
+
+
+def test_consistency_is_the_same_of_large_views_and_of_their_block_means() -> None:
+    rng = np.random.default_rng(0)
+    small = render_orbit(primitives(Spec("car", "blue")), VIEWS, 0.0, 64)
+    large = small.repeat(3, axis=1).repeat(3, axis=2)
+    assert consistency(large) == pytest.approx(consistency(small), abs=1e-6)
+    ragged = np.pad(large, ((0, 0), (0, 2), (0, 1), (0, 0)))  # what makes no whole block is left out
+    assert consistency(ragged) == pytest.approx(consistency(small), abs=1e-6)
+    fine = large.astype(int)
+    fine[..., :3] += rng.integers(-20, 21, (*large.shape[:3], 1))  # grain that blocks average out
+    fine = fine.clip(0, 255).astype(np.uint8)
+    assert consistency(fine) > consistency(fine[:, ::3, ::3]) + 0.02
 
 
 def test_floaters_are_the_share_of_alpha_apart() -> None:
@@ -242,13 +272,6 @@ def test_planted_floaters_hang_free_of_the_object_and_move_with_it() -> None:
     assert floaters(views).min() > 0.005 and consistency(views) > 0.9
 
 
-def test_smoothing_is_relative_to_the_reference_which_must_have_detail() -> None:
-    assert smoothing(np.array([10.0, 20, 40]), 20.0).tolist() == [0.5, 0, -1]
-    for reference in (0.0, float("nan")):
-        with pytest.raises(ValueError, match="reference"):
-            smoothing(np.array([1.0]), reference)
-
-
 def test_auc_is_the_rank_sum_statistic_and_ties_count_half() -> None:
     rng = np.random.default_rng(0)
     sick, healthy = rng.integers(2, 9, 12).astype(float), rng.integers(0, 7, (12, 2)).astype(float)
@@ -257,7 +280,7 @@ def test_auc_is_the_rank_sum_statistic_and_ties_count_half() -> None:
 
 
 def test_calibration_draws_every_class_and_no_object_twice() -> None:
-    specs = calibration.draw_specs(24, np.random.default_rng(0))
+    specs = looks.draw_specs(24, np.random.default_rng(0))
     assert {spec.cls for spec in specs} == set(CLASSES) and len(set(specs)) == 24
     assert len({spec.color for spec in specs}) >= 6
 
@@ -266,8 +289,8 @@ def test_without_anything_to_see_every_metric_is_nan_and_silent() -> None:
     _, embeddings, texts = ring(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scores = score_pathologies(np.zeros((12, 16, 16, 4), np.uint8), embeddings, texts, False, 5.0)
-    assert len(scores) == 8 and all(np.isnan(values).all() for values in scores.values())
+        scores = score_pathologies(np.zeros((12, 16, 16, 4), np.uint8), embeddings, texts)
+    assert len(scores) == 7 and all(np.isnan(values).all() for values in scores.values())
 
 
 def test_an_empty_view_is_nan_alone() -> None:

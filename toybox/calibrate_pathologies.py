@@ -1,8 +1,11 @@
-"""How well each pathology metric finds its defect: ROC AUC on planted defects.
+"""How well each pathology metric finds its defect, and when the Janus index may be read.
 
-`python -m toybox.calibrate_pathologies` draws objects of all classes and colors, plants every defect in
-every strength, scores the views as any asset's, prints the table of metric against defect and writes
-toybox/models/pathologies.json. Healthy are each object's true scene and its worn copy.
+    python -m toybox.calibrate_pathologies [--assets results/mini/assets/*/p0?]
+
+draws objects of all classes and colors, plants every defect in every strength (toybox.looks), scores the
+views as any asset's, and writes toybox/models/pathologies.json and the tables of eval/README.md: ROC AUC of
+metric against defect, the cross row of the Janus index, and what its gates keep (toybox.janus_gates). Healthy
+are each object's true scene and its worn copy.
 """
 
 from __future__ import annotations
@@ -11,102 +14,32 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
-from eval.archive import composite
-from eval.clip_score import Clip, embed_images, embed_texts, load_clip
-from eval.pathology import detail, score_pathologies
-from toybox import data, defects
+from eval.formats import grid
+from toybox import defects
 from toybox.evaluate_scorers import rounded
-from toybox.render import render
-from toybox.scenes import CLASSES, Spec, all_specs, primitives
-from toybox.truth import render_orbit
+from toybox.janus_gates import find_assets, summarize
+from toybox.looks import Values, draw_specs, measure_asset, measure_object, scale
 
 MODELS = Path(__file__).parent / "models"
+README = Path(__file__).parent.parent / "eval" / "README.md"
 WORSE = {  # metric -> whether more or less of it is worse
-    "janus_index": 1, "consistency": -1, "over_exposure": 1, "smoothing": 1, "detail": -1, "floaters": 1,
+    "janus_index": 1, "consistency": -1, "over_exposure": 1, "detail_error": 1, "detail": -1, "floaters": 1,
     "saturation": 1,
 }  # fmt: skip
 OWN = {  # metric -> the defect that it is there to find; saturation describes
     "janus_index": "two_faced", "consistency": "flicker", "over_exposure": "over_exposed",
-    "smoothing": "blurred", "detail": "blurred", "floaters": "floaters",
+    "detail_error": "blurred", "detail": "blurred", "floaters": "floaters",
 }  # fmt: skip
-REFERENCES = 24  # pictures an object, whose mean detail is the reference's
-Values = dict[str, dict[str, float]]  # look -> metric -> mean over views
-
-
-def draw_specs(n: int, rng: np.random.Generator) -> list[Spec]:
-    """n specs, the classes in turn, no spec twice while its class has others."""
-    pools = {cls: [spec for spec in all_specs() if spec.cls == cls] for cls in CLASSES}
-    orders = {cls: rng.permutation(len(pool)) for cls, pool in pools.items()}
-    chosen = []
-    for i in range(n):
-        cls, turn = CLASSES[i % len(CLASSES)], i // len(CLASSES)
-        chosen.append(pools[cls][orders[cls][turn % len(pools[cls])]])
-    return chosen
-
-
-def looks(
-    spec: Spec, worn: bool, views: int, rng: np.random.Generator, size: int = 64
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, views) of one object: the two healthy ones, then each defect at each strength.
-
-    The defects are planted in the worn scene if `worn`, else in the true one.
-    """
-    rows = primitives(spec)
-    finish = defects.soften(rng)
-    scenes = {"true": rows, "worn": defects.wear(rows, rng)}
-
-    def look(scene: np.ndarray, soft: bool = worn) -> np.ndarray:
-        seen = render_orbit(scene, views, 0.0, size)
-        return finish(seen) if soft else seen
-
-    healthy = {name: look(scene, name == "worn") for name, scene in scenes.items()}
-    yield from healthy.items()
-    base = "worn" if worn else "true"
-    for defect in defects.DEFECTS:
-        for level, strength in enumerate(defects.STRENGTHS):
-            planted = defects.plant(defect, level, scenes[base], healthy[base], look, rng)
-            yield f"{defect} {strength}", planted
-
-
-def measure_object(number: int, spec: Spec, views: int, seed: int) -> Values:
-    """All metrics of all looks of object `number`."""
-    rng = np.random.default_rng([seed, number])
-    clip = clip_once()
-    words = [data.view_caption(spec.caption(), view) for view in data.VIEWS]
-    texts = embed_texts(clip, words)
-    viewmats, Ks = data.draw_cameras(rng.uniform(-180, 180, REFERENCES), rng)
-    reference = float(np.nanmean(detail(render([primitives(spec)] * REFERENCES, viewmats, Ks, 64))))
-    found = {}
-    for name, rgba in looks(spec, number // len(CLASSES) % 2 == 1, views, rng):
-        embedded = embed_images(clip, composite(rgba))
-        scores = score_pathologies(rgba, embedded, texts, reference_detail=reference)
-        found[name] = {metric: float(np.nanmean(values)) for metric, values in scores.items()}
-    return found
-
-
-_CLIP: list[Clip] = []
-
-
-def clip_once() -> Clip:
-    """The toybox CLIP, loaded once a process, on one thread."""
-    if not _CLIP:
-        import torch
-
-        torch.set_num_threads(1)
-        _CLIP.append(load_clip("toybox-clip", str(MODELS / "clip" / "model.safetensors")))
-    return _CLIP[0]
 
 
 def wins(sick: np.ndarray, healthy: np.ndarray) -> np.ndarray:
@@ -126,7 +59,7 @@ def interval(table: np.ndarray, seed: int, resamples: int = 1000) -> list[float]
     return np.quantile(aucs, [0.025, 0.975]).tolist()
 
 
-def calibrate(measured: list[Values], seed: int) -> dict:
+def calibrate(measured: list[dict[str, Values]], seed: int) -> dict:
     """Of every metric: AUC and median of each defect and strength, and how well it finds its own.
 
     For its own defect also the AUC's interval, and `apart`: the AUC of the clear strength against the other
@@ -157,43 +90,106 @@ def calibrate(measured: list[Values], seed: int) -> dict:
     return found
 
 
-def table(found: dict) -> str:
-    """The AUCs as markdown: a row a metric, mild / clear / strong a defect, its own in bold."""
-    columns = ["metric", *defects.DEFECTS, "own against other defects"]
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+def tables(record: dict) -> dict[str, str]:
+    """The tables of eval/README.md, by name: `auc`, `index` (the cross row of the Janus index), `gates`."""
+    return {
+        "auc": auc_table(record["metrics"]),
+        "index": index_table(record),
+        "gates": gate_table(record["janus_gates"]),
+    }
+
+
+def auc_table(found: dict) -> str:
+    """A row a metric, mild / clear / strong a defect, its own in bold."""
+    body = []
     for metric, figures in found.items():
         cells = []
         for defect in defects.DEFECTS:
             text = " / ".join(f"{figures['auc'][defect][s]:.2f}" for s in defects.STRENGTHS)
             cells.append(f"**{text}**" if figures.get("own") == defect else text)
-        cells.append(f"{figures['apart']:.2f}" if "apart" in figures else "")
-        lines.append(f"| {metric} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        body.append([f"`{metric}`", *cells])
+    return grid(["metric", *(name.replace("_", " ") for name in defects.DEFECTS)], body)
 
 
-def main() -> None:
+def index_table(record: dict) -> str:
+    """What each defect does to the Janus index: its median, the share above .2, and the share withheld."""
+    body = []
+    for defect in defects.DEFECTS:
+        cells = []
+        for strength in defects.STRENGTHS:
+            median = record["metrics"]["janus_index"]["median"][defect][strength]
+            seen = record["janus_gates"]["cross"][f"{defect} {strength}"]
+            above, withheld = (100 * n / seen["count"] for n in (seen["above"], seen["count"] - seen["kept"]))
+            cells.append(f"{median:.2f}, {above:.0f} %, {withheld:.0f} %")
+        body.append([defect.replace("_", " "), *cells])
+    return grid(["defect", *defects.STRENGTHS], body)
+
+
+def gate_table(gates: dict) -> str:
+    """How many looks have an index above .2 without and with the gates."""
+    body = [
+        [group.replace("_", " "), f"{n['above']} of {n['count']}", f"{n['kept_above']} of {n['kept']}"]
+        for group, n in gates["judged"].items()
+    ]
+    for strength, auc in gates["auc"].items():
+        figures = [f"{auc[name]:.2f}" for name in ("without", "with")]
+        body.append([f"AUC, two faces, {strength}, against clean and speckled", *figures])
+    return grid(["above .2", "without gates", "with gates"], body)
+
+
+def fill(page: str, name: str, table: str) -> str:
+    """A Markdown page with the table between the comments `name` and `end` exchanged; ValueError without."""
+    begin, end = f"<!-- {name} -->\n", "\n<!-- end -->"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"no place for a table between '<!-- {name} -->' and '<!-- end -->'")
+    return before + begin + table + end + after
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Plant defects in toybox scenes and see which metric finds them."
     )
     parser.add_argument("--objects", type=int, default=24, help="default: 24, three of each class")
-    parser.add_argument("--views", type=int, default=60, help="views a ring (default: 60)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--assets", type=Path, nargs="+", default=[], metavar="FOLDER",
+                        help="finished assets of toys below, which judge the Janus index too")  # fmt: skip
     parser.add_argument("--out", type=Path, default=MODELS / "pathologies.json")
-    args = parser.parse_args()
-    if args.objects < 2 or args.views < 8 or args.jobs < 1:
-        sys.exit("error: --objects must be at least 2, --views at least 8 and --jobs at least 1")
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    parser.add_argument("--readme", type=Path, default=README, help="page whose tables are written anew")
+    args = parser.parse_args(argv)
+    if args.objects < 2 or args.jobs < 1:
+        parser.error("--objects must be at least 2 and --jobs at least 1")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
     specs = draw_specs(args.objects, np.random.default_rng(args.seed))
-    work = [range(args.objects), specs, [args.views] * args.objects, [args.seed] * args.objects]
+    try:
+        assets = find_assets(args.assets) if args.assets else []
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        measured = list(pool.map(measure_object, *work))
-    found = calibrate(measured, args.seed)
-    setting = {"objects": args.objects, "healthy": 2 * args.objects, "views": args.views, "seed": args.seed}
+        objects = pool.map(measure_object, range(args.objects), specs, [args.seed] * args.objects)
+        finished = pool.map(measure_asset, *zip(*assets, strict=True)) if assets else []
+        measured, assets_measured = list(objects), list(finished)
+    setting = {
+        "objects": args.objects,
+        "healthy": 2 * args.objects,
+        "seed": args.seed,
+        "views": scale()["views"],
+    }
+    found = {"metrics": calibrate(measured, args.seed), "janus_gates": summarize(measured, assets_measured)}
+    record = setting | rounded_lists(found)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(setting | {"metrics": rounded_lists(found)}, indent=2) + "\n")
-    print(f"AUC, {args.objects} objects a defect against {2 * args.objects} healthy: mild / clear / strong")
-    print(table(found))
+    args.out.write_text(json.dumps(record, indent=2) + "\n")
+    page = args.readme.read_text()
+    for name, table in tables(record).items():
+        print(table, end="\n\n")
+        page = fill(page, name, table)
+    args.readme.write_text(page)
 
 
 def rounded_lists(figures: Any) -> Any:

@@ -1,8 +1,9 @@
 """Planted defects: true scenes with one known pathology each, in three strengths, to calibrate the metrics.
 
-Floaters and second faces are planted in 3D, so they move as an asset's would; flicker, over-exposure and
-blur in the finished views. What they are measured against is healthy, but not perfect: the true scene, and a
-`worn` copy with shapes, places and colors a little off, dust, soft outlines and a tint.
+Second faces, floaters and speckle are planted in 3D, so they move as an asset's would; flicker, exposure and
+blur in the finished views. Speckle is what an asset looks like whose views never agreed on a surface. What
+they are measured against is healthy, but not perfect: the true scene, and a `worn` copy with shapes, places
+and colors a little off, dust, soft outlines and a tint.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import numpy as np
 from toybox.render import _distance
 from toybox.scenes import BODY, CONE, ELLIPSOID, FRONT, two_faced
 
-DEFECTS = ("two_faced", "flicker", "over_exposed", "blurred", "floaters")
+DEFECTS = ("two_faced", "flicker", "over_exposed", "blurred", "floaters", "speckled")
 STRENGTHS = ("mild", "clear", "strong")
 FLICKER = (5.0, 12.0, 30.0)  # standard deviation, 8-bit levels
 STOPS = (0.5, 1.0, 1.5)  # of exposure
 BLUR = (1.2, 2.0, 3.2)  # pixels of a 64-pixel view
 FLOATERS = ((3, 0.03), (8, 0.04), (16, 0.05))  # how many, and their mean radius; the ball has radius 1
+SPECKS = (40, 100, 220)  # how many balls of mean radius .045 stick in the surface
 MARGIN = 0.10  # between a floater and the object
 DUST = (2, 0.012)  # of a worn scene
 
@@ -42,6 +44,8 @@ def plant(
     if defect == "floaters":
         count, radius = FLOATERS[level]
         return look(add_floaters(rows, count, radius, rng))
+    if defect == "speckled":
+        return look(add_specks(rows, SPECKS[level], 0.045, rng))
     if defect == "flicker":
         return flicker(plain, FLICKER[level], rng)
     if defect == "over_exposed":
@@ -85,15 +89,34 @@ def turned_faces(rows: np.ndarray) -> np.ndarray:
 
 def add_floaters(rows: np.ndarray, count: int, radius: float, rng: np.random.Generator) -> np.ndarray:
     """Balls in the scene's own colors, of .6 to 1.4 times `radius`, inside the unit ball, off the object."""
+    return np.concatenate([rows, scatter(rows, count, radius, lambda gap, r: gap > r + MARGIN, rng)])
+
+
+def add_specks(rows: np.ndarray, count: int, radius: float, rng: np.random.Generator) -> np.ndarray:
+    """Balls of .6 to 1.4 times `radius` in the surface, in colors between the scene's own and random ones."""
+    specks = scatter(rows, count, radius, lambda gap, r: -0.5 * r < gap < 1.5 * r, rng)
+    share = rng.uniform(0.3, 1.0, (count, 1))
+    specks[:, 8:11] = (1 - share) * specks[:, 8:11] + share * rng.random((count, 3))
+    return np.concatenate([rows, specks])
+
+
+def scatter(
+    rows: np.ndarray,
+    count: int,
+    radius: float,
+    fits: Callable[[float, float], bool],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Balls (count, 12) in the scene's colors where `fits` (distance of center to object, radius of ball)."""
     balls: list[list[float]] = []
     while len(balls) < count:
         point = rng.normal(size=3)
         point *= 0.92 * rng.random() ** (1 / 3) / np.linalg.norm(point)
         r = radius * rng.uniform(0.6, 1.4)
-        if min(_distance(row, *point) for row in rows) > r + MARGIN:
+        if fits(min(_distance(row, *point) for row in rows), r):
             color = rows[rng.integers(len(rows)), 8:11]
             balls.append([ELLIPSOID, *point, r, r, r, 2, *color, BODY])
-    return np.concatenate([rows, np.array(balls, dtype=np.float32)])
+    return np.array(balls, dtype=np.float32)
 
 
 def flicker(views: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
