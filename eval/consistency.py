@@ -12,16 +12,16 @@ import numpy as np
 
 CHANNELS = 4
 SIDE = 64  # pixels: larger views are averaged down towards it, for one gate at every scale
-GATE = 0.988  # of 120 views; toybox/models/pathologies.json says how it was chosen and what it keeps
+GATE = 0.990  # of 120 views; toybox/models/pathologies.json says how it was chosen and what it keeps
 
 
 def gate(views: int) -> float:
-    """The consistency that a ring of this many views must reach: 1 - (1 - GATE) (120 / views)^2.25, or 0.
+    """The consistency that a ring of this many views must reach: 1 - (1 - GATE) (120 / views)^2.4, or 0.
 
     What a step misses of a smooth change grows with the square of the step, and faster at edges: the power is
     what clean scenes have in rings of 120, 60 and 40 views.
     """
-    return max(0.0, 1 - (1 - GATE) * (120 / views) ** 2.25)
+    return max(0.0, 1 - (1 - GATE) * (120 / views) ** 2.4)
 
 
 def consistency(views: np.ndarray) -> float:

@@ -3,7 +3,7 @@
     python -m eval.grid --results results/mini --table results/mini/tables/ablation_n.csv \\
         --prompts prompts/toybox.tsv --prompt-ids p01 p03 p06 --out grid.png
 
-Beside each row stand its guidance and its numbers: detail (low: over-smoothed), over-exposure and Janus.
+Beside each row stand its guidance and its numbers: errors of detail, detail, over-exposure and Janus.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDES = {"front": 0.0, "back right": 0.375}  # the second shows a face where none belongs
-BESIDE = ("detail", "over_exposure", "janus")
+BESIDE = ("detail_error", "detail", "over_exposure", "janus")
 
 
 def picture_grid(results: Path, table: pd.DataFrame, prompts: dict[str, str], seed: int) -> Image:

@@ -13,7 +13,7 @@ from eval.archive import composite
 from eval.pathology import laplacian, mean_inside
 
 SHIFT = 2  # pixels by which detail may be misplaced
-WINDOW = 3.0  # pixels, standard deviation of the Gaussian within which it is compared
+WINDOW = 2.0  # pixels, standard deviation of the Gaussian within which it is compared
 VISIBLE = 0.05  # mean absolute color difference inside the silhouettes from which the two truths tell apart
 
 
@@ -36,7 +36,7 @@ def detail_error(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     The root mean square, over the pixels x where the truth's Laplacian L* counts (`pathology.laplacian`), of
     e(x)^2 = min_d sum_y g(y - x) (L(y + d) - L*(y))^2 / sum_y g(y - x): L is the view's Laplacian, d a shift
-    of up to two pixels along both axes, g a Gaussian of three pixels, y among the same pixels as x. Without
+    of up to two pixels along both axes, g a Gaussian of two pixels, y among the same pixels as x. Without
     shifts, detail a pixel off its place would be worse than none, and any blur of an asset an improvement.
     A view without any detail has about the truth's `detail`; speckle adds its own. NaN without silhouette.
     """

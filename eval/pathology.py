@@ -1,4 +1,4 @@
-"""Pathologies as numbers: over-exposure, saturation, detail, whose lack is over-smoothing, and cut views.
+"""Pathologies as numbers: over-exposure, saturation, the amount of detail, and cut views.
 
 All look at the foreground {alpha >= 1/2} of straight-alpha views alone, so no background matters.
 Each gives NaN for a view without foreground. Janus index, consistency and floaters have modules of their

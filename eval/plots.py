@@ -1,4 +1,4 @@
-"""The picture of an ablation's table: six panels of a metric each, with the differences that it is for.
+"""The picture of an ablation's table: a panel a metric, with the differences that it is for.
 
     python -m eval.plots --table results/mini/tables/ablation_n.csv --name n --out ablation_n.svg
 

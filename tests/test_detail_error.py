@@ -48,8 +48,8 @@ def plain_error(view: np.ndarray, truth: np.ndarray) -> float:
     places = [tuple(place) for place in np.argwhere(core)]
     least = []
     for x in places:
-        weights = {y: np.exp(-((y[0] - x[0]) ** 2 + (y[1] - x[1]) ** 2) / (2 * 3**2)) for y in places}
-        weights = {y: g for y, g in weights.items() if max(abs(y[0] - x[0]), abs(y[1] - x[1])) <= 12}
+        weights = {y: np.exp(-((y[0] - x[0]) ** 2 + (y[1] - x[1]) ** 2) / (2 * 2**2)) for y in places}
+        weights = {y: g for y, g in weights.items() if max(abs(y[0] - x[0]), abs(y[1] - x[1])) <= 8}
         found = []
         for down in range(-2, 3):
             for right in range(-2, 3):
@@ -72,9 +72,9 @@ def test_the_detail_error_is_its_formula() -> None:
     assert detail_error(view, truth)[0] == pytest.approx(plain_error(view[0], truth[0]), rel=1e-9)
 
 
-def test_independent_noise_of_deviation_s_on_a_flat_truth_costs_the_root_of_20_times_s() -> None:
+def test_independent_noise_of_deviation_s_costs_sqrt_20_s_less_what_the_best_shift_saves() -> None:
     found = detail_error(speckled(flat(96), 10.0), flat(96))
-    assert found == pytest.approx([np.sqrt(20) * 10] * 2, rel=0.1)  # the best of 25 shifts saves a little
+    assert (found < np.sqrt(20) * 10).all() and (found > 0.8 * np.sqrt(20) * 10).all()
 
 
 def test_a_view_without_any_detail_has_about_the_detail_of_the_truth() -> None:

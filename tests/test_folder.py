@@ -256,7 +256,7 @@ def test_prompts_beyond_a_text_models_context_are_scored_and_said(scorers: Score
     assert "toy_reward reads 16 words of the prompt, not all 88" in notes(told)
     assert {"clip", "consistency"} <= metrics(told)
     assert told[0].query("metric == 'janus_index'")["value"].isna().all()
-    short = run(scorers, tmp_path / "mine", {"p01": "a duck"})
+    short = run(scorers, tmp_path / "mine", {"p01": "a yellow duck"})
     assert "context" not in notes(short) and "toy_reward" not in notes(short)
     assert short[0].query("metric == 'janus_index'")["value"].notna().all()
 

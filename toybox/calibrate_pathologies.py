@@ -24,7 +24,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
-from eval.formats import grid
+from eval.formats import Marked, grid
 from toybox import defects
 from toybox.evaluate_scorers import rounded
 from toybox.janus_gates import find_assets, summarize
@@ -106,8 +106,8 @@ def auc_table(found: dict) -> str:
         cells = []
         for defect in defects.DEFECTS:
             text = " / ".join(f"{figures['auc'][defect][s]:.2f}" for s in defects.STRENGTHS)
-            cells.append(f"**{text}**" if figures.get("own") == defect else text)
-        body.append([f"`{metric}`", *cells])
+            cells.append(Marked(f"**{text}**") if figures.get("own") == defect else text)
+        body.append([Marked(f"`{metric}`"), *cells])
     return grid(["metric", *(name.replace("_", " ") for name in defects.DEFECTS)], body)
 
 
@@ -133,18 +133,17 @@ def gate_table(gates: dict) -> str:
     ]
     for strength, auc in gates["auc"].items():
         figures = [f"{auc[name]:.2f}" for name in ("without", "with")]
-        body.append([f"AUC, two faces, {strength}, against clean and speckled", *figures])
+        body.append([f"AUC of two faces, {strength}, against all without", *figures])
     return grid(["above .2", "without gates", "with gates"], body)
 
 
 def fill(page: str, name: str, table: str) -> str:
     """A Markdown page with the table between the comments `name` and `end` exchanged; ValueError without."""
-    begin, end = f"<!-- {name} -->\n", "\n<!-- end -->"
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
+    before, begin, rest = page.partition(f"<!-- {name} -->")
+    _, end, after = rest.partition("<!-- end -->")
+    if not (begin and end):
         raise ValueError(f"no place for a table between '<!-- {name} -->' and '<!-- end -->'")
-    return before + begin + table + end + after
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -171,17 +170,18 @@ def main(argv: list[str] | None = None) -> None:
         assets = find_assets(args.assets) if args.assets else []
     except ValueError as error:
         sys.exit(f"error: {error}")
+    paths, toys, asked = zip(*assets, strict=True) if assets else ((), (), ())
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         objects = pool.map(measure_object, range(args.objects), specs, [args.seed] * args.objects)
-        finished = pool.map(measure_asset, *zip(*assets, strict=True)) if assets else []
-        measured, assets_measured = list(objects), list(finished)
+        finished = pool.map(measure_asset, paths, toys)
+        measured, judging = list(objects), list(zip(finished, asked, strict=True))
     setting = {
         "objects": args.objects,
         "healthy": 2 * args.objects,
         "seed": args.seed,
         "views": scale()["views"],
     }
-    found = {"metrics": calibrate(measured, args.seed), "janus_gates": summarize(measured, assets_measured)}
+    found = {"metrics": calibrate(measured, args.seed), "janus_gates": summarize(measured, judging)}
     record = setting | rounded_lists(found)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(record, indent=2) + "\n")

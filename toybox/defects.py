@@ -22,7 +22,7 @@ FLICKER = (5.0, 12.0, 30.0)  # standard deviation, 8-bit levels
 STOPS = (0.5, 1.0, 1.5)  # of exposure
 BLUR = (1.2, 2.0, 3.2)  # pixels of a 64-pixel view
 FLOATERS = ((3, 0.03), (8, 0.04), (16, 0.05))  # how many, and their mean radius; the ball has radius 1
-SPECKS = (40, 100, 220)  # how many balls of mean radius .045 stick in the surface
+SPECKS = (40, 90, 160)  # how many balls of mean radius .045 stick in the surface
 MARGIN = 0.10  # between a floater and the object
 DUST = (2, 0.012)  # of a worn scene
 

@@ -29,19 +29,21 @@ CHOSEN = (
 )
 
 
-def find_assets(folders: list[Path]) -> list[tuple[Path, Spec]]:
+def find_assets(folders: list[Path]) -> list[tuple[Path, Spec, bool]]:
     """Every asset.ply below the folders whose provenance.json names a prompt of the toybox.
 
+    With its scene, and whether a second face was asked for: its prompt's third view word was the first.
     Raises ValueError if there is none.
     """
     specs, found = {spec.caption(): spec for spec in all_specs()}, []
     for asset in sorted(path for folder in folders for path in folder.rglob("asset.ply")):
-        record = asset.with_name("provenance.json")
-        prompt = json.loads(record.read_text())["prompt"] if record.is_file() else "?"
-        if prompt in specs:
-            found.append((asset, specs[prompt]))
+        path = asset.with_name("provenance.json")
+        record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"prompt": "?"}
+        if record["prompt"] in specs:
+            front, _, behind, _ = record["config"]["prompts"]["views"]
+            found.append((asset, specs[record["prompt"]], front == behind))
         else:
-            print(f"{asset}: left out, no toy is called {prompt!r}", file=sys.stderr)
+            print(f"{asset}: left out, no toy is called {record['prompt']!r}", file=sys.stderr)
     if not found:
         raise ValueError(f"no asset of a toy below {', '.join(map(str, folders))}")
     return found
@@ -75,8 +77,11 @@ def area(sick: list[Values], healthy: list[Values]) -> dict[str, float]:
     return found
 
 
-def summarize(measured: list[dict[str, Values]], assets: list[Values]) -> dict[str, Any]:
-    """The gates, what the choosing objects say of them, and their judgment. measured: looks by object."""
+def summarize(measured: list[dict[str, Values]], assets: list[tuple[Values, bool]]) -> dict[str, Any]:
+    """The gates, what the choosing objects say of them, and their judgment.
+
+    measured: the looks of each object; assets: finished ones, and whether a second face was asked for.
+    """
     name, count = scale()["clip"]["name"], scale()["views"]["count"]
     choosing = [values[look] for i, values in enumerate(measured) if halves(i)[0] for look in CLEAN]
     judging = [values for i, values in enumerate(measured) if not halves(i)[0]]
@@ -84,11 +89,11 @@ def summarize(measured: list[dict[str, Values]], assets: list[Values]) -> dict[s
         "clean": [values[look] for values in judging for look in CLEAN],
         "speckled": [values[look] for values in judging for look in SPECKLED],
         **{f"two_faced {s}": [values[f"two_faced {s}"] for values in judging] for s in STRENGTHS},
-        "assets, one face": [values for values in assets if values["janus"] < 0.5],
-        "assets, two faces": [values for values in assets if values["janus"] >= 0.5],
+        "finished assets, one face": [v for v, asked in assets if not asked and v["janus"] < 0.5],
+        "finished assets, a second face asked for": [v for v, asked in assets if asked],
     }
     rings = {count: "consistency", **{n: f"consistency_{n}" for n in SPARSER}}
-    negatives = groups["clean"] + groups["speckled"]
+    negatives = groups["clean"] + groups["speckled"] + groups["finished assets, one face"]
     return {
         "scorer": name,
         "chosen": CHOSEN,
