@@ -21,7 +21,7 @@ from segmentdreamer.stable_diffusion import write_shapes
 ROOT = Path(__file__).parent.parent
 
 COSTS = yaml.safe_load((ROOT / "workflow/config/costs.yaml").read_text())
-TABLE1 = {"sds": True, "ism": True, "cds": False, "gcs": True, "sctd": True}
+TABLE1 = {"sds": False, "ism": True, "cds": False, "gcs": True, "sctd": True}
 PAPER = Work(
     methods=TABLE1, prompts=40, seeds=1, steps=5000, batch=4, side=512, views=120, view_side=512,
     reference=50_000, reference_steps=25, shards=50, per_asset=True, truth=False,
