@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import simulated_run as simulated
+from simulated_run import lines_of
 from test_folder import ROOT, score
-from test_table import lines_of
 
 from eval import table
 from eval.archive import composite, write_views
