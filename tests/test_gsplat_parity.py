@@ -145,10 +145,13 @@ def on_cuda(scene: dict, cameras: dict) -> dict[str, Tensor]:
 
 @needs_cuda
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("depth_moves", [True, False])
 @pytest.mark.parametrize(("count", "size"), [(300, 64), (2_000, 256), (20_000, 512)])
-def test_images_and_gradients_of_random_scenes_agree(count: int, size: int, seed: int) -> None:
+def test_images_and_gradients_of_random_scenes_agree(
+    count: int, size: int, depth_moves: bool, seed: int
+) -> None:
     scene = random_scene(count, seed, scale=0.1 * (300 / count) ** (1 / 3))
-    cameras = views(2, size, size) | {"render_mode": "RGB+D"}
+    cameras = views(2, size, size) | {"render_mode": "RGB+D", "depth_moves": depth_moves}
     ours, theirs = evaluate(rasterization, scene, torch.float32, **cameras), on_cuda(scene, cameras)
     for name in ("image", "alpha"):
         assert_images_agree(theirs[name], ours[name])
