@@ -25,16 +25,16 @@ lint: $(READY)
 
 # The real workflow, two methods on one prompt, a few steps, into a temporary folder.
 smoke: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" workflow/scripts/smoke
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/smoke/smoke
 
 # The smoke benchmark through a real Slurm of one node (root; Debian: slurm-wlm slurm-client munge).
 test-slurm: $(READY)
 	$(BIN)/python -m pip install --quiet snakemake-executor-plugin-slurm==2.8.0
-	PATH="$(CURDIR)/$(BIN):$$PATH" workflow/scripts/test_slurm
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/slurm/test_slurm
 
 # The paper's workflow with networks of the true size and random weights: half an hour to an hour and 11 GB on two cores.
 rehearsal: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python workflow/scripts/rehearse.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/rehearsal/rehearse.py
 
 env: $(READY)
 

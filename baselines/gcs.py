@@ -2,7 +2,7 @@
 
 Symbols: the unconditional ODE leads z_e -> z_s -> z_t; z_s_hat steps back with guidance; G carries a point
 to e and x_0 to the clean end. Source: guidance/gcs_utils.py. The system's brightness equalization is the
-trunk's (segmentdreamer/brightness.py).
+trunk's (segmentdreamer/scene/brightness.py).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.distillation import Gradient, Progress, draw_noise, pixel_gradient, rms
-from segmentdreamer.guidance import Conditioning, guided, unconditional
-from segmentdreamer.prior import Prior
-from segmentdreamer.solver import add_noise, alpha, denoised, ode_step
-from segmentdreamer.times import Times, draw_compact
+from segmentdreamer.interfaces import Gradient, Progress, draw_noise, pixel_gradient, rms
+from segmentdreamer.diffusion.guidance import Conditioning, guided, unconditional
+from segmentdreamer.prior.diffusers_prior import Prior
+from segmentdreamer.diffusion.solver import add_noise, alpha, denoised, ode_step
+from segmentdreamer.diffusion.times import Times, draw_compact
 
 
 @torch.no_grad()

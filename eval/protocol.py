@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segmentdreamer.provenance import file_digest
+from segmentdreamer.records import file_digest
 
 # The files that turn views into scores; their digest is part of every record.
 CODE = (

@@ -24,12 +24,12 @@ import pandas as pd
 import torch
 import yaml
 
-from eval.archive import read_asset, read_failure
-from eval.folder import score_folder
-from eval.prompts import read_texts
-from eval.remarks import Setting, judge
+from eval.views.archive import read_asset, read_failure
+from eval.scores.folder import score_folder
+from eval.prompt_table import read_texts
+from eval.views.remarks import Setting, judge
 from eval.scales import read_scale
-from eval.scorers import VIEW_WORDS, Metrics, PromptTexts, Scorers, embed_prompts, load_scorers, score_asset
+from eval.scores.scorers import VIEW_WORDS, Metrics, PromptTexts, Scorers, embed_prompts, load_scorers, score_asset
 
 COLUMNS = ["view", "metric", "value"]
 

@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 import yaml
 
-from segmentdreamer.brightness import BrightnessConfig
-from segmentdreamer.cameras import PRESETS, CameraConfig
-from segmentdreamer.networks import DType, NetworkOptions
-from segmentdreamer.optimizer import OptimizerConfig
-from segmentdreamer.prompts import PromptConfig
-from segmentdreamer.regularizers import RegularizerConfig
-from segmentdreamer.render import RenderConfig
-from segmentdreamer.start import StartConfig
+from segmentdreamer.scene.brightness import BrightnessConfig
+from segmentdreamer.scene.cameras import PRESETS, CameraConfig
+from segmentdreamer.prior.torch_networks import DType, NetworkOptions
+from segmentdreamer.scene.optimizer import OptimizerConfig
+from segmentdreamer.prior.view_prompts import PromptConfig
+from segmentdreamer.scene.regularizers import RegularizerConfig
+from segmentdreamer.scene.render import RenderConfig
+from segmentdreamer.start.shapes import StartConfig
 
 SCALES = Path(__file__).parent / "scales"
 

@@ -65,8 +65,8 @@ def generate(args: argparse.Namespace) -> None:
 
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
-    from segmentdreamer.provenance import run_key
-    from segmentdreamer.start import located, start_digest
+    from segmentdreamer.records import run_key
+    from segmentdreamer.start.shapes import located, start_digest
 
     prompt_id = args.prompt_id or "-".join(args.prompt.lower().split())
     config = load_config(args.scale, [*trunk_settings(args.method), *args.set], args.camera_preset)
@@ -111,11 +111,11 @@ def optimize_asset(
         read_rows,
         save_checkpoint,
     )
-    from segmentdreamer.prior import open_prior
-    from segmentdreamer.profile import Stopwatch
-    from segmentdreamer.prompts import embed_views
-    from segmentdreamer.start import start_seed
-    from segmentdreamer.warmup import warm_up
+    from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.timing.stopwatch import Stopwatch
+    from segmentdreamer.prior.view_prompts import embed_views
+    from segmentdreamer.start.shapes import start_seed
+    from segmentdreamer.timing.warmup import warm_up
 
     seed = start_seed(prompt_id, args.seed)
     prior = open_prior(config.prior, device, args.threads)
@@ -151,7 +151,7 @@ def begin_or_resume(config: GenerationConfig, seed: int, device: str, checkpoint
     import torch
 
     from segmentdreamer.optimize import load_checkpoint, start_run
-    from segmentdreamer.start import start_state
+    from segmentdreamer.start.shapes import start_state
 
     run = load_checkpoint(checkpoint, key, config, device)
     if run is not None:
@@ -171,7 +171,7 @@ def progress_bar(args: argparse.Namespace, config: GenerationConfig, run: Run) -
 
 def check_weights(config: GenerationConfig) -> str:
     """The digest of the prior's folder; ValueError if it is missing or not the one configured."""
-    from segmentdreamer.provenance import folder_digest
+    from segmentdreamer.records import folder_digest
 
     folder = Path(config.prior.path)
     if not (folder / "model_index.json").is_file():
@@ -186,7 +186,7 @@ def check_weights(config: GenerationConfig) -> str:
 
 def write_outputs(run: Run, out: Path, failure: str) -> None:
     """asset.ply, without a single Gaussian if the run failed, and train.csv."""
-    from segmentdreamer.gaussians import save_ply
+    from segmentdreamer.scene.gaussians import save_ply
 
     kept = 0 if failure else None
     save_ply({name: value.detach()[:kept] for name, value in run.params.items()}, out / "asset.ply")
@@ -205,7 +205,7 @@ def describe_cost(
 
     # Before the arithmetic is counted, which may import diffusers.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    from segmentdreamer.flops import known_work
+    from segmentdreamer.timing.flops import known_work
 
     cost, others = run.cost, run.cost.others_cores
     work = known_work(Path(config.prior.path), config.render.size, digest)
@@ -247,8 +247,8 @@ def write_records(
     failure: str,
 ) -> None:
     """cost.json and provenance.json."""
-    from segmentdreamer import provenance
-    from segmentdreamer.start import start_digest
+    from segmentdreamer import records as provenance
+    from segmentdreamer.start.shapes import start_digest
 
     provenance.write_json(out / "cost.json", describe_cost(run, config, device, digest, wall, failure))
     record = {

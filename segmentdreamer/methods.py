@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from segmentdreamer.config import ConfigError, build
-from segmentdreamer.distillation import Method
+from segmentdreamer.interfaces import Method
 
 REGISTRY = Path(__file__).parent.parent / "baselines" / "methods.yaml"
 

@@ -29,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     At mini the true scene is known, at paper it is not.
     """
-    from eval import table
+    from eval.tables import table1 as table
 
     folders: dict[str, Path] = {}
 

@@ -20,8 +20,8 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from eval import image_reward_weights as weights
-from eval.image_reward import score_images
+from eval.scores import image_reward_weights as weights
+from eval.scores.image_reward import score_images
 
 PROMPT = "a red bear with a blue hat"
 HATS = "a red bear with a hat, " + "a blue hat, " * 12  # 52 words, so more than 35 tokens
@@ -132,8 +132,8 @@ def true(folder: Path) -> dict[str, Any]:
     """Random weights of the published size as a checkpoint, read by the package's own loader."""
     from ImageReward.utils import load
 
-    from eval.archive import composite, write_views
-    from segmentdreamer.conversion import to_safetensors
+    from eval.views.archive import composite, write_views
+    from segmentdreamer.weights.conversion import to_safetensors
 
     weights.write_stand_ins(folder)
     built = weights.build(folder, seed=1)

@@ -124,7 +124,7 @@ def write_prompts(path: Path) -> Path:
 
 
 def arguments(root: Path, scale: str = "mini", seeds: int = 1) -> list[str]:
-    """The command line of eval.table for this run."""
+    """The command line of eval.tables.table1 for this run."""
     prompts = write_prompts(root / "prompts.tsv")
     return [
         "--results", str(root), "--prompts", str(prompts), "--methods", *METHODS, "--controls", *CONTROLS,

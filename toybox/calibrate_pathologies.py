@@ -24,7 +24,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
-from eval.formats import Marked, grid
+from eval.tables.formats import Marked, grid
 from toybox import defects
 from toybox.evaluate_scorers import rounded
 from toybox.janus_gates import find_assets, summarize

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segmentdreamer import cameras
+from segmentdreamer.scene import cameras
 from toybox import scenes
 from toybox.render import render
 

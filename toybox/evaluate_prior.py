@@ -19,10 +19,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 
-from segmentdreamer.guidance import Conditioning
-from segmentdreamer.prior import DiffusersPrior
+from segmentdreamer.diffusion.guidance import Conditioning
+from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.randomness import generator
-from segmentdreamer.sampling import sample
+from segmentdreamer.diffusion.sampling import sample
 from toybox import data, judge, scenes
 
 BATCH = 32

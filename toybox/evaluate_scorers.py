@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from eval import toy_reward
+from eval.scores import toy_reward
 from toybox import data, judge, scenes, train_clip, train_reward
 from toybox.render import composite
 

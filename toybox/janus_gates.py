@@ -1,6 +1,6 @@
 """When the Janus index may be read: what its gates keep and refuse, on looks that did not choose them.
 
-Its gates (eval.janus.withhold) are chosen on one half of the planted objects, and judged on the other half
+Its gates (eval.scores.janus.withhold) are chosen on one half of the planted objects, and judged on the other half
 and on finished assets, whose true scene tells whether they have a second face.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.consistency import gate
-from eval.janus import FIRST, LEAST
+from eval.scores.consistency import gate
+from eval.scores.janus import FIRST, LEAST
 from toybox.defects import DEFECTS, STRENGTHS
 from toybox.looks import SPARSER, Values, halves, scale
 from toybox.scenes import Spec, all_specs

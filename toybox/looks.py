@@ -18,15 +18,15 @@ import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
 
 import numpy as np
 
-from eval import ground_truth
-from eval.archive import composite
-from eval.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip
-from eval.consistency import consistency
-from eval.janus import LEAST, withhold
-from eval.pathology import detail, score_pathologies
+from eval.scores import ground_truth
+from eval.views.archive import composite
+from eval.scores.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip
+from eval.scores.consistency import consistency
+from eval.scores.janus import LEAST, withhold
+from eval.scores.pathology import detail, score_pathologies
 from eval.scales import read_scale
-from eval.scorers import text_image_metrics
-from eval.views import render
+from eval.scores.scorers import text_image_metrics
+from eval.views.render import render
 from toybox import data, defects
 from toybox.scenes import CLASSES, Spec, all_specs, primitives, two_faced
 from toybox.truth import read_specs, render_orbit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from segmentdreamer.provenance import file_digest
+from segmentdreamer.records import file_digest
 
 MODELS = Path(__file__).parent / "models"
 

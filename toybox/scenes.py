@@ -1,7 +1,7 @@
 """The toybox world: eight kinds of toy, eight colors, hats and roofs, each with an exaggerated front.
 
 A scene is a list of signed-distance primitives inside the unit ball, z up, front towards +y (so that
-azimuth 0 of the camera convention in ``segmentdreamer.cameras`` sees the front).
+azimuth 0 of the camera convention in ``segmentdreamer.scene.cameras`` sees the front).
 """
 
 from __future__ import annotations

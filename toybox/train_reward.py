@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from eval.toy_reward import PAD, UNKNOWN, ToyReward
+from eval.scores.toy_reward import PAD, UNKNOWN, ToyReward
 from toybox import data, judge, scenes
 from toybox.judge import normal, uniform
 from toybox.render import render

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.archive import write_views
-from segmentdreamer.cameras import orbit
+from eval.views.archive import write_views
+from segmentdreamer.scene.cameras import orbit
 from toybox.render import render
 from toybox.scenes import Spec, primitives, two_faced
 

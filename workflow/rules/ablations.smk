@@ -88,7 +88,7 @@ rule ablation_grid:
         results=subpath(output[0], ancestor=ABLATION_DEPTH),
         ids=config["ablations"]["prompts"],
     shell:
-        "python -m eval.grid --results {params.results:q} --table {input.table:q}"
+        "python -m eval.plots.grid --results {params.results:q} --table {input.table:q}"
         " --prompts {input.prompts:q} --prompt-ids {params.ids} --out {output:q} > {log:q} 2>&1"
 
 

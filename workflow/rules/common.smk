@@ -12,8 +12,8 @@ sys.path[:0] = [
     str(workflow.basedir),
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
-from eval.columns import primary_method
-from eval.prompts import read_prompts
+from eval.metrics import primary_method
+from eval.prompt_table import read_prompts
 from eval.protocol import CODE as SCORING
 from eval.variants import method_of, variants
 from eval.variants import overrides as variant_settings

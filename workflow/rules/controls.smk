@@ -58,7 +58,7 @@ rule prior_views:
     input:
         prompts=config["prompts"],
         weights=f"{PRIOR}/model_index.json",
-        code="eval/samples.py",
+        code="eval/reference/samples.py",
     output:
         views=expand(
             f"{RESULTS}/views/prior/{{prompt}}/{{seed}}/views.zip",

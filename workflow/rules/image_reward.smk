@@ -14,7 +14,7 @@ if IMAGE_REWARD:
                     allow_missing=True,
                 ),
                 prompts=config["prompts"],
-                code=["eval/image_reward.py", "eval/image_reward_weights.py"],
+                code=["eval/scores/image_reward.py", "eval/scores/image_reward_weights.py"],
                 weights=f"{IMAGE_REWARD}/model.safetensors",
                 vocabulary=f"{IMAGE_REWARD}/bert-base-uncased/vocab.txt",
                 environment=environment("image_reward"),
@@ -50,6 +50,6 @@ if IMAGE_REWARD:
                 folders=folders_of_scores,
                 weights=IMAGE_REWARD,
             shell:
-                "{params.device}{params.python:q} -m eval.image_reward --views {input.views:q}"
+                "{params.device}{params.python:q} -m eval.scores.image_reward --views {input.views:q}"
                 " --prompt-id {params.prompts} --prompts {input.prompts:q}"
                 " --weights {params.weights:q} --out {params.folders:q} > {log:q} 2>&1"

@@ -50,7 +50,7 @@ def method_name(wildcards):
 
 
 def common_settings(wildcards):
-    """The configured overrides, as arguments of `segmentdreamer.generate` and `segmentdreamer.start`."""
+    """The configured overrides, as arguments of `segmentdreamer.generate` and `segmentdreamer.start.shapes`."""
     return [
         word
         for item in [*START_OVERRIDES, *config["overrides"]]

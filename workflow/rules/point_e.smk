@@ -8,7 +8,7 @@ rule point_e:
     input:
         environment=environment("point_e"),
         weights="weights/point-e/upsample_40m.pt",
-        code=["segmentdreamer/point_e.py", "segmentdreamer/clouds.py"],
+        code=["segmentdreamer/start/point_e.py", "segmentdreamer/start/clouds.py"],
     output:
         f"{RESULTS}/starts/{{prompt}}-{{seed}}.ply",
     log:
@@ -27,5 +27,5 @@ rule point_e:
         weights=subpath(input.weights, parent=True),
         text=lambda wildcards: INIT[wildcards.prompt],
     shell:
-        "{params.device}{params.python:q} -m segmentdreamer.point_e --prompt {params.text:q}"
+        "{params.device}{params.python:q} -m segmentdreamer.start.point_e --prompt {params.text:q}"
         " --seed {wildcards.seed} --weights {params.weights:q} --out {output:q} > {log:q} 2>&1"

@@ -6,7 +6,7 @@ FIGURES = [
     *(["heat_map", "critical_difference"] if len(config["methods"]) > 1 else []),
 ]
 
-# What eval.study analyse wrote, of which the table reads three files.
+# What eval.study.commands analyse wrote, of which the table reads three files.
 STUDY = [
     config["study"].removesuffix(".csv") + ending
     for ending in (".csv", "_differences.csv", "_prompts.csv")
@@ -65,7 +65,7 @@ rule table1:
         reference=PRIMARY,
         study=f"--study {config['study']}" if config["study"] else "",
     shell:
-        "python -m eval.table --results {params.results:q} {params.selection}"
+        "python -m eval.tables --results {params.results:q} {params.selection}"
         " --prompts {input.prompts:q} --methods {params.methods} --controls {params.controls} --seeds {params.seeds}"
         " --scale {params.scale:q} --scorer {params.scorer:q} --reference {params.reference}"
         " --titles {input.titles:q} --paper {input.paper:q} {params.study} > {log:q} 2>&1"
@@ -93,7 +93,7 @@ rule figures:
         results=subpath(input.table, ancestor=DEPTH),
         selection=option("--selection", SELECTED),
     shell:
-        "python -m eval.figures --results {params.results:q} {params.selection}"
+        "python -m eval.plots.figures --results {params.results:q} {params.selection}"
         " > {log:q} 2>&1"
 
 
@@ -145,5 +145,5 @@ rule sheet:
         results=subpath(output[0], ancestor=DEPTH),
         shown=["start", *config["methods"], *TRUTH],
     shell:
-        "python -m eval.sheet --results {params.results:q} --prompts {input.prompts:q}"
+        "python -m eval.plots.sheet --results {params.results:q} --prompts {input.prompts:q}"
         " --methods {params.shown} --titles {input.titles:q} --out {output:q} > {log:q} 2>&1"

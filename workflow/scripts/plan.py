@@ -20,9 +20,9 @@ import yaml
 from estimates import Plan, Stage, Work, estimate
 
 from eval.scales import merge
-from segmentdreamer.catalog import Weights, format_bytes, read_list
-from segmentdreamer.start import StartConfig
-from segmentdreamer.weights import missing_files
+from segmentdreamer.weights.catalog import Weights, format_bytes, read_list
+from segmentdreamer.start.shapes import StartConfig
+from segmentdreamer.weights.commands import missing_files
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "workflow" / "config"
@@ -30,7 +30,7 @@ CONFIG = ROOT / "workflow" / "config"
 
 def read_work(config: Mapping[str, Any]) -> Work:
     """The numbers of a merged configuration, with the files that it names. Raises ValueError, OSError."""
-    from eval.prompts import read_prompts
+    from eval.prompt_table import read_prompts
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import registry, trunk_settings
 

@@ -1,0 +1,5 @@
+"""`python -m eval.claims`."""
+
+from eval.claims.decision import main
+
+main()

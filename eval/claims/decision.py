@@ -1,0 +1,146 @@
+"""The ledger of the paper's claims: each decided by this run, and printed.
+
+    python -m eval.claims --results results/mini --claims workflow/config/claims.yaml
+
+reads RESULTS/tables (table1's per_prompt.csv and comparisons.csv, ablation_NAME_per_prompt.csv) and writes
+claims.{csv,md,json} there. The rule stands at the top of the file of claims; eval.claims.verdicts is its code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.claims.page import markdown, plain
+from eval.metrics import columns
+from eval.claims.evidence import Tables, find, read_evidence, read_pooled
+from eval.claims.ledger import Claim, Ledger, read_ledger
+from eval.study.identity import HUMAN
+from eval.claims.verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
+
+CLAIMS = Path("workflow/config/claims.yaml")
+Row = dict[str, Any]
+CLAIM_COLUMNS = ["claim", "verdict", "text", "where", "source", "note"]
+CONTRAST_COLUMNS = [
+    "claim", "claim_verdict", "verdict", "metric", "of", "direction", "than", "bound", "n", "estimate", "low",
+    "high", "level", "p", "corrected", "rule", "note",
+]  # fmt: skip
+
+
+def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Row]:
+    """A claim's contrasts as rows: what is asked, with the evidence and the question where both exist."""
+    values, pooled = read_evidence(tables, claim.source), read_pooled(tables, claim.source)
+    target = "table1" if claim.source == "table1" else f"ablation_{claim.source}"
+    rows: list[Row] = []
+    for contrast in claim.contrasts:
+        stated: Row = {"metric": contrast.metric, "of": contrast.of, "direction": contrast.direction}
+        stated |= {
+            "than": contrast.than,
+            "verdict": UNMEASURED,
+            "note": f"run `snakemake --cores all {target}`",
+        }
+        if values is None:
+            rows.append(stated)
+            continue
+        for found in find(contrast, ledger.read_as(contrast.metric), values, pooled):
+            row = stated | {"metric": found.metric, "note": found.note}
+            question = ledger.question(contrast, found.reading, found.metric, scale)
+            if found.evidence and question:
+                row |= {"direction": question.direction, "bound": question.bound}
+                row |= {"question": question, "evidence": found.evidence}
+            elif found.evidence:
+                row["note"] = f"no margin for scale {scale}"
+            rows.append(row)
+    return rows
+
+
+def settle(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> tuple[Row, list[Row]]:
+    """A claim's row with its verdict, and the rows of its contrasts with theirs."""
+    rows = put(claim, ledger, tables, scale)
+    measured = [row for row in rows if "evidence" in row]
+    questions, evidence = [row.pop("question") for row in measured], [row.pop("evidence") for row in measured]
+    for row, known, found in zip(measured, evidence, decide(questions, evidence), strict=True):
+        row |= vars(found) | {"n": known.n, "estimate": known.estimate}
+    verdict, note = combine([row["verdict"] for row in rows]), ""
+    if verdict == UNRESOLVED:
+        hopeless, note = shortage(questions, evidence)
+        verdict = UNDECIDABLE if hopeless else verdict
+    top = {"claim": claim.id, "verdict": verdict, "text": claim.text, "where": claim.where}
+    rows = [{"claim": claim.id, "claim_verdict": verdict} | row for row in rows]
+    return top | {"source": claim.source, "note": note}, rows
+
+
+def evaluate(ledger: Ledger, tables: Tables, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ledger's two tables: a row a claim (CLAIM_COLUMNS), and a row a contrast (CONTRAST_COLUMNS).
+
+    estimate: what p tests, the mean over prompts of the paired difference or, where a threshold decides, of
+    the value; or the difference of pooled distances. low, high, level: the interval that decides, NaN where
+    so few prompts have none.
+    """
+    settled = [settle(claim, ledger, tables, scale) for claim in ledger.claims]
+    contrasts = pd.DataFrame([row for _, rows in settled for row in rows]).reindex(columns=CONTRAST_COLUMNS)
+    figures = ["bound", "n", "estimate", "low", "high", "level", "p", "corrected"]
+    contrasts[figures] = contrasts[figures].astype(float).replace([-np.inf, np.inf], np.nan)
+    return pd.DataFrame([claim for claim, _ in settled], columns=CLAIM_COLUMNS), contrasts
+
+
+def name_study(contrasts: pd.DataFrame, study: Mapping[str, Any] | None) -> pd.DataFrame:
+    """The contrasts, where a study decides or would, with whose study it was (`study` of table1.json)."""
+    if not study:
+        return contrasts
+    known = columns()
+    ranked = np.array([bool(known.get(metric, {}).get("study")) for metric in contrasts["metric"]])
+    text = study["text"] if study["source"] == HUMAN else f"no person was asked: {study['text']}"
+    return contrasts.assign(note=contrasts["note"].mask(ranked, text))
+
+
+def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, scale: str) -> str:
+    """The ledger as one object with its margins and thresholds; figures that do not exist are null."""
+    figures = contrasts.astype(object).where(contrasts.notna(), None)
+    rows = [row | {"contrasts": figures[figures["claim"] == row["claim"]].to_dict("records")}
+            for row in claims.to_dict("records")]  # fmt: skip
+    known = asdict(ledger)
+    bounds = {kind: known[kind] for kind in ("margins", "thresholds")}
+    return json.dumps({"scale": scale, "claims": rows} | bounds, indent=1, allow_nan=False) + "\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Decide the paper's claims by this run, and print them.")
+    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
+    parser.add_argument("--claims", type=Path, default=CLAIMS, help=f"YAML (default: {CLAIMS})")
+    parser.add_argument("--selection", default="", metavar="NAME",
+                        help="folder of RESULTS/tables with Table 1 (default: that itself)")  # fmt: skip
+    parser.add_argument(
+        "--ablations",
+        default="",
+        metavar="NAME",
+        help="likewise, with the ablations' tables; claims of both stand in SELECTION-ABLATIONS",
+    )
+    args = parser.parse_args(argv)
+    tables = Tables(args.results / "tables" / args.selection, args.results / "tables" / args.ablations)
+    out = args.results / "tables" / "-".join(filter(None, (args.selection, args.ablations)))
+    try:
+        record = json.loads((tables.table1 / "table1.json").read_text())
+        ledger = read_ledger(args.claims)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    scale, titles = record["scale"], record["methods"]
+    claims, contrasts = evaluate(ledger, tables, scale)
+    contrasts = name_study(contrasts, record.get("study"))
+    out.mkdir(parents=True, exist_ok=True)
+    contrasts.to_csv(out / "claims.csv", index=False, float_format="%.6g")
+    (out / "claims.md").write_text(markdown(claims, contrasts, ledger, titles, scale), encoding="utf-8")
+    (out / "claims.json").write_text(as_json(claims, contrasts, ledger, scale), encoding="utf-8")
+    print(plain(claims, contrasts, titles, scale))
+
+
+if __name__ == "__main__":
+    main()

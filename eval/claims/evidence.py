@@ -1,0 +1,124 @@
+"""What a run knows of a contrast: paired differences over prompts, values of one method, pooled distances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from eval.metrics import columns
+from eval.scores.consistency import GATE
+from eval.claims.ledger import Contrast, Reading
+from eval.statistics.mean_test import Distance, Evidence, Mean
+
+ABSENT = "no such figure in this run"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The evidence for one metric of a contrast; without it, the note says why."""
+
+    metric: str
+    reading: Reading
+    evidence: Evidence | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The folders of a run's tables: Table 1's, and the ablations', which are selected by themselves."""
+
+    table1: Path
+    ablations: Path
+
+
+def read_evidence(tables: Tables, source: str) -> pd.DataFrame | None:
+    """Values per prompt of a source: method, prompt, metric, value; None if the run has not made it."""
+    path = tables.ablations / f"ablation_{source}_per_prompt.csv"
+    if source == "table1":
+        path = tables.table1 / "per_prompt.csv"
+    if not path.exists():
+        return None
+    return pd.read_csv(path).rename(columns={"variant": "method"})
+
+
+def read_pooled(tables: Tables, source: str) -> pd.DataFrame:
+    """Differences with an error instead of values by prompt, from table1's comparisons.csv; empty without it.
+
+    Those of pooled distances, and of a study's mean ranks (n: the fewer of volunteers and prompts).
+    """
+    path = tables.table1 / "comparisons.csv"
+    if source != "table1" or not path.exists():
+        return pd.DataFrame(columns=["method", "against", "metric"])
+    table = pd.read_csv(path)
+    chosen = [m for m, spec in columns().items() if spec.get("pooled") or spec.get("study")]
+    return table[table["metric"].isin(chosen)]
+
+
+def find(
+    contrast: Contrast, readings: Iterable[Reading], values: pd.DataFrame, pooled: pd.DataFrame
+) -> list[Found]:
+    """The evidence for each metric of the first reading that the run has, and may use."""
+    unmet = ""
+    for reading in readings:
+        kept, note = satisfy(contrast, reading, values)
+        note = note or unmet
+        found = [find_one(contrast, reading, metric, kept, pooled, note) for metric in reading.metrics]
+        if any(each.evidence for each in found):
+            return found
+        measured = any(len(pair(contrast, metric, values)) for metric in reading.metrics)
+        unmet = note if measured else unmet
+    return [Found(contrast.metric, Reading((contrast.metric,)), None, unmet or ABSENT)]
+
+
+def satisfy(contrast: Contrast, reading: Reading, values: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The values that a reading may use, and what was left out.
+
+    alone: all or none; every job of both sides ran alone on its machine. consistency: prompts on which both
+    sides' views show one thing (eval.scores.consistency.GATE).
+    """
+    if reading.needs == "alone":
+        shares = values[(values["metric"] == "alone") & values["method"].isin(sides(contrast))]
+        alone = set(shares["method"]) == sides(contrast) and bool((shares["value"] == 1).all())
+        return (values, "") if alone else (values[:0], "counted work: not every job ran alone")
+    if reading.needs == "consistency":
+        mine = values[(values["metric"] == "consistency") & values["method"].isin(sides(contrast))]
+        passed = mine[mine["value"] >= GATE].groupby("prompt")["method"].nunique() == len(sides(contrast))
+        kept = values[values["prompt"].isin(passed.index[passed])]
+        before, after = (len(pair(contrast, reading.metrics[0], table)) for table in (values, kept))
+        text = f"{after} of {before} prompts, those with a consistency of {GATE:g} or more"
+        return kept, text if after < before else ""
+    return values, ""
+
+
+def sides(contrast: Contrast) -> set[str]:
+    return {contrast.of, contrast.than} - {""}
+
+
+def find_one(
+    contrast: Contrast, reading: Reading, metric: str, values: pd.DataFrame, pooled: pd.DataFrame, note: str
+) -> Found:
+    if len(differences := pair(contrast, metric, values)):
+        return Found(metric, reading, Mean(differences), note)
+    for of, than, sign in ((contrast.of, contrast.than, 1), (contrast.than, contrast.of, -1)):
+        rows = pooled[(pooled["metric"] == metric) & (pooled["method"] == of) & (pooled["against"] == than)]
+        if len(rows):
+            row = rows.iloc[0]
+            n = int(row["n"])
+            error = float((row["high"] - row["low"]) / 2 / t.isf(0.025, n - 1))
+            if np.isnan(error):
+                return Found(metric, reading, None, f"no error of a difference from {n}")
+            return Found(metric, reading, Distance(sign * float(row["difference"]), error, n), note)
+    return Found(metric, reading, None, ABSENT)
+
+
+def pair(contrast: Contrast, metric: str, values: pd.DataFrame) -> np.ndarray:
+    """of - than on the prompts that have both, or the values of `of` alone, (n,); empty if there are none."""
+    mine = values[(values["metric"] == metric) & values["method"].isin(sides(contrast))]
+    table = mine.pivot(index="prompt", columns="method", values="value").reindex(columns=[*sides(contrast)])
+    found = table[contrast.of] - table[contrast.than] if contrast.than else table[contrast.of]
+    return found.dropna().to_numpy(dtype=float)

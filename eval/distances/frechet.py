@@ -1,0 +1,175 @@
+"""Frechet distance (FID) of stored features, float64: from moments, jackknife and bootstrap over prompts.
+
+FID = |mu_G - mu_R|^2 + tr S_G + tr S_R - 2 tr (S_G S_R)^(1/2) (Heusel et al. 2017), covariances with n - 1.
+The last trace is the sum of the square roots of the eigenvalues of A = S_R^(1/2) S_G S_R^(1/2), which is
+symmetric: no square root of a general matrix, no imaginary part. Streaming over images is eval.scores.inception's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What FID needs of a set of features; sets of features are joined by adding their moments.
+
+    count: n; total: sum (D,); outer: sum of outer products (D, D); float64. Raw sums lose digits only
+    where a mean exceeds its standard deviation by orders of magnitude, which no feature here does.
+    """
+
+    count: float
+    total: np.ndarray
+    outer: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> Moments:
+        """Moments of features (n, D)."""
+        x = np.asarray(features, dtype=np.float64)
+        return cls(len(x), x.sum(0), x.T @ x)
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
+
+    def __sub__(self, other: Moments) -> Moments:
+        return Moments(self.count - other.count, self.total - other.total, self.outer - other.outer)
+
+    def __mul__(self, weight: float) -> Moments:
+        return Moments(self.count * weight, self.total * weight, self.outer * weight)
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self.total / self.count
+
+    @property
+    def cov(self) -> np.ndarray:
+        """Covariance (D, D) with n - 1; ValueError below two features."""
+        if self.count < 2:
+            raise ValueError(f"a covariance needs two features, not {self.count:g}")
+        return (self.outer - np.outer(self.total, self.mean)) / (self.count - 1)
+
+
+def save_moments(moments: Mapping[str, Moments], path: Path) -> None:
+    """Statistics of each feature space in one npz: SPACE/count, SPACE/mean (D,), SPACE/cov (D, D)."""
+    arrays = {
+        f"{space}/{name}": np.asarray(getattr(known, name), dtype=np.float64)
+        for space, known in moments.items()
+        for name in ("count", "mean", "cov")
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def load_moments(path: Path) -> dict[str, Moments]:
+    """The moments that save_moments wrote, by feature space."""
+    with np.load(path) as stored:
+        spaces = [name.removesuffix("/count") for name in stored.files if name.endswith("/count")]
+        return {s: restore(*(stored[f"{s}/{name}"] for name in ("count", "mean", "cov"))) for s in spaces}
+
+
+def restore(count: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> Moments:
+    """Moments from count (), mean (D,) and covariance (D, D)."""
+    n = float(count)
+    return Moments(n, n * mean, (n - 1) * cov + n * np.outer(mean, mean))
+
+
+def as_moments(features: np.ndarray | Moments) -> Moments:
+    return features if isinstance(features, Moments) else Moments.of(features)
+
+
+def frechet(features: np.ndarray | Moments, reference: np.ndarray | Moments) -> float:
+    """FID of two sets, each features (n, D) or their moments; ValueError below two features."""
+    return float(distances_to(as_moments(reference), [as_moments(features)])[0])
+
+
+def distances_to(reference: Moments, methods: Sequence[Moments]) -> np.ndarray:
+    """FID of each method to one reference (M,): the reference's square root is taken once."""
+    mean, cov = reference.mean, reference.cov
+    root = square_root(cov)
+    found = []
+    for method in methods:
+        theirs = method.cov
+        shared = np.sqrt(np.linalg.eigvalsh(root @ theirs @ root).clip(0)).sum()
+        shift = np.square(method.mean - mean).sum()
+        found.append(shift + np.trace(theirs) + np.trace(cov) - 2 * shared)
+    return np.array(found)
+
+
+def square_root(cov: np.ndarray) -> np.ndarray:
+    """Symmetric square root (D, D) of a covariance; eigenvalues below zero are rounding, so zero."""
+    values, vectors = np.linalg.eigh(cov)
+    return (vectors * np.sqrt(values.clip(0))) @ vectors.T
+
+
+def share(prompts: Sequence[np.ndarray], p: int) -> Moments:
+    """Moments of prompt p, weighing as much as any other: a failed seed must not make a prompt lighter."""
+    mean = sum(map(len, prompts)) / len(prompts)
+    return Moments.of(prompts[p]) * (mean / len(prompts[p]))
+
+
+def add_up(prompts: Sequence[np.ndarray]) -> Moments:
+    """Moments of all prompts' features, one array (n_p, D) a prompt, converted one prompt at a time."""
+    whole = share(prompts, 0)
+    for p in range(1, len(prompts)):
+        whole += share(prompts, p)
+    return whole
+
+
+def jackknife(
+    methods: Sequence[Sequence[np.ndarray]], reference: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """FID of M methods with all P prompts (M,), and with each prompt left out of both sides (P, M).
+
+    methods, reference: one array (n_p, D) a prompt, in the same order; prompts have the same weight, however
+    many features each has. What is left is the whole less one prompt's moments, and all methods share the
+    reference's square root. Below three prompts there is no error to find, so none is left out (0, M).
+    """
+    whole, base = [add_up(prompts) for prompts in methods], add_up(reference)
+    left_out = [
+        distances_to(
+            base - share(reference, p),
+            [known - share(prompts, p) for known, prompts in zip(whole, methods, strict=True)],
+        )
+        for p in range(len(reference) if len(reference) > 2 else 0)
+    ]
+    return distances_to(base, whole), np.array(left_out).reshape(-1, len(methods))
+
+
+def bootstrap(
+    methods: Sequence[Sequence[np.ndarray]], reference: Sequence[np.ndarray], resamples: int, seed: int = 0
+) -> np.ndarray:
+    """FID (resamples, M) of prompts drawn with replacement: a row is one draw, the same for all methods.
+
+    Only differences within a row are of use: each value itself is biased upward, because a resample has
+    fewer distinct prompts than the run. Holds P (D, D) arrays a set in memory: 1.3 GB at 40 and 2,048.
+    """
+    draws = np.random.default_rng(seed).integers(0, len(reference), (resamples, len(reference)))
+    base, parts = Parts.of(reference), [Parts.of(prompts) for prompts in methods]
+    rows = []
+    for drawn in draws:
+        weights = np.bincount(drawn, minlength=len(reference)).astype(np.float64)
+        rows.append(distances_to(base.weigh(weights), [part.weigh(weights) for part in parts]))
+    return np.array(rows)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Moments of each prompt, stacked: counts (P,), totals (P, D), outers (P, D, D)."""
+
+    counts: np.ndarray
+    totals: np.ndarray
+    outers: np.ndarray
+
+    @classmethod
+    def of(cls, prompts: Sequence[np.ndarray]) -> Parts:
+        known = [share(prompts, p) for p in range(len(prompts))]
+        return cls(np.array([m.count for m in known], dtype=np.float64),
+                   np.stack([m.total for m in known]), np.stack([m.outer for m in known]))  # fmt: skip
+
+    def weigh(self, weights: np.ndarray) -> Moments:
+        """Moments of a set that holds prompt p `weights[p]` times."""
+        return Moments(float(weights @ self.counts), weights @ self.totals,
+                       np.tensordot(weights, self.outers, 1))  # fmt: skip

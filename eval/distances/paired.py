@@ -1,0 +1,159 @@
+"""Distances of methods to a reference set, by metric id: value, jackknife error, paired differences.
+
+Features are one array (n_p, D) a prompt, in the same order for all methods and the reference. The unit is the
+prompt: errors leave one prompt out of both sides, differences do so for both methods at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from eval.distances import frechet
+from eval.distances import kernels as mmd
+from eval.statistics.comparison import distance_p
+from eval.statistics.intervals import SMALLEST_SAMPLE
+
+Prompts = Sequence[np.ndarray]
+Estimate = tuple[np.ndarray, np.ndarray]  # of all prompts (M,), with each prompt left out (P, M)
+
+
+def estimate_kernel(
+    kernel: mmd.Kernel,
+    statistic: Callable[[mmd.Blocks], float],
+    methods: Sequence[Prompts],
+    reference: Prompts,
+) -> Estimate:
+    values, left_out = mmd.jackknife(statistic, mmd.blocks(kernel, methods, reference))
+    return kernel.factor * values, kernel.factor * left_out
+
+
+# Metric id -> feature space and estimator. What was taken on CLIP bears it in its name, as FID does.
+MEASURES: dict[str, tuple[str, Callable[[Sequence[Prompts], Prompts], Estimate]]] = {
+    "fid_clip": ("clip", frechet.jackknife),
+    "fid_clean": ("inception_clean", frechet.jackknife),
+    "fid_pytorch": ("inception_pytorch", frechet.jackknife),
+    "kid": ("inception_clean", partial(estimate_kernel, mmd.KID, mmd.stratified_mmd2)),
+    "kid_pp": ("inception_clean", partial(estimate_kernel, mmd.KID, mmd.paired_mmd2)),
+    "kid_clip": ("clip", partial(estimate_kernel, mmd.KID_CLIP, mmd.stratified_mmd2)),
+    "kid_clip_pp": ("clip", partial(estimate_kernel, mmd.KID_CLIP, mmd.paired_mmd2)),
+    "cmmd": ("clip", partial(estimate_kernel, mmd.CMMD, mmd.biased_mmd2)),
+    "cmmd_pp": ("clip", partial(estimate_kernel, mmd.CMMD, mmd.paired_mmd2)),
+}
+# Those that take the prompts' differences for independent, which assets under wrong prompts are not.
+PAIRED = {"kid_pp", "kid_clip_pp", "cmmd_pp"}
+MISPLACED = (
+    "these assets do not belong to these prompts: the 95 % interval lies below 0, where no distance is"
+)
+# Metric id -> feature space and kernel, of distances that each asset has.
+OF_PROMPTS = {
+    "kid_p": ("inception_clean", mmd.KID),
+    "kid_clip_p": ("clip", mmd.KID_CLIP),
+    "cmmd_p": ("clip", mmd.CMMD),
+}
+
+_estimates: dict[tuple[str, bytes, bytes], tuple[float, np.ndarray]] = {}
+
+
+def estimate(metric: str, features: Mapping[str, Prompts], reference: Prompts) -> Estimate:
+    """The metric of M methods (M,), and with each of P prompts left out of both sides (P, M).
+
+    Remembered by the features' bytes: a table asks for the same figures once for each pair of methods.
+    Raises ValueError for an unknown metric, or for lists of prompts that differ in length.
+    """
+    if metric not in MEASURES:
+        raise ValueError(f"no distance {metric!r}; there are {', '.join(MEASURES)}")
+    for method, prompts in features.items():
+        if len(prompts) != len(reference):
+            raise ValueError(f"{method} has {len(prompts)} prompts, the reference {len(reference)}")
+    theirs = digest(reference)
+    keys = {method: (metric, digest(prompts), theirs) for method, prompts in features.items()}
+    new = [method for method, key in keys.items() if key not in _estimates]
+    if new:
+        values, left_out = MEASURES[metric][1]([features[method] for method in new], reference)
+        for number, method in enumerate(new):
+            _estimates[keys[method]] = float(values[number]), left_out[:, number]
+    found = [_estimates[key] for key in keys.values()]
+    return np.array([value for value, _ in found]), np.stack([left for _, left in found], axis=1)
+
+
+def digest(prompts: Prompts) -> bytes:
+    """Digest of one array a prompt."""
+    known = hashlib.blake2b(digest_size=16)
+    for block in prompts:
+        known.update(f"{block.shape}{block.dtype}".encode())
+        known.update(np.ascontiguousarray(block).data)
+    return known.digest()
+
+
+def jackknife_error(left_out: np.ndarray) -> np.ndarray:
+    """Standard error (M,) from delete-one values (P, M); NaN below three prompts."""
+    n = len(left_out)
+    if n < 3:
+        return np.full(left_out.shape[1], np.nan)
+    return np.sqrt((n - 1) / n * np.square(left_out - left_out.mean(0)).sum(0))
+
+
+def measure(metric: str, features: Mapping[str, Prompts], reference: Prompts) -> pd.DataFrame:
+    """Distance of each method: columns method, metric, value, se (jackknife over prompts)."""
+    values, left_out = estimate(metric, features, reference)
+    return pd.DataFrame(
+        {"method": list(features), "metric": metric, "value": values, "se": jackknife_error(left_out)}
+    )
+
+
+def intervals(metric: str, features: Mapping[str, Prompts], reference: Prompts) -> pd.DataFrame:
+    """Distances, 95 % intervals (t on the jackknife's error): method, metric, mean, low, high, n, reason.
+
+    reason: why there is no value, else empty. Prompt-paired, a method has none whose interval is below 0.
+    """
+    from scipy.stats import t
+
+    found, n = measure(metric, features, reference), len(reference)
+    reach = (t.ppf(0.975, n - 1) if n >= SMALLEST_SAMPLE else float("nan")) * found["se"]
+    value = found["value"]
+    found = found[["method", "metric"]].assign(
+        mean=value, low=value - reach, high=value + reach, n=n, reason=""
+    )
+    refused = (found["high"] < 0) & (metric in PAIRED)
+    found.loc[refused, ["mean", "low", "high"]] = np.nan
+    found.loc[refused, "reason"] = MISPLACED
+    return found
+
+
+def compare(
+    metric: str,
+    features: Mapping[str, Prompts],
+    reference: Prompts,
+    against: str = "sctd",
+    level: float = 0.95,
+    resamples: int = 0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Each other method minus `against`: columns method, metric, difference, se, low, high, p.
+
+    se: jackknife of the difference; p: two-sided Student's t with it. low, high: its t interval, or, with
+    `resamples`, for Frechet distances, percentiles of the difference under prompts drawn with replacement,
+    the same for both methods. Raises ValueError if `against` is not among the methods.
+    """
+    from scipy.stats import t
+
+    if against not in features:
+        raise ValueError(f"no method {against!r} to compare with")
+    names, n = list(features), len(reference)
+    values, left_out = estimate(metric, features, reference)
+    base = names.index(against)
+    difference, error = values - values[base], jackknife_error(left_out - left_out[:, [base]])
+    reach = t.ppf((1 + level) / 2, n - 1) * error if n > 1 else np.full(len(names), np.nan)
+    low, high = difference - reach, difference + reach
+    if resamples and MEASURES[metric][1] is frechet.jackknife:
+        drawn = frechet.bootstrap([features[name] for name in names], reference, resamples, seed)
+        low, high = np.quantile(drawn - drawn[:, [base]], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    p = [distance_p(d, e, n) for d, e in zip(difference, error, strict=True)]
+    rows = pd.DataFrame({"method": names, "metric": metric, "difference": difference, "se": error,
+                         "low": low, "high": high, "p": p})  # fmt: skip
+    return rows[rows["method"] != against].reset_index(drop=True)

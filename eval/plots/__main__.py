@@ -1,0 +1,5 @@
+"""`python -m eval.plots`."""
+
+from eval.plots.ablation import main
+
+main()

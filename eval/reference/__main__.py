@@ -1,0 +1,5 @@
+"""`python -m eval.reference`."""
+
+from eval.reference.draw import main
+
+main()

@@ -1,0 +1,266 @@
+"""All files of a run as long tables: the one place that knows where scores, costs and features lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.guidance import Guidance, read_guidance
+from eval.reference.origin import check_origin, open_features, read_origin
+from eval.study.identity import HUMAN, QUESTIONS, Identity, read_result
+
+SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
+# Of cost.json, as metrics.
+COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe", "gaussians", "held_back")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A ranking study, as figures of the table: means and paired differences of the mean ranks.
+
+    means: method, metric, mean, low, high, n; differences: method, against, metric, n, difference, low, high,
+    won, p. Metrics of a simulated study are others than those of a human one.
+    """
+
+    whose: Identity
+    means: pd.DataFrame
+    differences: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, read once.
+
+    assets: method, prompt, seed, status (ok or failed), reason. scores: method, prompt, seed, view, metric,
+    value, costs among them (view 0); a failed asset has no rows. protocols: metric -> protocol id. guidance:
+    of each method, as its assets' records tell.
+    """
+
+    results: Path
+    methods: list[str]
+    controls: list[str]
+    prompts: list[str]
+    assets: pd.DataFrame
+    scores: pd.DataFrame
+    protocols: dict[str, str] = field(default_factory=dict)
+    protocol_id: str = ""
+    device: str = ""
+    guidance: dict[str, Guidance] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # prompt -> text, as it was scored
+    weights: dict[str, str] = field(default_factory=dict)  # model -> SHA-256
+
+    def failed(self) -> pd.DataFrame:
+        """The failed assets of the methods: method, prompt, seed, reason."""
+        mine = self.assets[self.assets["method"].isin(self.methods)]
+        return mine.loc[mine["status"] == "failed", ["method", "prompt", "seed", "reason"]]
+
+
+def read_run(
+    results: Path, methods: Iterable[str], controls: Iterable[str], prompts: Iterable[str], seeds: int
+) -> Run:
+    """Scores, costs and protocols of every asset of these methods and controls.
+
+    A control may have fewer seeds than the methods, as the truth has. Raises FileNotFoundError for a missing
+    score file and ValueError if two score files follow different protocols or two assets of a method were
+    made under different guidance.
+    """
+    methods, controls, prompts = list(methods), list(controls), list(prompts)
+    keys = list_assets(results, methods, controls, prompts, seeds)
+    records = [read_protocol(results / "scores" / path_of(*key)) for key in keys]
+    scored = [(key, record) for key, record in zip(keys, records, strict=True) if record["status"] == "ok"]
+    check_protocols(results, scored)
+    frames = [read_asset(results, *key, cost=key[0] not in controls) for key, _ in scored]
+    assets = pd.DataFrame(keys, columns=["method", "prompt", "seed"])
+    assets["status"] = [record["status"] for record in records]
+    assets["reason"] = [record["reason"] for record in records]
+    known = scored[0][1] if scored else {}
+    return Run(
+        results, methods, controls, prompts, assets,
+        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCORES),
+        known.get("protocol", {}), known.get("protocol_id", ""), read_device(results, methods, keys),
+        {method: guidance_of(results, method, prompts, range(seeds)) for method in methods},
+        {key[1]: record["prompt"] for key, record in scored if "prompt" in record}, known.get("weights", {}),
+    )  # fmt: skip
+
+
+def list_assets(
+    results: Path, methods: list[str], controls: list[str], prompts: list[str], seeds: int
+) -> list[tuple[str, str, int]]:
+    """(method, prompt, seed) of every asset, methods first; a control's seeds are those that it has."""
+    keys = [(m, p, s) for m in methods for p in prompts for s in range(seeds)]
+    return keys + [
+        (c, p, s)
+        for c in controls
+        for p in prompts
+        for s in range(seeds)
+        if s == 0 or (results / "scores" / path_of(c, p, s) / "scores.csv").exists()
+    ]
+
+
+def path_of(method: str, prompt: str, seed: int) -> str:
+    return f"{method}/{prompt}/{seed}"
+
+
+def read_protocol(folder: Path) -> dict[str, Any]:
+    """protocol.json of one score file: status, reason, protocol, protocol_id; ok and unknown without it.
+
+    ImageReward's protocol, where it scored, is part of both.
+    """
+    known = {"status": "ok", "reason": "", "protocol": {}, "protocol_id": ""}
+    path, reward = folder / "protocol.json", folder / "image_reward.json"
+    record = known | (json.loads(path.read_text()) if path.exists() else {})
+    if reward.exists():
+        theirs = json.loads(reward.read_text())
+        record["protocol"] = record["protocol"] | theirs["protocol"]
+        record["protocol_id"] += f"+{theirs['protocol_id']}"
+    if record["status"] not in ("ok", "failed"):
+        raise ValueError(f"{path}: status {record['status']!r} is neither ok nor failed")
+    return record | {"reason": record["reason"] or ""}
+
+
+def check_protocols(results: Path, scored: list[tuple[tuple[str, str, int], dict[str, Any]]]) -> None:
+    """ValueError that names two score files unless all share one protocol id."""
+    for key, record in scored[1:]:
+        first, other = scored[0][1]["protocol_id"], record["protocol_id"]
+        if first != other:
+            paths = [results / "scores" / path_of(*k) / "protocol.json" for k in (scored[0][0], key)]
+            raise ValueError(
+                f"two protocols in one table: {paths[0]} has {first or 'none'}, {paths[1]} has "
+                f"{other or 'none'}; score both again"
+            )
+
+
+def read_asset(results: Path, method: str, prompt: str, seed: int, cost: bool) -> pd.DataFrame:
+    """The scores of one asset and, if asked for and known, its cost: the columns of SCORES."""
+    where = path_of(method, prompt, seed)
+    scores = read_scores(results / "scores" / where)
+    if cost:
+        rows = [(0, metric, value) for metric, value in read_cost(results / "assets" / where).items()]
+        scores = pd.concat([scores, pd.DataFrame(rows, columns=scores.columns)], ignore_index=True)
+    return scores.assign(method=method, prompt=prompt, seed=seed)[SCORES]
+
+
+def read_scores(folder: Path) -> pd.DataFrame:
+    """The scores of one asset's views, ImageReward's among them: columns view, metric, value."""
+    files = [folder / "scores.csv", folder / "image_reward.csv"]
+    return pd.concat([pd.read_csv(f) for f in files if f.exists() or f == files[0]], ignore_index=True)
+
+
+def read_cost(folder: Path) -> dict[str, float]:
+    """What one optimization cost and grew to, as known: COSTS and peak_memory (MiB, of a GPU if any).
+
+    alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
+    """
+    path = folder / "cost.json"
+    figures = json.loads(path.read_text()) if path.exists() else {}
+    known = {metric: figures.get(metric) for metric in COSTS}
+    known["alone"] = bool(known["alone"]) if figures else None
+    known["peak_memory"] = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
+    return {metric: float(value) for metric, value in known.items() if value is not None}
+
+
+def guidance_of(results: Path, method: str, prompts: Iterable[str], seeds: Iterable[int]) -> Guidance:
+    """What these assets of a method or variant were made under; ValueError if they differ (read_guidance)."""
+    return read_guidance(results / "assets" / path_of(method, *key) for key in product(prompts, seeds))
+
+
+def read_device(results: Path, methods: list[str], keys: list[tuple[str, str, int]]) -> str:
+    """The devices that the methods were optimized on, as their costs tell; empty if none does."""
+    paths = [results / "assets" / path_of(*key) / "cost.json" for key in keys if key[0] in methods]
+    found = {json.loads(path.read_text()).get("device", "") for path in paths if path.exists()}
+    return ", ".join(sorted(found - {""}))
+
+
+def read_features(
+    run: Run, method: str, space: str, prompts: list[str], floor: str = ""
+) -> list[np.ndarray] | None:
+    """A method's features of one space, one array (n, D) a prompt with its seeds pooled; None if it has none.
+
+    Failed assets are left out, or replaced by those of the control `floor`.
+    """
+    found = []
+    for prompt in prompts:
+        assets = run.assets[(run.assets["method"] == method) & (run.assets["prompt"] == prompt)]
+        arrays = []
+        for seed, status in zip(assets["seed"], assets["status"], strict=True):
+            source = method if status == "ok" else floor
+            if source:
+                arrays.append(read_array(run.results, source, prompt, int(seed), space))
+        if not arrays or any(array is None for array in arrays):
+            return None
+        found.append(np.concatenate([array for array in arrays if array is not None]))
+    return found
+
+
+def read_array(results: Path, method: str, prompt: str, seed: int, space: str) -> np.ndarray | None:
+    """The features (n, D) of one asset's views, of seed 0 if it has no other; None without that space."""
+    path = results / "scores" / path_of(method, prompt, seed) / "features.npz"
+    if not path.exists():
+        path = results / "scores" / path_of(method, prompt, 0) / "features.npz"
+    with np.load(path) as stored:
+        return stored[space] if space in stored.files else None
+
+
+def read_reference(
+    results: Path,
+    space: str,
+    prompts: list[str],
+    texts: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
+) -> list[np.ndarray] | None:
+    """The reference features of one space, one array (n, D) a prompt; None if it has not that space.
+
+    texts (prompt -> text), weights (model -> SHA-256): those of the scores that are compared with it. Raises
+    FileNotFoundError without a reference, ValueError if a prompt is missing or it was made of others.
+    """
+    path = results / "reference" / "features.npz"
+    with open_features(path) as stored:
+        check_origin(read_origin(stored, path), path, texts or {}, weights or {})
+        names = set(stored.files)
+        if not any(name.startswith(f"{space}/") for name in names):
+            return None
+        missing = [prompt for prompt in prompts if f"{space}/{prompt}" not in names]
+        if missing:
+            raise ValueError(f"{path}: no {space} features of {', '.join(missing)}")
+        return [stored[f"{space}/{prompt}"] for prompt in prompts]
+
+
+def read_study(path: Path, methods: Iterable[str], prompts: Iterable[str]) -> Study:
+    """What `python -m eval.study analyse` wrote to `path` and beside it.
+
+    Raises FileNotFoundError, and ValueError in one line: for a file without the study's identity, files of
+    two studies, no ranks of these methods, or ranks on a prompt that is not among `prompts`.
+    """
+    differences, shown = (path.with_stem(f"{path.stem}_{ending}") for ending in ("differences", "prompts"))
+    found = {
+        path: read_result(path, ["method", "question"], ["mean", "low", "high"]),
+        differences: read_result(differences, ["method", "against", "question"],
+                                 ["difference", "low", "high", "won", "p"]),
+        shown: read_result(shown, ["prompt"]),
+    }  # fmt: skip
+    whose = found[path][0]
+    for other, (theirs, _) in found.items():
+        if theirs != whose:
+            raise ValueError(f"two studies in one table: {path} is of {whose}; {other} is of {theirs}")
+    if foreign := sorted({*found[shown][1]["prompt"]} - {*prompts}):
+        raise ValueError(f"{path}: ranks on {', '.join(foreign)}, which this table does not have")
+    if not {*found[path][1]["method"]} & {*methods}:
+        raise ValueError(f"{path}: no ranks of this table's methods")
+    asked = pd.concat([found[name][1]["question"] for name in (path, differences)])
+    if unknown := sorted({*asked} - {*QUESTIONS}):
+        raise ValueError(f"{path}: unknown question {', '.join(unknown)}")
+    units = min(whose.volunteers, whose.prompts)  # what intervals and tests rest on
+    means, gaps = (
+        found[name][1].assign(metric=found[name][1]["question"].map(whose.metric), n=units)
+        for name in (path, differences)
+    )
+    if whose.source != HUMAN:
+        gaps["p"] = float("nan")  # nothing is tested that nobody said
+    return Study(whose, means, gaps)

@@ -1,0 +1,132 @@
+"""Anyone's views: a folder of pictures a prompt, scored and summarized without Snakemake.
+
+Which folder belongs to which prompt is told in assets, which pictures are views in naming. A prompt without
+views is a failed row. What a reader of the numbers must know besides is a note: printed, and kept in
+summary.md and protocol.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eval.views.archive import read_asset, read_failure
+from eval.views.folders import Found, find_assets
+from eval.scores.folder_distances import SUMMARY, Features, check_reference, prompt_distances, summarize_distances
+from eval.views.remarks import Notes, Setting, judge, shorten
+from eval.scores.scorers import PromptTexts, Scorers, score_asset, text_notes
+from eval.statistics.intervals import SMALLEST_SAMPLE, mean_intervals
+
+
+def score_folder(
+    scorers: Scorers, folder: Path, prompts: PromptTexts, out: Path, setting: Setting | None = None
+) -> None:
+    """Score every prompt's views; write scores.csv, summary.{csv,md}, features.npz and protocol.json."""
+    setting = setting or Setting()
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file, not a folder for scores")
+    found = find_assets(folder, prompts.ids, prompts.texts)
+    notes: Notes = {}
+    if setting.reference:
+        check_reference(setting.reference, prompts, scorers, notes)
+    for name, note in text_notes(scorers, prompts):
+        notes.setdefault(note, []).append(name)
+    scores, features, failed = score_places(scorers, folder, found, prompts, setting, notes)
+    if setting.reference:
+        scores = pd.concat([scores, prompt_distances(features, setting.reference)], ignore_index=True)
+    summary = summarize(scores)
+    if setting.reference:
+        distances = summarize_distances(features, setting.reference, prompts.ids, notes)
+        summary = pd.concat([summary, distances], ignore_index=True).fillna({"reason": ""})
+    if (count := scores["prompt"].nunique()) < SMALLEST_SAMPLE:
+        notes[f"no intervals: they need {SMALLEST_SAMPLE} prompts with views, there are {count}"] = []
+    if found.strays:
+        notes[f"these folders hold views of no prompt or no seed, not scored: {shorten(found.strays)}"] = []
+    write(scores, summary, features, failed, notes, scorers, folder, out)
+
+
+def score_places(
+    scorers: Scorers, folder: Path, found: Found, prompts: PromptTexts, setting: Setting, notes: Notes
+) -> tuple[pd.DataFrame, Features, dict[str, str]]:
+    """Scores (prompt, seed, view, metric, value), features and failures of all assets; notes are added."""
+    frames, features, failed = [], {}, dict(found.missing)
+    for i, (name, seeds) in enumerate(found.places.items()):
+        print(f"[{i + 1}/{len(found.places)}] {name}: {len(seeds)} asset(s)", file=sys.stderr, flush=True)
+        for seed, path in seeds.items():
+            reason = read_failure(path) if path.is_file() else None
+            if reason:
+                failed[f"{name}/{seed}"] = reason
+                continue
+            asset = read_asset(path)
+            whole, told = judge(asset, path, folder, setting)
+            truth = setting.truth / name if setting.truth else None
+            rows, features[name, seed] = score_asset(scorers, asset.rgba, name, prompts, truth, whole)
+            if (rows.loc[rows["metric"] == "janus_withheld", "value"] == 1).any():
+                told.append("janus_index withheld: consistency or CLIP below its gate (see eval/README.md)")
+            for note in told:
+                notes.setdefault(note, []).append(f"{name}/{seed}")
+            frames.append(rows.assign(prompt=name, seed=seed))
+    if not frames:
+        raise ValueError(f"{folder}: every asset failed: {'; '.join(sorted(set(failed.values())))}")
+    return pd.concat(frames, ignore_index=True), features, failed
+
+
+def summarize(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean over prompts with its interval: columns of SUMMARY."""
+    return mean_intervals(scores.assign(method="folder")).dropna(subset="mean")[SUMMARY]
+
+
+def write(
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    features: Features,
+    failed: Mapping[str, str],
+    notes: Notes,
+    scorers: Scorers,
+    folder: Path,
+    out: Path,
+) -> None:
+    """Everything that was found, and the summary on standard output."""
+    out.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{space}/{n}/{s}": v for (n, s), spaces in features.items() for space, v in spaces.items()}
+    np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
+    record = scorers.protocol.record(views_digest(folder)) | {"failed": failed, "notes": notes}
+    (out / "protocol.json").write_text(json.dumps(record, indent=1) + "\n")
+    columns = ["prompt", "seed", "view", "metric", "value"]
+    scores[columns].to_csv(out / "scores.csv", index=False, float_format="%.6g")
+    summary.to_csv(out / "summary.csv", index=False, float_format="%.6g")
+    table = markdown(summary, failed, scorers.protocol.id, folder.resolve().name)
+    remarks = [f"note: {shorten(assets)}{': ' if assets else ''}{note}" for note, assets in notes.items()]
+    (out / "summary.md").write_text(table + "".join(f"\n{line}\n" for line in remarks))
+    print(*remarks, sep="\n", end="\n" if remarks else "", file=sys.stderr)
+    print(table, end="")
+
+
+def views_digest(folder: Path) -> str:
+    """SHA-256 over the names and bytes of all views below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".zip") and p.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def markdown(summary: pd.DataFrame, failed: Mapping[str, str], protocol: str, name: str) -> str:
+    lines = [
+        f"{name}: mean over prompts with 95 % intervals, protocol {protocol}", "",
+        "| metric | mean | 95 % interval | prompts |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for row in summary.to_dict("records"):
+        mean = "–" if np.isnan(row["mean"]) else f"{row['mean']:.4g}"
+        span = "–" if np.isnan(row["low"]) else f"[{row['low']:.4g}, {row['high']:.4g}]"
+        lines.append(f"| {row['metric']} | {mean} | {span} | {row['prompts']} |")
+    lines += [
+        f"\n{row['metric']}: {row['reason']}" for row in summary.to_dict("records") if row.get("reason")
+    ]
+    lines += [f"\nfailed: {asset}: {reason}" for asset, reason in failed.items()]
+    return "\n".join(lines) + "\n"

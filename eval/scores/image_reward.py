@@ -1,0 +1,132 @@
+"""ImageReward-v1.0 of the views of assets, by the real package, in batches and without gradients.
+
+    python -m eval.scores.image_reward --views a.zip b.zip --prompt-id p01 p02 --prompts prompts/x.tsv --out A B
+
+Runs in the environment of workflow/envs/image_reward.txt. Views over white; the package's own preprocessing
+(short side to 224 px by bicubic, center crop, CLIP's mean and standard deviation), the raw prompt cut at 35
+tokens, and (r - 0.16717) / 1.03334, in float32 with TF32 off. Source: the package's ImageReward.py,
+inference_rank.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+import pandas as pd
+import torch
+
+from eval.views.archive import composite, read_failure, read_views
+from eval.scores.image_reward_weights import ELSEWHERE, WEIGHTS, load
+from eval.prompt_table import read_prompts
+from eval.protocol import Protocol, file_digest
+
+BATCH = 30
+TOKENS = 35
+PROTOCOL = {
+    "image_reward": "ImageReward-v1.0 (image-reward 1.5), standardized; 224 px bicubic (short side, center "
+    f"crop), over white, raw prompt, {TOKENS} tokens, float32"
+}
+
+
+@torch.inference_mode()
+def score_images(model: Any, images: np.ndarray, prompt: str, batch: int = BATCH) -> np.ndarray:
+    """Standardized rewards (V,) float32 of uint8 RGB images (V, H, W, 3) under one prompt.
+
+    model: the package's ImageReward, in evaluation mode. batch: images at a time; no score depends on it.
+    """
+    from PIL import Image
+
+    text = model.blip.tokenizer(
+        prompt, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
+    ).to(model.device)
+    rewards = []
+    for start in range(0, len(images), batch):
+        pixels = torch.stack([model.preprocess(Image.fromarray(x)) for x in images[start : start + batch]])
+        ids, mask = (x.expand(len(pixels), -1) for x in (text.input_ids, text.attention_mask))  # (B, 35)
+        rewards.append(model.score_gard(ids, mask, pixels.to(model.device))[:, 0].cpu())
+    return torch.cat(rewards).numpy()
+
+
+def score_archive(model: Any, views: Path, prompt: str, batch: int = BATCH) -> pd.DataFrame:
+    """Rows (view, metric, value) of one archive of views; none if the asset failed."""
+    rewards = np.zeros(0)
+    if read_failure(views) is None:
+        rewards = score_images(model, composite(read_views(views)), prompt, batch)
+    return pd.DataFrame({"view": np.arange(len(rewards)), "metric": "image_reward", "value": rewards})
+
+
+def write_rewards(rows: pd.DataFrame, record: dict, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "image_reward.json").write_text(json.dumps(record, indent=1) + "\n")
+    rows.to_csv(out / "image_reward.csv", index=False, float_format="%.6g")
+
+
+def prompt_texts(path: Path, ids: list[str]) -> list[str]:
+    """The texts of these prompts of the table; ValueError if it has not one of them."""
+    table = read_prompts(path).set_index("id")["prompt"]
+    if unknown := sorted(set(ids) - set(table.index)):
+        raise ValueError(f"{path} has no prompt {', '.join(unknown)}")
+    return table[ids].tolist()
+
+
+def score_all(args: argparse.Namespace) -> None:
+    """Score every archive of the command line and say so, a line each."""
+    prompts = prompt_texts(args.prompts, args.prompt_id)
+    model = load(args.weights, args.device)
+    protocol = Protocol(PROTOCOL, {"image_reward": file_digest(args.weights / WEIGHTS)})
+    for i, (views, prompt, out) in enumerate(zip(args.views, prompts, args.out, strict=True), 1):
+        began = time.perf_counter()
+        rows = score_archive(model, views, prompt, args.batch)
+        write_rewards(rows, protocol.record(views, read_failure(views)), out)
+        told = f"{rows['value'].mean():.4f} over {len(rows)} views" if len(rows) else "failed, no views"
+        print(f"{i}/{len(args.views)} {views}: {told}, {time.perf_counter() - began:.1f} s", flush=True)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="ImageReward-v1.0 of the views of assets; the model is loaded once for all of them.",
+        epilog="Needs the environment of workflow/envs/image_reward.txt.",
+    )
+    parser.add_argument("--views", type=Path, nargs="+", required=True, help="views.zip of each asset")
+    parser.add_argument("--prompt-id", nargs="+", required=True, help="the prompt of each asset")
+    parser.add_argument("--out", type=Path, nargs="+", required=True,
+                        help="a folder for each asset's image_reward.csv and .json")  # fmt: skip
+    parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
+    parser.add_argument("--weights", type=Path, default=Path("weights/image-reward"),
+                        help="folder of model.safetensors, med_config.json and bert-base-uncased/vocab.txt "
+                        "(default: weights/image-reward)")  # fmt: skip
+    parser.add_argument("--batch", type=int, default=BATCH, help=f"images at a time (default: {BATCH})")
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(argv)
+    if not len(args.views) == len(args.prompt_id) == len(args.out):
+        parser.error("--views, --prompt-id and --out need as many values as there are assets")
+    if args.batch < 1:
+        parser.error("--batch must be at least 1")
+    args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
+    torch.set_num_threads(args.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        score_all(args)
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {error}; {ELSEWHERE}")
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

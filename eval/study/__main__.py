@@ -1,0 +1,5 @@
+"""`python -m eval.study`."""
+
+from eval.study.commands import main
+
+main()

@@ -1,0 +1,143 @@
+"""From the scores of a run to the figures of Table 1: means, intervals, ranks, tests, floors, variances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from eval.run import Run, Study
+from eval.metrics import columns, primary_columns, untested_columns
+from eval.statistics.failures import complete_prompts, floor_failures
+from eval.statistics.pairs import (
+    adjust,
+    against_reference,
+    choose_pairs,
+    compare_pairs,
+    constant_metrics,
+    directions,
+    letter_table,
+)
+from eval.tables.pooled import distance_differences, measure_distances
+from eval.statistics.ranks import rank_summary
+from eval.statistics.intervals import mean_intervals, prompt_means
+from eval.statistics.variance import variance_split
+
+SUMMARY = ["method", "metric", "mean", "low", "high", "n"]
+FLOOR = "start"  # the control whose values failures are given
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All figures of a run.
+
+    summary: method, metric, mean, low, high, n, reason (why a distance has no value), rank, first, letters,
+    difference, difference_low, difference_high, pairs, shift, won, p, holm; on complete prompts, controls
+    without ranks and tests. floor: SUMMARY's columns and reason for the methods, failures at the floor; empty
+    without failures. comparisons: see eval.statistics.pairs. variance: metric, component, variance, share. per_prompt:
+    method, prompt, metric, value of all that succeeded. untested: metrics of the table that are shown and not
+    tested by design, constant: those in which all methods agree.
+    """
+
+    summary: pd.DataFrame
+    floor: pd.DataFrame
+    comparisons: pd.DataFrame
+    variance: pd.DataFrame
+    per_prompt: pd.DataFrame
+    complete: list[str]
+    primary: list[str]
+    untested: set[str]
+    constant: set[str]
+
+
+def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None = None) -> Analysis:
+    """All figures of the methods and controls of a run.
+
+    scores: run.scores, and the distances of each prompt. reference: the method that others are tested
+    against; without it among the methods no test is made against one. study: its figures are taken as they
+    are, with the intervals and tests of its own design. Raises ValueError if no method succeeded anywhere or
+    no prompt is complete.
+    """
+    known = columns()
+    seen = [m for m in view_metrics(scores) if m in known]
+    alive = [m for m in run.methods if m in set(scores["method"])]
+    complete = complete_prompts(scores, alive, seen)
+    if not complete:
+        raise ValueError("no prompt on which every method succeeded: nothing to compare")
+    described = scores[scores["metric"].isin(known)]
+    headline = described[described["prompt"].isin(complete)]
+    distances = measure_distances(run, alive + run.controls, complete)
+    parts = [mean_intervals(headline).set_axis(SUMMARY, axis=1), distances]
+    if study:
+        parts.append(study.means.loc[study.means["method"].isin(alive), SUMMARY])
+    summary = pd.concat(parts, ignore_index=True)
+    summary = cut_intervals(summary.fillna({"reason": ""}))
+    shown = shown_metrics(summary, alive)
+    primary, untested = primary_columns(shown), untested_columns(shown)
+    means = prompt_means(headline)
+    mine = means[means["method"].isin(alive)]
+    constant = constant_metrics(mine)
+    order = sorted(alive, key=lambda method: method != reference)
+    comparisons = compare_pairs(mine, distance_differences(run, order, complete), order)
+    if study:
+        comparisons = pd.concat([comparisons, choose_pairs(study.differences, order)], ignore_index=True)
+    comparisons = adjust(comparisons, reference, primary, untested | constant)
+    for part in (
+        method_ranks(summary, means, alive),
+        letter_table(summary, comparisons, alive),
+        against_reference(comparisons, reference),
+    ):
+        summary = summary.merge(part, how="left", on=["method", "metric"])
+    summary = summary.fillna({"letters": ""})
+    variance = variance_split(headline[headline["method"].isin(alive) & headline["metric"].isin(seen)])
+    return Analysis(
+        summary, count_failures(run, described, seen), comparisons, variance, prompt_means(described),
+        complete, primary, untested, constant,
+    )  # fmt: skip
+
+
+def cut_intervals(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows (metric, low, high, ...) with intervals that end where their metric's range does."""
+    ranges = [columns().get(metric, {}).get("within", (-np.inf, np.inf)) for metric in rows["metric"]]
+    least, most = np.array(ranges, dtype=float).reshape(-1, 2).T
+    return rows.assign(low=rows["low"].clip(lower=least), high=rows["high"].clip(upper=most))
+
+
+def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
+    """Those that any row has a value of, or that a method is refused, which a reader must see."""
+    refused = summary["method"].isin(methods) & (summary["reason"] != "")
+    return set(summary.loc[summary["mean"].notna() | refused, "metric"])
+
+
+def view_metrics(scores: pd.DataFrame) -> list[str]:
+    """The metrics of the views: all but costs."""
+    known = columns()
+    return [m for m in scores["metric"].drop_duplicates() if not known.get(m, {}).get("cost")]
+
+
+def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """Rank of each method's mean, and its chance to be first (pooled metrics: none): method, metric, ..."""
+    mine = summary[summary["method"].isin(methods)]
+    better = directions(mine["metric"].drop_duplicates())
+    parts = [
+        group.assign(rank=group["mean"].rank(ascending=better[str(metric)] == "down", method="min"))
+        for metric, group in mine.groupby("metric", sort=False)
+        if metric in better
+    ]
+    ranks = pd.concat(parts)[["method", "metric", "rank"]]
+    chances = rank_summary(means, better, methods)[["method", "metric", "first"]]
+    return ranks.merge(chances, how="left", on=["method", "metric"])
+
+
+def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    """Means over all prompts, each failed asset at its floor: SUMMARY's columns; empty without failures.
+
+    scores: known metrics of all that succeeded; metrics: those of the views.
+    """
+    if run.failed().empty or FLOOR not in run.controls:
+        return pd.DataFrame(columns=SUMMARY)
+    filled = floor_failures(scores, metrics, FLOOR, run.assets)
+    means = mean_intervals(filled[filled["method"].isin(run.methods)]).set_axis(SUMMARY, axis=1)
+    distances = measure_distances(run, run.methods, run.prompts, FLOOR)
+    return cut_intervals(pd.concat([means, distances], ignore_index=True).fillna({"reason": ""}))

@@ -1,0 +1,90 @@
+"""Distances of a run's methods to the reference, from stored features: of a method, and of each asset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from eval.run import SCORES, Run, read_array, read_features, read_reference
+from eval.metrics import EXCHANGED, columns, control_kind
+from eval.distances.paired import MEASURES, OF_PROMPTS, PAIRED, compare, intervals
+from eval.distances.kernels import prompt_mmd2
+
+Features = dict[str, list[np.ndarray]]
+OTHERS = "these are other prompts' assets: nothing is paired, and no prompt can be left out of both sides"
+
+
+def read_spaces(
+    run: Run, methods: list[str], prompts: list[str], floor: str = ""
+) -> Iterator[tuple[str, Features, list[np.ndarray]]]:
+    """For each pooled metric that the run has features for: its name, the methods' and the reference's.
+
+    floor: the control whose features stand for those of failed assets (default: they are left out).
+    """
+    cache: dict[str, tuple[Features, list[np.ndarray] | None]] = {}
+    for metric in (name for name, spec in columns().items() if spec.get("pooled")):
+        space, _ = MEASURES[metric]
+        if space not in cache:
+            found = {m: read_features(run, m, space, prompts, floor) for m in methods}
+            kept = {m: features for m, features in found.items() if features is not None}
+            cache[space] = kept, read_reference(run.results, space, prompts, run.texts, run.weights)
+        features, reference = cache[space]
+        if features and reference is not None:
+            yield metric, features, reference
+
+
+def measure_distances(run: Run, methods: list[str], prompts: list[str], floor: str = "") -> pd.DataFrame:
+    """Columns method, metric, mean, low, high, n, reason: distances with intervals, or why there is none."""
+    parts = [
+        withhold(intervals(metric, features, reference), metric)
+        for metric, features, reference in read_spaces(run, methods, prompts, floor)
+    ]
+    names = ["method", "metric", "mean", "low", "high", "n", "reason"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
+
+
+def withhold(found: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """`found` of intervals(), less what means nothing of a control that shows assets under other prompts."""
+    exchanged = found["method"].map(control_kind).isin(EXCHANGED)
+    void = ["mean", "low", "high"] if metric in PAIRED else ["low", "high"]
+    found.loc[exchanged, void] = np.nan
+    found.loc[exchanged, "reason"] = OTHERS
+    return found
+
+
+def distance_differences(run: Run, methods: list[str], prompts: list[str]) -> pd.DataFrame:
+    """Columns method, against, metric, difference, error, n: later minus earlier, where both have a value."""
+    parts = []
+    for metric, features, reference in read_spaces(run, methods, prompts):
+        values = intervals(metric, features, reference).set_index("method")["mean"]
+        order = [m for m in methods if m in features and not np.isnan(values[m])]
+        for number, against in enumerate(order[:-1]):
+            chosen = {m: features[m] for m in order[number:]}
+            found = compare(metric, chosen, reference, against)
+            parts.append(
+                found[["method", "metric", "difference"]].assign(
+                    against=against, error=found["se"], n=len(prompts)
+                )
+            )
+    names = ["method", "against", "metric", "difference", "error", "n"]
+    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+
+
+def prompt_distances(run: Run) -> pd.DataFrame:
+    """The distance of every asset that succeeded to the reference images of its prompt: columns of SCORES."""
+    rows = []
+    for prompt, assets in run.assets[run.assets["status"] == "ok"].groupby("prompt", sort=False):
+        keys = list(zip(assets["method"], assets["seed"], strict=True))
+        for metric, (space, kernel) in OF_PROMPTS.items():
+            images = read_reference(run.results, space, [str(prompt)], run.texts, run.weights)
+            arrays = {key: read_array(run.results, key[0], str(prompt), key[1], space) for key in keys}
+            known = {key: array for key, array in arrays.items() if array is not None}
+            if known and images is not None:
+                values = prompt_mmd2(kernel, list(known.values()), images[0])
+                rows += [
+                    (m, prompt, seed, 0, metric, value)
+                    for (m, seed), value in zip(known, values, strict=True)
+                ]
+    return pd.DataFrame(rows, columns=SCORES)

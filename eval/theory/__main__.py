@@ -1,0 +1,5 @@
+"""`python -m eval.theory`."""
+
+from eval.theory.experiment import main
+
+main()

@@ -1,0 +1,281 @@
+"""Theorem 1, measured: the error of first-order consistency maps on a prior whose ODE is solved exactly.
+
+    python -m eval.theory --views results/mini/truth/*/views.zip --prior toybox/models/prior --out FOLDER
+
+The theorem assumes that a consistency function agrees with itself along the solver's trajectory, down to
+its target. Its value at z_t is then the first-order solver's own answer there, reached in steps of Delta t,
+and the distillation error is what separates that answer from the exact trajectory's: stated as
+O(Delta t) T for CDS (target: the clean latent), O(Delta t) (T - e) for GCS (e random) and
+O(Delta t) (s_{m+1} - s_m) for SCTD (the segment's edge). Three questions, in the column `part`:
+
+step        the error as Delta t varies, the stretch [target, t] being fixed
+length      the error as the stretch varies, Delta t being fixed
+jump        the same stretches in the losses' single step: Delta t is the length, so the bound is its square
+
+and `round trip 1|2`: what SCTD neglects when z_e stands for G(z_t, t, null), z_t being inverted from z_e
+in one or two steps. CDS is followed to three targets: CLEAN, as stated; 0, the last timestep; and EDGE, the
+lowest target of the other two. Towards 0 sigma falls like a root of t, so only at EDGE do methods differ by
+their stretches alone: there they are compared (`compare_methods`), the answers at higher targets being
+carried down along the exact trajectory (the column `error_edge`). At e = EDGE, GCS is CDS.
+
+The prior is the Gaussian mixture over true views' latents (a label is a prompt); its components' deviation
+is the held-out views' distance from the nearest center, so that these are typical samples; they, noised, are
+the starting points. Errors are RMS over latent entries, in z at the target. The unit is the prompt, since its
+starts are alike: an exponent is the mean of the prompts' log-log slopes, each of the mean over its starts,
+for these views and this schedule: nothing here speaks of a trained network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+import pandas as pd
+
+from eval.theory.figure import draw
+from eval.theory.fit import EDGE, FIXED, LARGEST, SHOWN, compare_methods, fit_exponents
+from eval.theory.page import write_page
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from segmentdreamer.diffusion.mixture import MixturePrior
+
+T, CLEAN = 980, -1  # the segments span [EDGE, T]; CLEAN is the time without noise
+STEPS = (1, 2, 4, 8, 16, 32, 64)
+LENGTHS = (12, 17, 24, 34, 48, 68, 96, 136, 192)  # 192: the segments of N = 5
+SEGMENTS = (1, 2, 3, 5, 10, 20, 40)
+DRAWS, MARGIN = 12, 96  # GCS: random targets e, at least so far below T
+TO_EDGE, RANDOM = f"to t = {EDGE}", "to random e"  # the regions of CDS's last target and of GCS
+OMEGA = 7.5  # guidance of SCTD's terms, to which the round trip is compared
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Held-out latents z_0 (S, 4, h, w), the noise that lifts them to any time, and their labels."""
+
+    z_0: Tensor
+    noise: Tensor
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A stretch from t down to `target` in steps of about `step`; `point` numbers its sweep's points."""
+
+    part: str
+    method: str
+    region: str
+    point: int
+    t: int
+    target: int
+    step: float
+
+    @property
+    def steps(self) -> int:
+        return max(1, round((self.t - self.target) / self.step))
+
+    @property
+    def compared(self) -> bool:
+        """Whether its answer is carried to EDGE, for what is compared there."""
+        shown = self.region in (TO_EDGE, RANDOM) or self.region == LARGEST and SEGMENTS[self.point] in SHOWN
+        return self.part != "step" and shown
+
+
+def routes(seed: int) -> Iterator[Route]:
+    """Every stretch that is measured."""
+    from segmentdreamer.segments import equal_edges
+
+    strata = np.linspace(EDGE, T - MARGIN, DRAWS + 1)
+    targets = list(map(int, np.random.default_rng(seed).uniform(strata[:-1], strata[1:])))
+    edges = {n: equal_edges(n, EDGE, T) for n in SEGMENTS}
+    ends = {CLEAN: "to t = -1", 0: "to t = 0", EDGE: TO_EDGE}
+    for i, size in enumerate(STEPS):
+        yield from (Route("step", "CDS", name, i, T, end, size) for end, name in ends.items())
+        yield from (Route("step", "GCS", RANDOM, i, T, e, size) for e in targets[::3])
+        pairs = zip(edges[5], edges[5][1:], strict=False)
+        yield from (Route("step", "SCTD", f"{e}-{t}", i, t, e, size) for e, t in pairs)
+    for part, step in (("length", float(FIXED)), ("jump", math.inf)):
+        for i, t in enumerate(edges[10][1:]):
+            yield from (Route(part, "CDS", name, i, t, end, step) for end, name in ends.items())
+        yield from (Route(part, "GCS", RANDOM, i, T, e, step) for i, e in enumerate(targets))
+        for i, length in enumerate(LENGTHS):
+            yield from (Route(part, "SCTD", f"from {e}", i, e + length, e, step) for e in edges[5][:-1])
+        for i, n in enumerate(SEGMENTS):
+            pairs = zip(edges[n], edges[n][1:], strict=False)
+            yield from (Route(part, "SCTD", LARGEST, i, t, e, step) for e, t in pairs)
+
+
+def measure_routes(prior: MixturePrior, starts: Starts, seed: int) -> pd.DataFrame:
+    """One row a route and start: what first-order steps miss of the conditional trajectory's end.
+
+    `error` at the target; `error_edge`, of routes that are compared, after the exact trajectory to EDGE.
+    """
+    from segmentdreamer.diffusion.mixture import levels
+
+    cond = prior.encode_prompt(starts.labels)
+    stretches = list(routes(seed))
+    ends: dict[int, set[int]] = defaultdict(set)
+    for r in stretches:
+        ends[r.t] |= {r.target, EDGE} if r.compared else {r.target}
+
+    @cache
+    def start(t: int) -> Tensor:
+        (ratio,), (alpha,) = levels(prior.alphas_cumprod, [t])
+        return alpha * (starts.z_0 + ratio * starts.noise)
+
+    @cache
+    def exact(t: int, target: int) -> Tensor:
+        above = min((end for end in ends[t] if end > target), default=t)  # the trajectory goes through it
+        return prior.flow(start(t) if above == t else exact(t, above), above, target, cond)
+
+    @cache
+    def stepped(t: int, target: int, steps: int) -> Tensor:
+        return prior.march(start(t), np.linspace(t, target, steps + 1).tolist(), cond)
+
+    @cache
+    def carried(t: int, target: int, steps: int) -> Tensor:
+        return prior.flow(stepped(t, target, steps), target, EDGE, cond)
+
+    rows: list[dict] = []
+    for r in stretches:
+        key = r.t, r.target, r.steps
+        misses = {"error": stepped(*key) - exact(r.t, r.target)}
+        if r.compared:
+            misses["error_edge"] = carried(*key) - exact(r.t, EDGE)
+        length = r.t - r.target
+        shared = {"part": r.part, "method": r.method, "region": r.region, "point": r.point, "t": r.t,
+                  "target": r.target, "length": length, "step": length / r.steps}  # fmt: skip
+        rows += by_start(starts, shared, misses)
+    return pd.DataFrame(rows)
+
+
+def measure_round_trips(prior: MixturePrior, starts: Starts) -> pd.DataFrame:
+    """One row an inversion e -> (s ->) t and start, s halfway: how far one step back to e misses z_e.
+
+    `self` and `cross` are the RMS of SCTD's two terms there, to which the miss is compared; `cross_other`
+    is the second one under the next prompt, which these views do not show.
+    """
+    from segmentdreamer.diffusion.guidance import guided
+    from segmentdreamer.segments import equal_edges
+    from segmentdreamer.diffusion.solver import add_noise, ode_step
+
+    names = sorted(set(prior.labels))
+    following = dict(zip(names, names[1:] + names[:1], strict=True))
+    a, conditioning = prior.alphas_cumprod, prior.conditioning(starts.labels)
+    other = prior.conditioning([following[label] for label in starts.labels])
+    rows: list[dict] = []
+    for e in equal_edges(5, EDGE, T)[:-1]:
+        z_e = add_noise(a, starts.z_0, starts.noise, e)
+        for (point, length), hops in product(enumerate(LENGTHS), (1, 2)):
+            t, s = e + length, e + length // 2
+            z_t = prior.march(z_e, [e, t] if hops == 1 else [e, s, t], conditioning.null)
+            eps_hat, eps_other = (guided(prior, z_t, t, c, OMEGA) for c in (conditioning, other))
+            back = prior.march(z_t, [t, e], conditioning.null)
+            G_s = prior.march(ode_step(a, z_t, t, s, eps_hat), [s, e], conditioning.null)
+            G_y, G_other = (ode_step(a, z_t, t, e, eps) for eps in (eps_hat, eps_other))
+            terms = {"error": back - z_e, "self": G_s - z_e, "cross": z_e - G_y, "cross_other": z_e - G_other}
+            shared = {"part": f"round trip {hops}", "method": "SCTD", "region": f"from {e}", "point": point,
+                      "t": t, "target": e, "length": length, "step": length / hops}  # fmt: skip
+            rows += by_start(starts, shared, terms)
+    return pd.DataFrame(rows)
+
+
+def by_start(starts: Starts, shared: dict, latents: dict[str, Tensor]) -> list[dict]:
+    """One row a start: the shared columns and the RMS of every named batch (S, 4, h, w)."""
+    values = {name: x.square().mean((1, 2, 3)).sqrt().tolist() for name, x in latents.items()}
+    return [
+        shared | {"start": i, "prompt": label} | {name: column[i] for name, column in values.items()}
+        for i, label in enumerate(starts.labels)
+    ]
+
+
+def build(args: argparse.Namespace) -> tuple[MixturePrior, Starts]:
+    """The mixture over every `every`-th view of each archive, and starts from the views between."""
+    import torch
+
+    from eval.views.archive import composite, read_views
+    from segmentdreamer.diffusion.mixture import MixturePrior
+    from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+    from segmentdreamer.randomness import generator
+
+    encoder = DiffusersPrior(args.prior)
+    centers, held, labels = [], [], []
+    for path in args.views:
+        images = torch.from_numpy(composite(read_views(path))).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            latents = encoder.encode(images).double()
+        chosen = torch.arange(len(latents)) % args.every == 0
+        if chosen.all():
+            raise ValueError(f"{path}: no view is left between the centers")
+        centers.append(latents[chosen])
+        held.append(latents[~chosen])
+        labels += [path.parent.name] * int(chosen.sum())
+    pairs = zip(held, centers, strict=True)
+    nearest = torch.cat([torch.cdist(h.flatten(1), c.flatten(1)).min(1).values for h, c in pairs])
+    deviation = args.deviation or float(nearest.square().mean() / centers[0][0].numel()) ** 0.5
+    g = generator(args.seed, "starts")
+    picks = [i for i in range(len(held)) for _ in range(args.starts)]
+    z_0 = torch.stack([held[i][int(torch.randint(len(held[i]), (), generator=g))] for i in picks])
+    noise = torch.randn(z_0.shape, generator=g, dtype=z_0.dtype)
+    names = [args.views[i].parent.name for i in picks]
+    prior = MixturePrior(torch.cat(centers), deviation, labels, alphas_cumprod=encoder.alphas_cumprod)
+    return prior, Starts(z_0, noise, names)
+
+
+def reference_change(prior: MixturePrior, starts: Starts) -> float:
+    """How far the exact trajectory's clean end moves when the tolerance is quartered, from t = T down."""
+    from segmentdreamer.diffusion.solver import add_noise
+
+    z_t = add_noise(prior.alphas_cumprod, starts.z_0, starts.noise, T)
+    cond = prior.encode_prompt(starts.labels)
+    ends = [prior.flow(z_t, T, CLEAN, cond, tolerance) for tolerance in (1e-12, 2.5e-13)]
+    return float((ends[0] - ends[1]).abs().max())
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Measure Theorem 1 on the analytic prior.")
+    parser.add_argument("--views", type=Path, nargs="+", required=True, help="PROMPT/views.zip, ...")
+    parser.add_argument("--prior", type=Path, required=True, help="the pipeline folder that encodes them")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--every", type=int, default=3, help="every n-th view is a center (default: 3)")
+    parser.add_argument("--starts", type=int, default=2, help="starting points a prompt (default: 2)")
+    parser.add_argument("--deviation", type=float, help="of a component (default: from held-out views)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        prior, starts = build(args)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    points = pd.concat([measure_routes(prior, starts, args.seed), measure_round_trips(prior, starts)])
+    exponents, methods = fit_exponents(points), compare_methods(points)
+    args.out.mkdir(parents=True, exist_ok=True)
+    points.to_csv(args.out / "theory.csv", index=False, float_format="%.6g")
+    exponents.to_csv(args.out / "exponents.csv", index=False, float_format="%.4g")
+    methods.to_csv(args.out / "methods.csv", index=False, float_format="%.4g")
+    setting = (
+        f"{len(prior.centers)} components of deviation {prior.deviation:.3g} under {len(args.views)} "
+        f"prompts, {len(starts.labels)} starting points; the exact trajectory moves by at most "
+        f"{reference_change(prior, starts):.0e} when its tolerance is quartered"
+    )
+    write_page(points, exponents, methods, setting, args.out / "theory.md")
+    draw(points, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m eval.views`."""
+
+from eval.views.render import main
+
+main()

@@ -1,0 +1,165 @@
+"""`views.zip`: the views of one asset as RGBA PNGs 000.png, 001.png, ... with straight alpha.
+
+One archive an asset instead of 120 files; the same images give the same bytes. An asset that failed has an
+archive too: no picture, but `failed.txt` with the reason. It is never stood for by black images.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from eval.views.naming import KINDS, choose, hidden
+from eval.views.pictures import read_alpha, read_picture
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+FAILED = "failed.txt"
+CAMERAS = ("cameras.json", "transforms.json")
+
+
+def write_views(rgba: np.ndarray, path: Path) -> None:
+    """Store (V, H, W, 4) uint8 views atomically."""
+    from PIL import Image
+
+    def members() -> Iterable[tuple[str, bytes]]:
+        for i, view in enumerate(rgba):
+            buffer = io.BytesIO()
+            Image.fromarray(view, "RGBA").save(buffer, "PNG", compress_level=4)
+            yield f"{i:03d}.png", buffer.getvalue()
+
+    write_archive(members(), path)
+
+
+def write_failure(reason: str, path: Path) -> None:
+    """Store, in place of views, why there are none."""
+    write_archive([(FAILED, " ".join(reason.split()).encode())], path)
+
+
+def write_archive(members: Iterable[tuple[str, bytes]], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
+    partial.replace(path)
+
+
+@dataclass(frozen=True)
+class Views:
+    """The pictures of one asset, whatever brought them."""
+
+    rgba: np.ndarray  # (V, H, W, 4) uint8, straight alpha, by ascending number
+    numbers: list[int]  # of the pictures' names
+    unread: list[str]  # pictures beside them that may be meant for views or alphas
+    cameras: bytes | None  # cameras.json or transforms.json that lies among them
+
+
+def read_views(path: Path) -> np.ndarray:
+    """The views as (V, H, W, 4) uint8; ValueError if the file is no such archive or tells of a failure."""
+    return read_asset(path).rgba
+
+
+def read_asset(place: Path) -> Views:
+    """The views of a views.zip, or of a folder of PNGs (see naming), in the order of their numbers.
+
+    Alpha is the picture's own, or that of alpha_*.png beside it, else 255. Raises ValueError in one line that
+    names the file and the picture: no views, an asset that failed, a damaged or encrypted member, sizes or
+    alphas that do not match.
+    """
+    if place.is_dir():
+        return assemble(place, list_pictures(place), lambda name: (place / name).read_bytes())
+    if reason := read_failure(place):
+        raise ValueError(f"{place} has no views: {reason}")
+    with open_archive(place) as archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        names = [info.filename.replace("\\", "/") for info in members]  # as some programs on Windows write
+        inside = dict(zip(names, members, strict=True))
+        return assemble(place, names, lambda name: read_member(archive, inside[name], place))
+
+
+def list_pictures(place: Path) -> list[str]:
+    """The files of a folder, and those of folders in it that are named by a kind: rgb, alpha, normal, ..."""
+    folders = [place, *(path for path in place.iterdir() if path.is_dir() and path.name.lower() in KINDS)]
+    files = [path for folder in folders for path in folder.iterdir() if path.is_file()]
+    return sorted(path.relative_to(place).as_posix() for path in files)
+
+
+def assemble(place: Path, names: list[str], read: Callable[[str], bytes]) -> Views:
+    """The views among the files of these names."""
+    try:
+        chosen = choose(names)
+    except ValueError as error:
+        raise type(error)(f"{place} {error}") from error
+    if chosen.alphas and (lost := sorted(set(chosen.views) - set(chosen.alphas))):
+        raise ValueError(f"{place}: {chosen.views[lost[0]]} has no alpha picture, others have")
+    views: list[np.ndarray] = []
+    for number, name in chosen.views.items():
+        view = read_picture(read(name), f"{place}: {name}")
+        if chosen.alphas:
+            beside = chosen.alphas[number]
+            view = join(view, read_alpha(read(beside), f"{place}: {beside}"), f"{place}: {name}", beside)
+        if views and view.shape != views[0].shape:
+            first = f"{next(iter(chosen.views.values()))} of {pixels(views[0])}"
+            raise ValueError(f"{place} holds views of different sizes: {first}, {name} {pixels(view)}")
+        views.append(view)
+    cameras = [name for name in names if PurePosixPath(name).name in CAMERAS and not hidden(name)]
+    return Views(np.stack(views), list(chosen.views), chosen.unread, read(cameras[0]) if cameras else None)
+
+
+def join(view: np.ndarray, alpha: np.ndarray, name: str, beside: str) -> np.ndarray:
+    """A view (H, W, 4) under the alpha (H, W) of the picture beside it."""
+    if alpha.shape != view.shape[:2]:
+        raise ValueError(f"{name} is {pixels(view)}, {beside} is {pixels(alpha)}")
+    if (view[..., 3] < 255).any() and (view[..., 3] != alpha).any():
+        raise ValueError(f"{name} has an alpha of its own, which is not that of {beside}: remove one")
+    return np.concatenate([view[..., :3], alpha[..., None]], axis=-1)
+
+
+def pixels(picture: np.ndarray) -> str:
+    return f"{picture.shape[1]} x {picture.shape[0]} px"
+
+
+def read_failure(path: Path) -> str | None:
+    """The reason that the archive of a failed asset states; None for an archive of views."""
+    with open_archive(path) as archive:
+        if FAILED not in archive.namelist():
+            return None
+        told = read_member(archive, archive.getinfo(FAILED), path).decode(errors="replace")
+        return told.strip() or "no reason given"
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is not an archive of views: {error}") from error
+    with archive:
+        yield archive
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bytes:
+    """The bytes of a member; ValueError that names it if it is damaged, encrypted or of a foreign packing."""
+    try:
+        return archive.read(member)
+    except Exception as error:  # zipfile and the unpackers raise what they like
+        reason = "it is encrypted" if member.flag_bits & 1 else str(error) or type(error).__name__
+        raise ValueError(f"{path}: {member.filename} cannot be read: {reason}") from error
+
+
+def composite(rgba: np.ndarray, background: float = 1.0) -> np.ndarray:
+    """Straight-alpha uint8 views (..., 4) over a gray level in [0, 1]: uint8 (..., 3), rounded once."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    blended = rgba[..., :3] * alpha + 255 * background * (1 - alpha)
+    return np.round(blended).astype(np.uint8)
+
+
+def has_alpha(rgba: np.ndarray) -> bool:
+    """Whether the views tell object from background; pictures without alpha are opaque everywhere."""
+    return bool((rgba[..., 3] < 255).any())

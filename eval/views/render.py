@@ -1,0 +1,162 @@
+"""Render the views of assets: 120 RGBA images on the evaluation orbit, a contact sheet and a turntable.
+
+    python -m eval.views --asset asset.ply --out FOLDER --scale mini
+
+An asset without a single Gaussian is a failed one: its views.zip states the reason instead (see archive),
+which is read from `cost.json` beside the asset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+
+from eval.views.archive import composite, write_failure, write_views
+from eval.scales import read_scale
+
+SHEET_VIEWS = 8
+# What is rendered, by default: the official orbit (cameras.orbit) at the size of Stable Diffusion's pictures.
+OFFICIAL: dict[str, Any] = {"count": 120, "elevation": 0.0, "radius": 3.5, "fov": 0.55, "size": 512}
+
+
+def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict]:
+    """The views (V, size, size, 4) uint8 with straight alpha, and the record of their cameras.
+
+    view: count, elevation, radius, fov, size (see cameras.orbit), as the workflow's section `views` has them.
+    """
+    import torch
+
+    from segmentdreamer.scene.cameras import orbit
+    from segmentdreamer.scene.gaussians import activate, load_ply
+    from segmentdreamer.scene.render import render_views
+
+    params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
+    if not len(params["means"]):
+        raise FailedAsset(reason_of(asset))
+    cameras = orbit(view["count"], view["elevation"], view["radius"], view["fov"], view["size"])
+    images = render_views(activate(params), cameras)  # (V, H, W, 4), premultiplied
+    alpha = images[..., 3:]
+    color = torch.where(alpha > 0, images[..., :3] / alpha.clamp(min=1e-6), torch.ones_like(alpha))
+    rgba = torch.cat([color, alpha], dim=-1).clamp(0, 1)
+    record = {
+        "views": view["count"],
+        "size": view["size"],
+        "radius": view["radius"],
+        "fov": view["fov"],
+        "azimuth": cameras.azimuth.tolist(),
+        "elevation": cameras.elevation.tolist(),
+        "viewmats": cameras.viewmats.tolist(),
+        "Ks": cameras.Ks.tolist(),
+        "convention": "world to camera, x right, y down, z forward; azimuth 0 sees the front (+y)",
+    }
+    return (rgba * 255).round().to(torch.uint8).cpu().numpy(), record
+
+
+class FailedAsset(ValueError):
+    """An asset that its method could not make; the message is the reason."""
+
+
+def reason_of(asset: Path) -> str:
+    """What the asset's cost.json says of its failure."""
+    cost = asset.with_name("cost.json")
+    record = json.loads(cost.read_text()) if cost.exists() else {}
+    return record.get("failed") or "the asset has no Gaussians"
+
+
+def write_sheet(rgba: np.ndarray, path: Path) -> None:
+    """Eight views around the object in a row, over white, as WebP."""
+    from PIL import Image
+
+    picked = rgba[:: max(1, len(rgba) // SHEET_VIEWS)][:SHEET_VIEWS]
+    Image.fromarray(np.concatenate(list(composite(picked)), axis=1)).save(path, lossless=True)
+
+
+def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256) -> None:
+    """All views as an MP4 over white, at least `side` pixels wide (H.264, by imageio-ffmpeg)."""
+    import imageio_ffmpeg
+    from PIL import Image
+
+    scale = max(1, side // rgba.shape[2])
+    width, height = rgba.shape[2] * scale, rgba.shape[1] * scale
+    writer = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=fps, macro_block_size=2, ffmpeg_log_level="error",
+        output_params=["-threads", "1", "-preset", "veryfast"],
+    )  # fmt: skip
+    writer.send(None)
+    for frame in composite(rgba):
+        resized = Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
+        writer.send(np.ascontiguousarray(resized).tobytes())
+    writer.close()
+
+
+def write_all(rgba: np.ndarray, cameras: dict, out: Path) -> None:
+    """views.zip last: it tells that the folder is whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(cameras)
+    cameras = {"sha256": hashlib.sha256(text.encode()).hexdigest(), **cameras}
+    (out / "cameras.json").write_text(json.dumps(cameras))
+    write_sheet(rgba, out / "sheet.webp")
+    write_turntable(rgba, out / "turntable.mp4")
+    write_views(rgba, out / "views.zip")
+
+
+def write_failed(reason: str, out: Path) -> None:
+    """What a failed asset has in place of its views; a white tile stands in sheet and turntable."""
+    blank = np.zeros((2, 32, 32, 4), np.uint8)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "cameras.json").write_text(json.dumps({"views": 0, "failed": reason}))
+    write_sheet(blank, out / "sheet.webp")
+    write_turntable(blank, out / "turntable.mp4")
+    write_failure(reason, out / "views.zip")
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The command line; where it names no view setting, the scale's stands, else the official one."""
+    parser = argparse.ArgumentParser(description="Render the evaluation views of 3D Gaussian assets.")
+    parser.add_argument("--asset", type=Path, nargs="+", required=True, help="3DGS PLY files")
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="a folder for each asset")
+    parser.add_argument("--scale", help="whose views these are: mini, paper, or a workflow's YAML "
+                        "(default: the official orbit, 512 px)")  # fmt: skip
+    parser.add_argument("--size", type=int, help="pixels (official: 512)")
+    parser.add_argument("--views", dest="count", type=int, help="azimuths (official: 120)")
+    parser.add_argument("--elevation", type=float, help="degrees (official: 0)")
+    parser.add_argument("--radius", type=float, help="distance of the cameras (official: 3.5)")
+    parser.add_argument("--fov", type=float, help="field of view in radians (official: .55)")
+    parser.add_argument("--device", default=None, help="cpu or cuda")
+    args = parser.parse_args(argv)
+    if len(args.asset) != len(args.out):
+        parser.error("--asset and --out need as many values as there are assets")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
+    import torch
+
+    torch.set_num_threads(1)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        view = OFFICIAL | (read_scale(args.scale)["views"] if args.scale else {})
+        view |= {name: value for name in view if (value := getattr(args, name)) is not None}
+        for asset, out in zip(args.asset, args.out, strict=True):
+            try:
+                write_all(*render(asset, view, device), out)
+            except FailedAsset as failure:
+                print(f"{asset}: failed: {failure}", file=sys.stderr)
+                write_failed(str(failure), out)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

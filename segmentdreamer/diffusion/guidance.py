@@ -1,0 +1,80 @@
+"""Conditioning and guidance: classifier-free guidance and Perp-Neg in one network call.
+
+The official convention holds throughout: eps_omega = eps(n) + omega [eps(y) - eps(n)], where n is the
+negative prompt; inversion and consistency functions use the empty prompt instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segmentdreamer.prior.diffusers_prior import Prior
+from segmentdreamer.diffusion.solver import Timestep
+
+PERP_FLOOR = 1e-6  # smallest |delta_+|^2 that is divided by
+SKIPPED_WEIGHT = 1e-4  # negatives with a smaller weight count as absent
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Text embeddings of one step's batch of B views.
+
+    cond: (B, L, D) view-dependent prompts; neg: (1 or B, L, D) negative prompt; null: (1 or B, L, D)
+    empty prompt; perp: (K, B, L, D) Perp-Neg's negatives with perp_weights (K, B), both or neither.
+    """
+
+    cond: Tensor
+    neg: Tensor
+    null: Tensor
+    perp: Tensor | None = None
+    perp_weights: Tensor | None = None
+
+
+def unconditional(
+    prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning, graph: bool = False
+) -> Tensor:
+    """eps(x, t, empty prompt); graph: differentiable in x."""
+    return prior.eps(x, t, conditioning.null.expand(len(x), -1, -1), graph)
+
+
+def conditional(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning) -> Tensor:
+    """eps(x, t, y) alone."""
+    return prior.eps(x, t, conditioning.cond)
+
+
+def guided(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning, omega: float) -> Tensor:
+    """eps_omega(x, t): CFG, or Perp-Neg where the conditioning holds its negatives."""
+    eps_neg, direction = guidance(prior, x, t, conditioning)
+    return eps_neg + omega * direction
+
+
+def guidance(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
+    """eps(x, t, n) and the direction that guidance adds to it: eps(y) - eps(n), or Perp-Neg's."""
+    neg = conditioning.neg.expand(len(x), -1, -1)
+    if conditioning.perp is None or conditioning.perp_weights is None:
+        eps_neg, eps_cond = _rows(prior, x, t, [neg, conditioning.cond])
+        return eps_neg, eps_cond - eps_neg
+    eps_neg, eps_cond, *others = _rows(prior, x, t, [neg, conditioning.cond, *conditioning.perp])
+    delta = eps_cond - eps_neg
+    return eps_neg, delta + _perpendicular(delta, [e - eps_neg for e in others], conditioning.perp_weights)
+
+
+def _perpendicular(delta: Tensor, others: list[Tensor], weights: Tensor) -> Tensor:
+    """The weighted parts of the negatives' directions at right angles to delta, per sample, in float32."""
+    norm = delta.square().sum((1, 2, 3), keepdim=True).clamp(min=PERP_FLOOR)
+    total = torch.zeros_like(delta)
+    for other, weight in zip(others, weights, strict=True):
+        along = (other * delta).sum((1, 2, 3), keepdim=True) / norm
+        kept = torch.where(weight.abs() > SKIPPED_WEIGHT, weight, torch.zeros_like(weight))
+        total = total + kept.to(delta)[:, None, None, None] * (other - along * delta)
+    return total
+
+
+def _rows(prior: Prior, x: Tensor, t: Timestep, embeddings: list[Tensor]) -> tuple[Tensor, ...]:
+    """One network call for several conditions of the same latents; one prediction for each."""
+    k = len(embeddings)
+    times = t.repeat(k) if isinstance(t, Tensor) and t.ndim else t
+    return prior.eps(x.repeat(k, 1, 1, 1), times, torch.cat(embeddings)).chunk(k)

@@ -1,0 +1,96 @@
+"""Stable Diffusion 2.1-base without its weights: the shapes, and networks of any shape with random weights.
+
+How long a step takes does not depend on what the weights are worth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks, vae_type
+from segmentdreamer.randomness import generator
+
+TOKENS = 77  # of a prompt, padded
+
+# What its files say wherever they differ from diffusers' defaults (github.com/Stability-AI/stablediffusion,
+# configs/stable-diffusion/v2-inference.yaml, in diffusers' words).
+SD21_BASE: dict[str, dict[str, Any]] = {
+    "model_index.json": {"_class_name": "StableDiffusionPipeline"},
+    "unet/config.json": {
+        "_class_name": "UNet2DConditionModel",
+        "sample_size": 64,
+        "block_out_channels": [320, 640, 1280, 1280],
+        "attention_head_dim": [5, 10, 20, 20],  # the numbers of heads, in spite of the name
+        "cross_attention_dim": 1024,
+        "use_linear_projection": True,
+    },
+    "vae/config.json": {
+        "_class_name": "AutoencoderKL",
+        "sample_size": 768,
+        "block_out_channels": [128, 256, 512, 512],
+        "layers_per_block": 2,
+        "latent_channels": 4,
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "scaling_factor": 0.18215,
+    },
+    "scheduler/scheduler_config.json": {
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "num_train_timesteps": 1000,
+        "prediction_type": "epsilon",
+        "steps_offset": 1,
+    },
+}
+
+
+def write_shapes(folder: Path) -> Path:
+    """A pipeline folder of SD 2.1-base that holds its JSON files and no weights."""
+    for name, content in SD21_BASE.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n")
+    return folder
+
+
+def build_modules(folder: Path, device: str) -> tuple[Any, Any]:
+    """The UNet and the autoencoder that a pipeline folder describes, with PyTorch's initial weights.
+
+    On the device "meta" they have shapes alone, in no memory.
+    """
+    import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
+
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    with torch.device(device):
+        return tuple(
+            cls.from_config(json.loads((folder / part / "config.json").read_text()))
+            for cls, part in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"))
+        )
+
+
+def random_networks(
+    folder: Path, device: str, dtype: torch.dtype, options: NetworkOptions | None = None, seed: int = 0
+) -> TorchNetworks:
+    """Networks in memory that have a folder's shapes and random weights and embeddings."""
+    torch.manual_seed(seed)
+    unet, vae = build_modules(folder, device)
+    width = unet.config["cross_attention_dim"]
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        drawn = [
+            torch.randn(TOKENS, width, generator=generator(seed, f"embedding of {text}")) for text in texts
+        ]
+        return torch.stack(drawn)
+
+    # Not the modules' own `to`, which warns of layers that these networks do not have.
+    torch.nn.Module.to(unet, dtype)
+    torch.nn.Module.to(vae, vae_type(options, dtype))
+    return TorchNetworks(unet, vae, embed, device, options)

@@ -1,0 +1,97 @@
+"""View-dependent prompts: each view's embedding lies between those of the two nearest view words.
+
+Source: official train.py:144-145 and 318-338 (front, side and back at azimuths 0, +-90 and 180, mixed
+linearly in embedding space) and 95-136 (Perp-Neg). The toybox tells its two sides apart: four words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from segmentdreamer.diffusion.guidance import Conditioning
+from segmentdreamer.placement import place
+from segmentdreamer.prior.diffusers_prior import Prior
+
+OFFICIAL_NEGATIVE = (
+    "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, low-resolution, "
+    "oversaturation."
+)
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """How prompts become conditioning."""
+
+    # The words that hold fully at azimuths 0, 90, 180 and 270.
+    views: tuple[str, str, str, str] = ("front", "side", "back", "side")
+    template: str = "{prompt}, {view} view"
+    negative: str = OFFICIAL_NEGATIVE
+    mix: Literal["linear", "hard"] = "linear"  # "hard": the nearest word alone
+    perp_neg: bool = False  # steer away from the other views' words (official perpneg)
+
+
+@dataclass(frozen=True)
+class ViewPrompts:
+    """A prompt's embeddings, computed once before the first step."""
+
+    views: Tensor  # (A, L, D): the words at azimuths 0, 90, 180 and 270
+    azimuths: Tensor  # (A,) degrees, ascending
+    neg: Tensor  # (1, L, D)
+    null: Tensor  # (1, L, D)
+    mix: str
+    perp_neg: bool = False
+
+    def conditioning(self, azimuth: Tensor) -> Conditioning:
+        """The conditioning of a batch of cameras at `azimuth` (B,) degrees."""
+        weights = place(view_weights(self.azimuths, azimuth, self.mix), self.views)  # (B, A)
+        cond = torch.einsum("ba,ald->bld", weights, self.views)
+        if not self.perp_neg:
+            return Conditioning(cond, self.neg, self.null)
+        right = place((azimuth % 360 < 180).float(), self.views)[:, None, None] > 0
+        side = torch.where(right, self.views[1], self.views[3])  # (B, L, D)
+        perp = torch.stack([self.views[:1].expand_as(cond), side])  # (2, B, L, D)
+        return Conditioning(cond, self.neg, self.null, perp, place(perp_neg_weights(azimuth), self.views))
+
+
+def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
+    """Embed a prompt under every view word, with the negative and the empty prompt."""
+    texts = [config.template.format(prompt=prompt, view=word) for word in config.views]
+    embedded = prior.encode_prompt([*texts, config.negative, ""])
+    azimuths = torch.arange(4) * 90.0
+    return ViewPrompts(embedded[:-2], azimuths, embedded[-2:-1], embedded[-1:], config.mix, config.perp_neg)
+
+
+def view_weights(anchors: Tensor, azimuth: Tensor, mix: str = "linear") -> Tensor:
+    """Weights (B, A) of the view words at ascending `anchors` (A,) for cameras at `azimuth` (B,).
+
+    Linear on the circle between the two nearest words; "hard" gives all the weight to the nearer one.
+    """
+    a = azimuth[:, None] % 360  # (B, 1)
+    following = torch.cat([anchors[1:], anchors[:1] + 360])  # (A,)
+    share = ((a - anchors) % 360) / (following - anchors)  # (B, A): in [0, 1) where a lies in this arc
+    inside = share < 1
+    share = share.round() if mix == "hard" else share
+    own = torch.where(inside, 1 - share, torch.zeros_like(share))
+    handed_on = torch.where(inside, share, torch.zeros_like(share))
+    return own + handed_on.roll(1, dims=1)
+
+
+def perp_neg_weights(azimuth: Tensor) -> Tensor:
+    """Perp-Neg's weights (2, B) of the words for front and side, at `azimuth` (B,) degrees.
+
+    Official train.py:95-136. r falls from 1 to 0 between front and side, and again from side to back:
+    in front of the side the front counts -2 exp(-2 r) (0 if r > .8) and the side -2 exp(-10 (1 - r)) (0 if
+    r < .2); behind it the front counts -2 and the side -exp(-10 r) (0 if r > .8).
+    """
+    away = (azimuth + 180) % 360 - 180  # degrees from the front, in [-180, 180)
+    quarter = away.abs() / 90  # 0 front, 1 side, 2 back
+    before, r = quarter < 1, torch.where(quarter < 1, 1 - quarter, 2 - quarter)
+    zero = torch.zeros_like(r)
+    front = torch.where(before, torch.where(r > 0.8, zero, -2 * torch.exp(-2 * r)), -2 + zero)
+    side_before = torch.where(r < 0.2, zero, -2 * torch.exp(-10 * (1 - r)))
+    side_behind = torch.where(r > 0.8, zero, -torch.exp(-10 * r))
+    return torch.stack([front, torch.where(before, side_before, side_behind)])

@@ -1,0 +1,107 @@
+"""Adam for Gaussians: one group a parameter, log-linear learning rates, per-tensor gradient clipping.
+
+Source: official gaussian_model.py:182-248, train.py:393-398, arguments/__init__.py:151-212.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from segmentdreamer.scene.gaussians import Parameters
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Learning rates are (first, last), decayed log-linearly over the run; official defaults."""
+
+    extent: float = 3.5  # default_radius: scales the position rate and densification
+    means: tuple[float, float] = (1.6e-4, 1.6e-6)  # times extent
+    sh0: tuple[float, float] = (0.005, 0.003)
+    scales: tuple[float, float] = (0.005, 0.001)
+    quats: tuple[float, float] = (0.001, 0.0002)
+    opacities: tuple[float, float] = (0.05, 0.05)
+    eps: float = 1e-15
+    clip: tuple[float, float] = (2.0, 8.0)  # norm limit per tensor, rising over `clip_steps`
+    clip_steps: int = 1000
+    scale_max: float = math.inf  # largest standard deviation, world units (mini's guard)
+    refine_start: int = 100  # density control (segmentdreamer/scene/density.py)
+    refine_stop: int = 3000
+    refine_every: int = 100
+    reset_every: int = 300
+    # Who grows, by a view's gradient by a Gaussian's position in NDC: whose is above a threshold, or above a
+    # quantile of all that were seen, for losses whose gradients no threshold was chosen for.
+    grow_by: Literal["threshold", "quantile"] = "threshold"
+    grow_grad: float = 7.5e-4
+    grow_quantile: float = 0.95  # at most 1.05^28, a fourfold, over the official 28 refinements
+    max_gaussians: int = 500_000  # growth ends here; officially there is no limit
+    grow_scale: float = 0.003  # of extent: larger Gaussians split, smaller ones are cloned
+    prune_opacity: float = 0.005
+    prune_scale: float = 0.1  # of extent
+
+
+# Adam.step without its wrappers, which import torch's compiler: seconds of a job's start.
+adam_step = inspect.unwrap(torch.optim.Adam.step)
+
+
+def postpone_dynamo() -> None:
+    """Let optimizers be built without importing torch's compiler, which takes seconds of a job's start.
+
+    torch wraps some optimizer methods to be skipped by torch.compile, and the wrapper imports
+    torch._dynamo on its first call unless the wrapped function already names its uncompiled form.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        wrapped = getattr(method, "__wrapped__", None)
+        if wrapped is not None:
+            wrapped.__dict__.setdefault("__dynamo_disable", wrapped)
+
+
+def build_optimizers(params: Parameters, config: OptimizerConfig) -> dict[str, torch.optim.Adam]:
+    """One Adam for each parameter, as gsplat's strategies expect."""
+    postpone_dynamo()
+    return {
+        name: torch.optim.Adam([{"params": [value], "name": name}], lr=1.0, eps=config.eps, fused=True)
+        for name, value in params.items()
+    }
+
+
+def set_learning_rates(
+    optimizers: dict[str, torch.optim.Adam], config: OptimizerConfig, step: int, steps: int
+) -> None:
+    """Set the rates of `step` (0-based): first^(1 - p) last^p with p = step / steps."""
+    for name, optimizer in optimizers.items():
+        first, last = getattr(config, name)
+        rate = math.exp(math.log(first) + (math.log(last) - math.log(first)) * step / steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (config.extent if name == "means" else 1.0)
+
+
+def clip_gradients(params: Parameters, config: OptimizerConfig, step: int) -> None:
+    """Clip each tensor's gradient norm at a limit that rises linearly (train.py:393-398)."""
+    low, high = config.clip
+    limit = low + (high - low) * min(step / config.clip_steps, 1.0)
+    for value in params.values():
+        if value.grad is not None:
+            torch.nn.utils.clip_grad_norm_([value], limit)
+
+
+def apply_updates(
+    params: Parameters, optimizers: dict[str, torch.optim.Adam], config: OptimizerConfig, skip: Tensor
+) -> None:
+    """One Adam step, or none where `skip` (a boolean scalar) is true, which is decided on the device.
+
+    Tensors that density control replaced have no gradient and are skipped as well.
+    """
+    for optimizer in optimizers.values():
+        optimizer.found_inf = skip.float()  # type: ignore[attr-defined]  # as torch's GradScaler does
+        with torch.no_grad():
+            adam_step(optimizer)
+        optimizer.zero_grad(set_to_none=True)
+    if math.isfinite(config.scale_max):
+        with torch.no_grad():
+            params["scales"].clamp_(max=math.log(config.scale_max))

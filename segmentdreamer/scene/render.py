@@ -1,0 +1,129 @@
+"""Rendering for training: random backgrounds, scale jitter and the disparity image.
+
+Source: official gaussian_renderer/__init__.py:44-161.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segmentdreamer.scene.cameras import Cameras
+from segmentdreamer.scene.gaussians import Splats
+from segmentdreamer.placement import place
+from segmentdreamer.randomness import generator
+from segmentdreamer.rasterizer import rasterization
+
+EMPTY_DEPTH = 10.0  # where empty pixels sit in the disparity image
+OPAQUE = 0.1  # pixels with at most this transmittance count as surface
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """Training-time rendering; defaults are the official ones."""
+
+    size: int = 512
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    background_random: float = 0.66  # share of views whose background is replaced ...
+    background_color: float = 0.5  # ... this share of them by a random color, the others by black
+    background_low: float = 0.0  # random colors are uniform in [low, 1]
+    scale_jitter: float = 0.1118  # scales are multiplied by 1 + jitter N(0, 1)
+    near: float = 0.2  # what the official rasterizer culls; its cameras' own near plane, .01, cuts nothing
+    far: float = 100.0
+    # Whether the disparity image also pulls Gaussians along the view; the official rasterizer passes its
+    # gradient to opacity and footprint alone (backward.cu:538-548).
+    depth_moves: bool = False
+    alpha_max: float = 0.99  # of a Gaussian in a pixel; gsplat's kernels alone would allow .999
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A batch of training views."""
+
+    images: Tensor  # (B, 3, H, W), not clamped
+    alphas: Tensor  # (B, 1, H, W), without gradient
+    disparity: Tensor | None  # (B, 1, H, W) in [0, 1]
+    scales: Tensor  # (N, 3), as rendered (jittered)
+    meta: dict[str, Any]  # the rasterizer's, for densification
+
+
+def render_training(
+    splats: Splats, cameras: Cameras, config: RenderConfig, seed: int, step: int, disparity: bool
+) -> Rendered:
+    """Render a batch with the step's augmentations.
+
+    The scale jitter is drawn for each Gaussian and axis, once a step for all views of the batch (the
+    official renderer draws it for each view).
+    """
+    g = generator(seed, "render", step)
+    jitter = 1 + config.scale_jitter * place(torch.randn(splats.scales.shape, generator=g), splats.scales)
+    scales = (splats.scales * jitter).clamp(min=0)
+    backgrounds = place(draw_backgrounds(len(cameras.viewmats), config, g), splats.means)
+    out, alphas, meta = rasterize(
+        replace(splats, scales=scales),
+        cameras,
+        backgrounds,
+        "RGB+D" if disparity else "RGB",
+        config,
+    )
+    images = out[..., :3].permute(0, 3, 1, 2)
+    disp = to_disparity(out[..., 3], 1 - alphas[..., 0], cameras.fov) if disparity else None
+    return Rendered(images, alphas.detach().permute(0, 3, 1, 2), disp, scales, meta)
+
+
+def render_views(splats: Splats, cameras: Cameras, background: Tensor | None = None) -> Tensor:
+    """Images and alpha without augmentation: (B, H, W, 4), premultiplied unless a background is given."""
+    backgrounds = None if background is None else background.expand(len(cameras.viewmats), 3)
+    with torch.no_grad():
+        out, alphas, _ = rasterize(splats, cameras, backgrounds, "RGB", RenderConfig())
+    return torch.cat([out, alphas], dim=-1)
+
+
+def rasterize(
+    splats: Splats, cameras: Cameras, backgrounds: Tensor | None, mode: Any, config: RenderConfig
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    # An alpha is at most its Gaussian's opacity. As in the official backward pass, the cap stops no gradient.
+    excess = (splats.opacities - splats.opacities.clamp(max=config.alpha_max)).detach()
+    return rasterization(
+        splats.means,
+        splats.quats,
+        splats.scales,
+        splats.opacities - excess,
+        splats.colors,
+        place(cameras.viewmats, splats.means),
+        place(cameras.Ks, splats.means),
+        cameras.size,
+        cameras.size,
+        near_plane=config.near,
+        far_plane=config.far,
+        backgrounds=backgrounds,
+        render_mode=mode,
+        depth_moves=config.depth_moves,
+    )
+
+
+def draw_backgrounds(n: int, config: RenderConfig, g: torch.Generator) -> Tensor:
+    """Background colors (n, 3): the base one, or black or a random color in its place."""
+    base = torch.tensor(config.background).expand(n, 3)
+    replaced = torch.rand(n, 1, generator=g) < config.background_random
+    colored = torch.rand(n, 1, generator=g) < config.background_color
+    random = config.background_low + (1 - config.background_low) * torch.rand(n, 3, generator=g)
+    return torch.where(replaced, torch.where(colored, random, torch.zeros(n, 3)), base)
+
+
+def to_disparity(depth: Tensor, transmittance: Tensor, fov: Tensor) -> Tensor:
+    """The official disparity image (B, 1, H, W) in [0, 1] from accumulated depth and transmittance.
+
+    f / (D + 10 T + 1e-5), its least value over opaque pixels subtracted (over all where none is), then
+    divided by its range; 0 everywhere on an empty frame.
+    """
+    focal = 1 / place(2 * torch.tan(0.5 * fov), depth)[:, None, None]
+    raw = focal / (depth + EMPTY_DEPTH * transmittance + 1e-5)  # (B, H, W)
+    surface = torch.where(transmittance <= OPAQUE, raw, torch.full_like(raw, torch.inf))
+    low = surface.amin((1, 2), keepdim=True)
+    low = torch.where(torch.isfinite(low), low, raw.amin((1, 2), keepdim=True))
+    span = raw.amax((1, 2), keepdim=True) - low
+    return ((raw - low) / span.clamp(min=1e-8)).clamp(0, 1)[:, None]

@@ -1,0 +1,5 @@
+"""`python -m segmentdreamer.start`."""
+
+from segmentdreamer.start.shapes import main
+
+main()

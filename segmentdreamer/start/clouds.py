@@ -1,0 +1,158 @@
+"""Point clouds that an optimization may start from: files, samples, and the sizes of their Gaussians.
+
+Axes are those of `segmentdreamer.scene.cameras`: z up, the front towards +y.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+NEIGHBORS = 3
+LEAST_SQUARED_DISTANCE = 1e-7  # world units^2; keeps the logarithm of a scale finite where points coincide
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """N points and, where known, their colors."""
+
+    points: Tensor  # (N, 3) float32, world units
+    colors: Tensor | None = None  # (N, 3) float32 in [0, 1]
+
+
+def read_cloud(path: Path) -> Cloud:
+    """Read a point cloud: a `.ply` with x, y, z and maybe red, green, blue, or an `.npz` of Point-E's.
+
+    Raises FileNotFoundError, or ValueError with one line if the file is of another kind, unreadable,
+    empty or holds values that are not finite.
+    """
+    readers = {".ply": _read_ply, ".npz": _read_npz}
+    if path.suffix.lower() not in readers:
+        raise ValueError(f"{path} is no point cloud: expected one of {', '.join(readers)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no point cloud at {path}")
+    try:
+        points, colors = readers[path.suffix.lower()](path)
+    except Exception as error:  # the parsers raise several kinds of their own
+        raise ValueError(f"{path} is not a readable point cloud: {' '.join(str(error).split())}") from error
+    if len(points) == 0:
+        raise ValueError(f"{path} holds no points")
+    if not np.isfinite(points).all():
+        raise ValueError(f"{path} holds points that are not finite")
+    return Cloud(torch.from_numpy(points), None if colors is None else torch.from_numpy(colors))
+
+
+def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    from plyfile import PlyData
+
+    vertex = PlyData.read(str(path))["vertex"].data
+    points = np.stack([vertex[name] for name in ("x", "y", "z")], axis=1).astype(np.float32)
+    if "red" not in vertex.dtype.names:
+        return points, None
+    colors = np.stack([vertex[name] for name in ("red", "green", "blue")], axis=1)
+    scale = 255 if np.issubdtype(colors.dtype, np.integer) else 1
+    return points, (colors / scale).clip(0, 1).astype(np.float32)
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    with np.load(path) as arrays:
+        points = arrays["coords"].astype(np.float32).reshape(-1, 3)
+        if "R" not in arrays:
+            return points, None
+        colors = np.stack([arrays[name] for name in "RGB"], axis=1)
+        return points, colors.clip(0, 1).astype(np.float32)
+
+
+def write_cloud(cloud: Cloud, path: Path, comments: Sequence[str] = ()) -> None:
+    """Write a binary PLY, atomically; colors as 8-bit red, green, blue; one header line for each comment."""
+    from plyfile import PlyData, PlyElement
+
+    fields = [(name, "<f4") for name in ("x", "y", "z")]
+    if cloud.colors is not None:
+        fields += [(name, "u1") for name in ("red", "green", "blue")]
+    table = np.empty(len(cloud.points), dtype=fields)
+    for i, name in enumerate(("x", "y", "z")):
+        table[name] = cloud.points[:, i].numpy()
+    if cloud.colors is not None:
+        levels = (255 * cloud.colors.clamp(0, 1)).round().to(torch.uint8).numpy()
+        for i, name in enumerate(("red", "green", "blue")):
+            table[name] = levels[:, i]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    vertex = PlyElement.describe(table, "vertex")
+    PlyData([vertex], byte_order="<", comments=list(comments)).write(str(partial))
+    partial.replace(path)
+
+
+def read_comments(path: Path) -> list[str]:
+    """The comments of a PLY's header, in order; none if the file is not there or not a PLY."""
+    from plyfile import PlyData, PlyParseError
+
+    try:
+        return list(PlyData.read(str(path)).comments)
+    except (OSError, PlyParseError):
+        return []
+
+
+def spherical(count: int, radius: float, g: torch.Generator) -> Tensor:
+    """Offsets (count, 3) with distance U(0, radius), polar angle U(0, pi) and azimuth U(0, 2 pi).
+
+    Denser at the center and around the z axis than a uniform ball: the official draw
+    (scene/dataset_readers.py:142-160, 196-213).
+    """
+    distance = radius * torch.rand(count, generator=g)
+    polar = math.pi * torch.rand(count, generator=g)
+    azimuth = 2 * math.pi * torch.rand(count, generator=g)
+    unit = (polar.sin() * azimuth.sin(), polar.sin() * azimuth.cos(), polar.cos())
+    return distance[:, None] * torch.stack(unit, dim=1)
+
+
+def thin(cloud: Cloud, count: int, g: torch.Generator) -> Cloud:
+    """At most `count` points of the cloud, drawn without replacement, in their order."""
+    if len(cloud.points) <= count:
+        return cloud
+    kept = torch.randperm(len(cloud.points), generator=g)[:count].sort().values
+    return Cloud(cloud.points[kept], None if cloud.colors is None else cloud.colors[kept])
+
+
+def replicate(cloud: Cloud, offsets: Tensor) -> Cloud:
+    """Every point at each of the `offsets` (K, 3), which all points share: (N K) points, copies adjacent."""
+    points = (cloud.points[:, None] + offsets).reshape(-1, 3)
+    colors = None if cloud.colors is None else cloud.colors.repeat_interleave(len(offsets), dim=0)
+    return Cloud(points, colors)
+
+
+def upright(points: Tensor) -> Tensor:
+    """Points (N, 3) of a y-up world whose front looks to +z, as glTF's, turned to z up and front +y."""
+    return torch.stack([-points[:, 0], points[:, 2], points[:, 1]], dim=1)
+
+
+def fitted(points: Tensor, center: Tensor, reach: float, radius: float) -> Tensor:
+    """Points (N, 3) moved from `center` (3,) to the origin, and scaled from `reach` to `radius`.
+
+    Raises ValueError where there is no extent to scale.
+    """
+    if not reach > 0:
+        raise ValueError("all points coincide: nothing to scale")
+    return (points - center) * (radius / reach)
+
+
+def neighbor_scales(points: Tensor) -> Tensor:
+    """The root mean square distance (N,) of each point (N, 3) to its 3 nearest others, at least 3.2e-4.
+
+    Raises ValueError for fewer than 4 points. Source: official gaussian_model.py:145-172.
+    """
+    from scipy.spatial import cKDTree
+
+    if len(points) <= NEIGHBORS:
+        raise ValueError(f"{len(points)} points: at least {NEIGHBORS + 1} are needed to find their scales")
+    exact = points.double().numpy()
+    distances, _ = cKDTree(exact).query(exact, k=NEIGHBORS + 1)  # the nearest is the point itself
+    squared = np.square(distances[:, 1:]).mean(axis=1).clip(min=LEAST_SQUARED_DISTANCE)
+    return torch.from_numpy(np.sqrt(squared)).float()

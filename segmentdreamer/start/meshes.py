@@ -1,0 +1,71 @@
+"""Meshes that an optimization may start from, such as avatar templates: a file becomes surface points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from segmentdreamer.start.clouds import Cloud, fitted, upright
+
+SUFFIXES = (".glb", ".gltf", ".obj", ".off", ".ply", ".stl")
+Y_UP = (".glb", ".gltf")  # by the format's definition; elsewhere every program has its own habit
+
+
+def read_mesh(path: Path) -> Any:
+    """The triangles of a mesh file, all parts of its scene in place, as a `trimesh.Trimesh`.
+
+    Raises FileNotFoundError, or ValueError with one line if the file is of another kind, unreadable or
+    has no surface.
+    """
+    import trimesh
+
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path} is no mesh: expected one of {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no mesh at {path}")
+    try:
+        mesh = trimesh.load_mesh(path)
+    except Exception as error:  # the parsers raise several kinds of their own
+        raise ValueError(f"{path} is not a readable mesh: {' '.join(str(error).split())}") from error
+    if not len(mesh.faces) or not mesh.area > 0:
+        raise ValueError(f"{path} has no surface")
+    return mesh
+
+
+def sample_mesh(path: Path, count: int, seed: int, radius: float, y_up: bool | None = None) -> Cloud:
+    """`count` points on a mesh's surface, equally dense everywhere, with their colors if the mesh has any.
+
+    The mesh is moved to the origin by its bounding box's center and scaled until its farthest vertex is at
+    `radius`; radius 0 leaves it as it is. `y_up` turns a mesh whose up is y and whose front is z to this
+    project's axes (None: as the format says, y up for glTF and z up else).
+
+    Raises FileNotFoundError and ValueError as `read_mesh`.
+    """
+    import trimesh
+
+    mesh = read_mesh(path)
+    drawn = trimesh.sample.sample_surface(mesh, count, seed=seed, sample_color=_has_colors(mesh))
+    points = torch.from_numpy(np.asarray(drawn[0], dtype=np.float64))
+    if radius > 0:
+        center = torch.from_numpy(mesh.bounds.mean(axis=0))
+        reach = float(np.linalg.norm(mesh.vertices - mesh.bounds.mean(axis=0), axis=1).max())
+        points = fitted(points, center, reach, radius)
+    if path.suffix.lower() in Y_UP if y_up is None else y_up:
+        points = upright(points)
+    colors = None
+    if len(drawn) > 2:
+        colors = torch.from_numpy(np.asarray(drawn[2], dtype=np.float32)[:, :3] / 255)
+    return Cloud(points.float(), colors)
+
+
+def _has_colors(mesh: Any) -> bool:
+    """Whether faces, vertices or a texture say what color the surface is."""
+    visual = mesh.visual
+    if visual.kind == "texture":
+        material = visual.material
+        image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+        return visual.uv is not None and image is not None
+    return visual.kind in ("vertex", "face")

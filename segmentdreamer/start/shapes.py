@@ -1,0 +1,219 @@
+"""Where an optimization starts: a gray shape, a point cloud or a mesh, the same for every method.
+
+    python -m segmentdreamer.start --scale mini --prompt-id p01 --seed 0 --out asset.ply
+
+writes the start state of a run as an asset, the table's row of zero steps; with --shape sphere it writes
+another control, a solid gray sphere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from segmentdreamer.start import clouds
+from segmentdreamer.start import meshes
+from segmentdreamer.start.clouds import Cloud
+from segmentdreamer.scene.gaussians import Parameters, parameters, save_ply
+from segmentdreamer.records import file_digest
+from segmentdreamer.randomness import derive_seed, generator
+
+COPIES = 20  # Gaussians for a point of Point-E's: floor(100000 / 5000)
+SPREAD = 0.05  # how far, at most, they lie from it; world units
+LIFT = 0.15  # Point-E's clouds are moved up by this
+FROM_FILE = ("points", "mesh", "point-e")
+SOLID_COUNT = 4096
+SOLID_SCALE = 0.6  # of a solid sphere's Gaussians, in mean distances between them: no gap, a firm edge
+SOLID_OPACITY = 0.99
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """The first Gaussians: where they come from and what they look like.
+
+    Sources: official scene/dataset_readers.py:142-160, 196-213; gaussian_model.py:145-172.
+    """
+
+    # "ball": uniform in a ball. "sphere": the official one, denser at the center. "box": uniform in a cube.
+    # "points": a cloud, as it is. "mesh": points on a surface. "point-e": a cloud of Point-E's, replicated.
+    kind: Literal["ball", "sphere", "box", "points", "mesh", "point-e"] = "ball"
+    file: str = ""  # of the last three; "{prompt_id}" and "{seed}" in it stand for the asset's
+    count: int = 1000  # Gaussians; of a cloud's points, at most so many are used
+    radius: float = 0.5  # of the ball or the sphere, half the side of the box
+    fit: float | None = None  # radius that a file's shape is scaled to; null: 1 for a mesh, else as it is
+    up: Literal["auto", "y", "z"] = "auto"  # a file's upward axis; auto: y for glTF, else z
+    use_colors: bool = False  # take a file's colors (officially they are dropped)
+    scale: float | None = 0.05  # standard deviation of each Gaussian, world units; null: from its neighbors
+    opacity: float = 0.1
+    gray: float = 0.5
+
+
+def located(config: StartConfig, prompt_id: str, index: int) -> StartConfig:
+    """The configuration with its file's name filled in for a prompt and the seed of this index."""
+    return replace(config, file=config.file.replace("{prompt_id}", prompt_id).replace("{seed}", str(index)))
+
+
+def start_state(config: StartConfig, seed: int) -> Parameters:
+    """The Gaussians that a run starts from, unrotated and isotropic; the same for equal arguments.
+
+    Raises FileNotFoundError and ValueError, with one line, for a start file that is missing or no good.
+    """
+    if config.kind == "ball":
+        return ball(config, seed)
+    path = start_file(config)
+    if path is None:
+        return gaussians(shape(config, seed), config)
+    try:
+        return gaussians(read_start(config, path, seed), config)
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def shape(config: StartConfig, seed: int) -> Cloud:
+    """`count` points of the official sphere or box around the origin."""
+    g = generator(seed, "start")
+    if config.kind == "sphere":
+        return Cloud(clouds.spherical(config.count, config.radius, g))
+    return Cloud(config.radius * (2 * torch.rand(config.count, 3, generator=g) - 1))
+
+
+def ball(config: StartConfig, seed: int) -> Parameters:
+    """`count` gray Gaussians, uniform in a ball around the origin."""
+    g = generator(seed, "start")
+    direction = torch.nn.functional.normalize(torch.randn(config.count, 3, generator=g), dim=-1)
+    distance = config.radius * torch.rand(config.count, 1, generator=g) ** (1 / 3)
+    return gaussians(Cloud(direction * distance), config)
+
+
+def start_file(config: StartConfig) -> Path | None:
+    """The file that a start of this kind is read from; None for a kind that needs none.
+
+    Raises FileNotFoundError, with what to do, where no file is named or none is there.
+    """
+    if config.kind not in FROM_FILE:
+        return None
+    path = Path(config.file)
+    if config.file and path.is_file():
+        return path
+    unnamed = f"start.kind={config.kind} needs start.file"
+    missing = f"no file at {path} (start.file)" if config.file else unnamed
+    if config.kind == "point-e":
+        missing += (
+            ": make a point cloud with `python -m segmentdreamer.start.point_e` in Point-E's environment, name "
+            "clouds of your own with start.file=FOLDER/{prompt_id}-{seed}.ply, or start from a gray sphere "
+            "with start.kind=sphere"
+        )
+    raise FileNotFoundError(missing)
+
+
+def start_digest(config: StartConfig) -> str:
+    """SHA-256 of the file that the start is read from; empty for a kind that needs none."""
+    path = start_file(config)
+    return file_digest(path) if path else ""
+
+
+def read_start(config: StartConfig, path: Path, seed: int) -> Cloud:
+    """At most `count` points of the cloud or mesh at `path`, where this project's axes have them."""
+    g = generator(seed, "start")
+    if config.kind == "point-e":
+        return official_cloud(clouds.thin(clouds.read_cloud(path), config.count // COPIES, g), g)
+    y_up = None if config.up == "auto" else config.up == "y"
+    if config.kind == "mesh":
+        radius = 1.0 if config.fit is None else config.fit
+        return meshes.sample_mesh(path, config.count, derive_seed(seed, "start"), radius, y_up)
+    cloud = clouds.thin(clouds.read_cloud(path), config.count, g)
+    points = clouds.upright(cloud.points) if y_up else cloud.points
+    if config.fit:
+        center = (points.amax(0) + points.amin(0)) / 2
+        points = clouds.fitted(points, center, float((points - center).norm(dim=1).max()), config.fit)
+    return Cloud(points, cloud.colors)
+
+
+def official_cloud(cloud: Cloud, g: torch.Generator) -> Cloud:
+    """Point-E's cloud as the paper's pipeline takes it: y mirrored, lifted, 20 copies of each point.
+
+    The copies' offsets are drawn once and shared by all points. Source: scene/dataset_readers.py:142-160.
+    """
+    points = cloud.points * torch.tensor([1.0, -1.0, 1.0]) + torch.tensor([0.0, 0.0, LIFT])
+    return clouds.replicate(Cloud(points, cloud.colors), clouds.spherical(COPIES, SPREAD, g))
+
+
+def gaussians(cloud: Cloud, config: StartConfig) -> Parameters:
+    """A Gaussian at each point of the cloud; ValueError if its colors are asked for and it has none."""
+    points = cloud.points
+    if config.use_colors and cloud.colors is None:
+        raise ValueError("there are no colors to take (start.use_colors)")
+    gray = torch.full(points.shape, config.gray)
+    if config.scale is None:
+        scales = clouds.neighbor_scales(points)
+    else:
+        scales = torch.full((len(points),), config.scale)
+    return parameters(
+        means=points,
+        scales=scales[:, None].repeat(1, 3),
+        opacities=torch.full((len(points),), config.opacity),
+        colors=cloud.colors if config.use_colors and cloud.colors is not None else gray,
+    )
+
+
+def solid_sphere(radius: float, gray: float) -> Parameters:
+    """An opaque gray sphere around the origin: equal Gaussians spread evenly on its surface."""
+    i = torch.arange(SOLID_COUNT) + 0.5
+    azimuth = math.pi * (1 + 5**0.5) * i.double()  # steps of the golden angle, equal in height
+    z = 1 - 2 * i.double() / SOLID_COUNT
+    around = (1 - z * z).sqrt()
+    unit = torch.stack([around * azimuth.sin(), around * azimuth.cos(), z], dim=1).float()
+    distance = radius * math.sqrt(4 * math.pi / SOLID_COUNT)
+    return parameters(
+        means=radius * unit,
+        scales=torch.full((SOLID_COUNT, 3), SOLID_SCALE * distance),
+        opacities=torch.full((SOLID_COUNT,), SOLID_OPACITY),
+        colors=torch.full((SOLID_COUNT, 3), gray),
+    )
+
+
+def start_seed(prompt_id: str, seed: int) -> int:
+    """The seed of a run: from prompt and seed index, equal for all methods."""
+    return derive_seed(prompt_id, seed)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Write the state that an optimization starts from.")
+    parser.add_argument("--shape", choices=["start", "sphere"], default="start",
+                        help="the run's start, or a solid gray sphere instead (default: start)")  # fmt: skip
+    parser.add_argument("--scale", default="mini", help="mini, or a YAML file of your own (default: mini)")
+    parser.add_argument("--prompt-id", help="the prompt whose start it is; a sphere needs none")
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                        help="override a configuration value; may be given again")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="the PLY to write")
+    args = parser.parse_args(argv)
+    if args.shape == "start" and args.prompt_id is None:
+        parser.error("the start of which prompt? Give --prompt-id")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    from segmentdreamer.config import load_config
+
+    args = parse_arguments(argv)
+    try:
+        config = load_config(args.scale, args.set).start
+        if args.shape == "sphere":
+            state = solid_sphere(config.radius, config.gray)
+        else:
+            config = located(config, args.prompt_id, args.seed)
+            state = start_state(config, start_seed(args.prompt_id, args.seed))
+        save_ply(state, args.out)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""The arithmetic of a step: floating-point operations of the networks, counted on their shapes.
+
+    python -m segmentdreamer.timing.flops --scale paper --rate 790
+
+prints for every method what a run computes and how long that takes at RATE TFLOP/s: no program can be
+faster. A multiply-add counts as two operations; what is no matrix product or convolution counts as none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segmentdreamer.config import GenerationConfig, load_config
+from segmentdreamer.interfaces import Method, Progress
+from segmentdreamer.prior.onnx_networks import cache_folder
+from segmentdreamer.diffusion.guidance import Conditioning
+from segmentdreamer.methods import load_method, trunk_settings
+from segmentdreamer.prior.diffusers_prior import UNetPrior
+from segmentdreamer.records import write_json
+from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
+from segmentdreamer.prior.random_networks import TOKENS, build_modules, write_shapes
+
+METHODS = ("sds", "ism", "cds", "gcs", "sctd")  # of Table 1
+WORK_FORMAT = 1  # of the cached counts; raise it when they change
+GUIDANCE = {"cfg": False, "perp_neg": True}  # name: prompts.perp_neg
+
+
+@dataclass(frozen=True)
+class Work:
+    """Floating-point operations of each network for one picture."""
+
+    unet: int  # one evaluation
+    encode: int
+    encode_backward: int  # the gradient on the picture alone: the weights are frozen
+    decode: int
+    unet_backward: int  # the gradient on the latents alone
+
+    def total(self, evaluations: float, encoded: float, decoded: float, backwards: float = 0) -> float:
+        """Operations of rows of the UNet, pictures encoded with gradient and decoded, rows differentiated."""
+        unet = evaluations * self.unet + backwards * self.unet_backward
+        return unet + encoded * (self.encode + self.encode_backward) + decoded * self.decode
+
+
+def count_work(folder: Path, side: int, tokens: int | None = None) -> Work:
+    """The work of a pipeline folder's networks on pictures of `side` pixels; needs its JSON files alone.
+
+    tokens: of a text (default: as its tokenizer pads, without one as Stable Diffusion's). On the meta device
+    fused attention is decomposed into its two products, so that it is counted.
+    """
+    unet, vae = (module.eval().requires_grad_(False) for module in build_modules(folder, "meta"))
+    reduction = 2 ** (len(vae.config["block_out_channels"]) - 1)
+    with torch.device("meta"):
+        z = torch.empty(
+            1, unet.config["in_channels"], side // reduction, side // reduction, requires_grad=True
+        )
+        cond = torch.empty(1, tokens or read_tokens(folder), unet.config["cross_attention_dim"])
+        picture = torch.empty(1, 3, side, side, requires_grad=True)
+        t = torch.full((1,), 500)
+    moments = vae.encode(picture).latent_dist.parameters.sum()
+    eps = unet(z, t, encoder_hidden_states=cond).sample.sum()
+    with torch.no_grad():
+        return Work(
+            unet=count(lambda: unet(z, t, encoder_hidden_states=cond)),
+            encode=count(lambda: vae.encode(picture)),
+            encode_backward=count(lambda: torch.autograd.grad(moments, picture)),
+            decode=count(lambda: vae.decode(z)),
+            unet_backward=count(lambda: torch.autograd.grad(eps, z)),
+        )
+
+
+def read_tokens(folder: Path) -> int:
+    """To how many tokens a pipeline folder's tokenizer pads."""
+    path = folder / "tokenizer" / "tokenizer_config.json"
+    return json.loads(path.read_text())["model_max_length"] if path.is_file() else TOKENS
+
+
+def known_work(folder: Path, side: int, digest: str) -> Work:
+    """As count_work, counted once a machine: kept in the cache folder under the weights' SHA-256 `digest`.
+
+    Counting takes seconds (it imports diffusers, which exported networks do without), reading none.
+    """
+    path = cache_folder() / f"work-{digest[:16]}-{side}-{WORK_FORMAT}.json"
+    if not path.is_file():
+        write_json(path, asdict(count_work(folder, side)))
+    return Work(**json.loads(path.read_text()))
+
+
+def count(function: Callable[[], Any]) -> int:
+    """Floating-point operations of a call."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter:
+        function()
+    return counter.get_total_flops()
+
+
+class Counter(UNetPrior):
+    """A prior of one-pixel latents that only counts what a method asks of it."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda x, t, cond: x, scaled_linear_alphas_cumprod())
+
+    def encode(self, images: Tensor) -> Tensor:
+        return images
+
+    def decode(self, latents: Tensor) -> Tensor:
+        self.decoded += len(latents)
+        return latents[:, :3]
+
+    def encode_prompt(self, texts: Sequence[str]) -> Tensor:
+        return torch.zeros(len(texts), 1, 1)
+
+
+def count_evaluations(
+    method: Method, perp_neg: bool, steps: int, warmup: int, every: int = 1
+) -> tuple[float, float]:
+    """UNet evaluations and decoded pictures of a method, a view and step, on average over a run.
+
+    The method draws its times as in a run of `steps` steps; every `every`th step is looked at.
+    """
+    prior, z_0, text = Counter(), torch.zeros(1, 4, 1, 1), torch.zeros(1, 1, 1)
+    conditioning = Conditioning(text, text, text)
+    if perp_neg:
+        conditioning = Conditioning(text, text, text, torch.zeros(2, 1, 1, 1), torch.zeros(2, 1))
+    looked = range(every // 2, steps, every)
+    for step in looked:
+        method(prior, z_0, conditioning, Progress(step, steps, 0, warmup))
+    return prior.nfe / len(looked), prior.decoded / len(looked)
+
+
+def shapes(folder: Path, scratch: Path) -> Path:
+    """The pipeline folder, or where it is not there one of SD 2.1-base's shapes in `scratch`."""
+    return folder if (folder / "unet" / "config.json").is_file() else write_shapes(scratch)
+
+
+def configured(scale: str, method: str, guidance: str, overrides: Sequence[str] = ()) -> GenerationConfig:
+    """A scale's configuration for a method under "cfg" or "perp_neg"."""
+    perp_neg = f"prompts.perp_neg={str(GUIDANCE[guidance]).lower()}"
+    return load_config(scale, [*trunk_settings(method), *overrides, perp_neg])
+
+
+def table(scale: str, methods: Sequence[str], rate: float, every: int) -> str:
+    """A run of each method in numbers, as a Markdown table; rate: FLOP/s."""
+    config = load_config(scale)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = count_work(shapes(Path(config.prior.path), Path(scratch)), config.render.size)
+    lines = [
+        f"UNet {work.unet / 1e12:.3f}, encode {work.encode / 1e12:.3f} + {work.encode_backward / 1e12:.3f} "
+        f"backward, decode {work.decode / 1e12:.3f} TFLOP a view of {config.render.size} px",
+        "",
+        "| method | guidance | NFE | decoded | TFLOP a view | PFLOP a run | "
+        f"minutes at {rate / 1e12:g} TFLOP/s |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in methods:
+        for guidance, perp_neg in GUIDANCE.items():
+            config = configured(scale, name, guidance)
+            method = load_method(name, config.methods.get(name, {}))
+            if perp_neg and not getattr(method, "has_perp_neg", True):
+                continue
+            steps, views = config.train.steps, config.cameras.batch
+            nfe, decoded = count_evaluations(method, perp_neg, steps, config.train.warmup, every)
+            view = work.total(nfe, 1, decoded)
+            run = view * views * steps
+            lines.append(
+                f"| {name} | {guidance} | {nfe:.2f} | {decoded:g} | {view / 1e12:.3f} | {run / 1e15:.1f} | "
+                f"{run / rate / 60:.1f} |"
+            )
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Count the arithmetic of a run of each method.")
+    parser.add_argument("--scale", default="paper", help="paper, mini, or a YAML file (default: paper)")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="(default: those of Table 1)")
+    parser.add_argument("--rate", type=float, default=790.0, metavar="TFLOPS",
+                        help="TFLOP/s of large matrix products (default: 790, about an H200's)")  # fmt: skip
+    parser.add_argument("--every", type=int, default=10, help="look at every Nth step (default: 10)")
+    args = parser.parse_args(argv)
+    if args.rate <= 0 or args.every < 1:
+        parser.error("--rate and --every must be positive")
+    try:
+        print(table(args.scale, args.methods, 1e12 * args.rate, args.every))
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

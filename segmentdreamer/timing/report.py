@@ -1,0 +1,92 @@
+"""The page of a step benchmark: measured steps beside their arithmetic and the paper's minutes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import yaml
+
+from segmentdreamer.methods import REGISTRY
+
+if TYPE_CHECKING:
+    from segmentdreamer.timing.step import Measurement, Report
+
+REFERENCE = "sctd"  # the method whose step the others are compared with
+
+COLUMNS = (
+    "method", "guidance", "NFE", "step, ms", "mean, ms", "floor, ms", "of matrix rate", "UNet, ms", "VAE, ms",
+    "rasterizer, ms", "rest, ms", "waits", "peak, GiB", "minutes a run", "/ SCTD", "FLOP / SCTD",
+    "NFE / SCTD",
+)  # fmt: skip
+PAPER_COLUMN = "paper, min"  # stands beside its own scale alone
+NOTES = """\
+Step: the median; mean: the mean, from which the minutes follow. Floor: the counted operations at the matrix
+rate. The split is of other steps, which wait for the device wherever a part ends. Waits: how often a step
+makes the host wait for the device. Ratios to SCTD: of means, of counted operations and of NFE, under the same
+guidance."""
+PAPER_NOTE = """\
+Paper: minutes on one A100; of the methods other than SCTD it does not say whether under Perp-Neg."""
+
+
+def write_table(report: Report) -> str:
+    """The report as Markdown."""
+    machine = report.machine
+    device = machine.get("gpu") or f"{machine['cpus']} CPUs"
+    w, columns = report.work, COLUMNS + (PAPER_COLUMN,) * in_paper(report)
+    lines = [
+        f"# Step benchmark: scale `{report.scale}`, weights: {report.weights}",
+        "",
+        f"{device}; torch {report.versions['torch']}; networks in {report.network_type}, "
+        f"{report.matrix_rate / 1e12:.3g} TFLOP/s in large matrix products of that type.",
+        "",
+        f"A view: UNet {w.unet / 1e12:.3g}, encode {w.encode / 1e12:.3g} + {w.encode_backward / 1e12:.3g} "
+        f"backward, decode {w.decode / 1e12:.3g} TFLOP.",
+        "",
+        line(columns),
+        line(["---"] * 2 + ["---:"] * (len(columns) - 2)),
+        *(line(cells(row, report)) for row in report.rows),
+        "",
+        NOTES,
+        *[PAPER_NOTE] * in_paper(report),
+    ]
+    if report.views_seconds is not None:
+        lines += ["", f"Rendering the evaluation views of one asset: {report.views_seconds:.3g} s."]
+    return "\n".join(lines) + "\n"
+
+
+def in_paper(report: Report) -> bool:
+    return report.scale == "paper"
+
+
+def line(values: Sequence[str]) -> str:
+    return f"| {' | '.join(values)} |"
+
+
+def cells(row: Measurement, report: Report) -> list[str]:
+    """One line of the table."""
+    floor = row.flops / report.matrix_rate
+    reference = next((r for r in report.rows if (r.method, r.guidance) == (REFERENCE, row.guidance)), None)
+    ratios = ["", "", ""]
+    if reference:
+        ratios = [
+            f"{ours / theirs:.2f}"
+            for ours, theirs in (
+                (row.mean, reference.mean), (row.flops, reference.flops), (row.nfe, reference.nfe)
+            )
+        ]  # fmt: skip
+    return [
+        row.method, row.guidance, f"{row.nfe:.2f}", f"{1e3 * statistics.median(row.seconds):.1f}",
+        f"{1e3 * row.mean:.1f}", f"{1e3 * floor:.1f}", f"{floor / row.mean:.0%}",
+        *(f"{1e3 * row.parts[part]:.1f}" for part in ("unet", "vae", "rasterizer", "rest")),
+        "" if row.waits is None else str(row.waits), f"{row.peak_mib / 1024:.2f}", f"{row.minutes:.1f}",
+        *ratios, *[paper_minutes(row.method, row.guidance)] * in_paper(report),
+    ]  # fmt: skip
+
+
+def paper_minutes(method: str, guidance: str) -> str:
+    """What the paper's Table 1, or for plain guidance its text, says of a method; empty if nothing."""
+    entry = yaml.safe_load(REGISTRY.with_name("paper.yaml").read_text()).get(method, {})
+    published = entry.get("minutes", "")
+    return str(entry.get("minutes_cfg", published) if guidance == "cfg" else published)

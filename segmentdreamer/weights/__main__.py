@@ -1,0 +1,5 @@
+"""`python -m segmentdreamer.weights`."""
+
+from segmentdreamer.weights.commands import main
+
+main()

@@ -1,0 +1,125 @@
+"""Fetch model weights: from a local folder, else from the first source that gives them; verify, install.
+
+    python -m segmentdreamer.weights sd21-base      one model, into weights/sd21-base
+    python -m segmentdreamer.weights --all          every model that is not there yet
+    python -m segmentdreamer.weights --check        what is there, what is missing, and where to get it
+
+What belongs to each name, its sources and digests: workflow/config/weights.yaml. A local folder (--from, or
+$SEGMENTDREAMER_WEIGHTS/NAME) is linked, not copied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from segmentdreamer.weights.catalog import (
+    LIST,
+    Weights,
+    describe_files,
+    describe_source,
+    format_bytes,
+    read_list,
+    read_weights,
+)
+from segmentdreamer.weights.install import LOCAL, WeightsError, absent, obtain
+from segmentdreamer.records import folder_digest
+
+ROOT = Path("weights")
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder of this name below $SEGMENTDREAMER_WEIGHTS, if there is one."""
+    if LOCAL not in os.environ:
+        return None
+    candidate = Path(os.environ[LOCAL]) / name
+    return candidate if candidate.is_dir() else None
+
+
+def missing_files(entries: dict[str, Weights], root: Path) -> dict[str, list[str]]:
+    """By entry, the listed files that `root`/NAME lacks; entries that are complete are left out."""
+    lacking = {name: absent(root / name, weights) for name, weights in entries.items()}
+    return {name: files for name, files in lacking.items() if files}
+
+
+def report(entries: dict[str, Weights], root: Path) -> str:
+    """A line for each entry, and for what is missing where to get it and where to put it."""
+    missing, lines = missing_files(entries, root), []
+    for name, weights in entries.items():
+        files = missing.get(name, [])
+        amount = format_bytes(sum(weights.files[file].bytes for file in files or weights.files))
+        lines.append(f"{'missing' if files else 'there':<8} {amount:>8}  {root / name}: {weights.title}")
+    for name, files in missing.items():
+        weights = entries[name]
+        sources = " or ".join(describe_source(where, source) for where, source in weights.sources.items())
+        lines += ["", f"Put into {root / name}/ ({weights.license}), from {sources}:"]
+        lines += [f"  {line}" for line in describe_files(weights, files)]
+    if missing:
+        total = sum(entries[name].files[file].bytes for name, files in missing.items() for file in files)
+        lines += [
+            "",
+            f"{format_bytes(total)} to download: `python -m segmentdreamer.weights --all` where the sources "
+            f"can be reached, or name a folder that holds NAME/ in {LOCAL}",
+        ]
+    return "\n".join(lines)
+
+
+def obtain_all(entries: dict[str, Weights], root: Path) -> None:
+    """Fetch what is missing, model by model; WeightsError at the end, with every failure."""
+    failures = []
+    for name in missing_files(entries, root):
+        print(f"{name}: {entries[name].title}", file=sys.stderr, flush=True)
+        try:
+            obtain(entries[name], root / name, local_folder(name))
+        except (ValueError, OSError) as error:
+            failures.append(str(error))
+    if failures:
+        raise WeightsError("\n\n".join(failures))
+
+
+def obtain_one(name: str, weights: Weights, out: Path, local: Path | None) -> None:
+    """Fetch one model and print its digests."""
+    digests = obtain(weights, out, local or local_folder(name))
+    for file, digest in sorted(digests.items()):
+        print(f"{digest}  {file}")
+    if weights.epsilon:
+        print(f"{folder_digest(out)}  the folder, for prior.sha256")
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Fetch and verify the weights that a scale needs.")
+    parser.add_argument("name", nargs="?", help="an entry of the list, e.g. sd21-base")
+    parser.add_argument("--all", action="store_true", help="every entry that is not complete yet")
+    parser.add_argument("--check", action="store_true",
+                        help="list what is there and what is missing; fails if anything is")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="folder of NAME to install into (default: weights/NAME)")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of all models (default: weights)")
+    parser.add_argument("--from", dest="local", type=Path, metavar="FOLDER",
+                        help=f"local folder to link instead (default: ${LOCAL}/NAME, if there)")  # fmt: skip
+    parser.add_argument("--list", type=Path, default=LIST, help="(default: workflow/config/weights.yaml)")
+    args = parser.parse_args(argv)
+    if (args.name is not None) + args.all + args.check != 1:
+        parser.error("give a name, --all or --check")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
+    try:
+        if args.check:
+            entries = read_list(args.list)
+            print(report(entries, args.root))
+            sys.exit(1 if missing_files(entries, args.root) else 0)
+        if args.all:
+            obtain_all(read_list(args.list), args.root)
+        else:
+            weights = read_weights(args.name, args.list)
+            obtain_one(args.name, weights, args.out or args.root / args.name, args.local)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

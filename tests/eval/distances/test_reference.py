@@ -1,0 +1,158 @@
+"""The reference set: how it is split never changes it, a killed shard goes on, statistics are one file."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simulated_run as simulated
+
+from eval.reference import draw as reference
+from eval.views.archive import read_views
+from eval.run import read_reference, read_run
+from eval.reference.origin import ORIGIN, read_origin
+from eval.tables.pooled import measure_distances
+from eval.prompt_table import read_prompts
+from eval.reference.samples import BATCH, Sampler, batches, draw, load_prior, shard
+
+ROOT = Path(__file__).parents[3]
+PROMPTS = "prompts/smoke.tsv"
+PRIOR = ["--prior", "toybox/models/prior", "--prompts", PROMPTS, "--steps", "2", "--omega", "5"]
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(("prompts", "count", "shards"), [(40, 1250, 50), (6, 48, 1), (3, 33, 4), (1, 2, 3)])
+def test_shards_cover_every_image_once_and_are_even(prompts: int, count: int, shards: int) -> None:
+    work = batches([f"p{i}" for i in range(prompts)], count)
+    parts = [shard(work, i, shards) for i in range(shards)]
+    assert [batch for part in parts for batch in part] == work
+    assert sum(batch.count for batch in work) == prompts * count
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert max(batch.count for batch in work) <= BATCH
+
+
+def draw_set(out: Path, of: int) -> dict[str, np.ndarray]:
+    shards = [out / f"{i}.npz" for i in range(of)]
+    for i, path in enumerate(shards):
+        reference.main(
+            ["draw", *PRIOR, "--count", "40", "--shard", str(i), "--of", str(of), "--out", str(path)]
+        )
+    reference.main(["merge", "--shards", *map(str, shards), "--prompts", PROMPTS, "--out", str(out)])
+    stored = np.load(out / "features.npz")
+    return {name: stored[name] for name in stored.files if name != ORIGIN}
+
+
+def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None:
+    whole, split = draw_set(tmp_path / "one", 1), draw_set(tmp_path / "three", 3)
+    assert set(whole) == set(split) and all(len(values) == 40 for values in whole.values())
+    assert all(np.array_equal(whole[name], split[name]) for name in whole)
+    manifest = json.loads((tmp_path / "three/manifest.json").read_text())
+    assert (
+        manifest["sampler"].startswith("DDIM (eta 0), 2 steps, guidance 5") and len(manifest["shards"]) == 3
+    )
+    assert not list(tmp_path.rglob("*.parts"))
+
+
+def test_the_features_keep_the_texts_and_weights_that_they_were_made_of(tmp_path: Path) -> None:
+    draw_set(tmp_path / "reference", 1)
+    path = tmp_path / "reference/features.npz"
+    origin = read_origin(np.load(path), path)
+    texts = dict(read_prompts(PROMPTS)[["id", "prompt"]].itertuples(index=False))
+    assert (
+        origin["texts"] == texts and set(origin["weights"]) == {"clip"} and len(origin["prior_sha256"]) == 64
+    )
+
+    def read(texts: dict[str, str], weights: dict[str, str]) -> int | None:
+        found = read_reference(tmp_path, "clip", ["p01"], texts, weights)
+        return found and len(found[0])
+
+    assert read(texts, origin["weights"] | {"toy_reward": "ab"}) == 40 and read({}, {}) == 40
+    with pytest.raises(
+        ValueError, match="its p01 is 'a white snowman with a red hat', here it is 'a red duck'"
+    ):
+        read({"p01": "a red duck"}, {})
+    with pytest.raises(ValueError, match="made by another clip scorer"):
+        read(texts, {"clip": "ab" * 32})
+
+
+def test_a_table_refuses_a_reference_of_other_texts_than_its_scores(tmp_path: Path) -> None:
+    simulated.write_run(tmp_path)
+    for path in tmp_path.glob("scores/*/*/*/protocol.json"):
+        record = json.loads(path.read_text()) | {"prompt": f"a duck, {path.parts[-3]}"}
+        path.write_text(json.dumps(record))
+    features = dict(np.load(tmp_path / "reference/features.npz"))
+    run = read_run(tmp_path, simulated.METHODS, [], simulated.PROMPTS, 1)
+    for told, refused in (("a duck", False), ("a bear", True)):
+        texts = {prompt: f"{told}, {prompt}" for prompt in simulated.PROMPTS}
+        record = np.array(json.dumps({"texts": texts}))
+        np.savez(tmp_path / "reference/features.npz", **features, record=record)
+        with pytest.raises(ValueError, match="was made of other prompts") if refused else nullcontext():
+            assert len(measure_distances(run, ["sctd"], simulated.PROMPTS))
+
+
+def test_shards_are_not_merged_under_other_texts(tmp_path: Path) -> None:
+    draw_set(tmp_path, 1)
+    other = tmp_path / "other.tsv"
+    other.write_text(Path(PROMPTS).read_text().replace("red hat", "blue hat"))
+    with pytest.raises(SystemExit, match="0.npz was made of other prompts: its p01 is"):
+        reference.main(
+            ["merge", "--shards", str(tmp_path / "0.npz"), "--prompts", str(other), "--out", str(tmp_path)]
+        )
+
+
+def test_a_killed_shard_goes_on_from_its_finished_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["draw", *PRIOR, "--count", "40", "--scratch", str(tmp_path / "parts"), "--out"]
+    honest, drawn = reference.draw, []
+
+    def counting(prior, texts, work, sampler, stream, limit):
+        for batch, images in honest(prior, texts, work, sampler, stream):
+            if len(drawn) == limit:
+                raise KeyboardInterrupt
+            drawn.append(batch)
+            yield batch, images
+
+    monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=1))
+    with pytest.raises(KeyboardInterrupt):
+        reference.main([*command, str(tmp_path / "shard.npz")])
+    assert len(list((tmp_path / "parts").rglob("*.npz"))) == 1
+    monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=99))
+    reference.main([*command, str(tmp_path / "shard.npz")])
+    monkeypatch.setattr(reference, "draw", honest)
+    reference.main([*command, str(tmp_path / "straight.npz")])
+    resumed, straight = np.load(tmp_path / "shard.npz"), np.load(tmp_path / "straight.npz")
+    assert all(np.array_equal(resumed[name], straight[name]) for name in straight.files)
+    assert len(drawn) == len(set(drawn)) and not (tmp_path / "parts").exists()
+
+
+def test_published_statistics_give_the_fid_of_the_features(tmp_path: Path) -> None:
+    from eval.distances.frechet import frechet, load_moments
+
+    stored = draw_set(tmp_path, 1)
+    pooled = np.concatenate(list(stored.values()))
+    mine = np.random.default_rng(0).normal(size=(200, pooled.shape[1]))
+    moments = load_moments(tmp_path / "statistics.npz")["clip"]
+    assert frechet(mine, moments) == pytest.approx(frechet(mine, pooled), rel=1e-6)
+
+
+def test_the_ceilings_images_are_not_the_reference_sets(tmp_path: Path) -> None:
+    prior = load_prior(Path("toybox/models/prior"))
+    texts = {"p02": "a red bear with a blue hat"}
+    work = batches(["p02"], 4)
+    kept, other = (
+        next(iter(draw(prior, texts, work, Sampler(2, 5.0), stream)))[1]
+        for stream in ("reference", "views-0")
+    )
+    assert np.abs(kept.astype(int) - other).mean() > 1
+    reference.main(["views", *PRIOR[:2], "--prompts", "prompts/toybox.tsv", "--steps", "2", "--omega", "5",
+                    "--prompt-id", "p02", "--count", "4", "--out", str(tmp_path / "views.zip")])  # fmt: skip
+    views = read_views(tmp_path / "views.zip")
+    assert np.array_equal(views[..., :3], other) and (views[..., 3] == 255).all()

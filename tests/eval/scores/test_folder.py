@@ -1,0 +1,417 @@
+"""Anyone's views, scored without Snakemake: layouts, alphas, prompts, failures, batch size, protocol."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from pngs import write_png
+
+from eval import score as program
+from eval.views.archive import composite, write_failure, write_views
+from eval.scores.clip_score import embed_images, load_clip
+from eval.scores.folder import score_folder
+from eval.prompt_table import read_texts
+from eval.protocol import Protocol
+from eval.views.remarks import Setting
+from eval.views.ring import RING_METRICS
+from eval.scores.scorers import Scorers, embed_prompts, load_scorers
+from eval.statistics.intervals import mean_intervals
+from toybox.scenes import Spec, primitives
+from toybox.truth import render_orbit
+
+ROOT = Path(__file__).parents[3]
+SPECS = {
+    "duck": Spec("duck", "yellow"),
+    "car": Spec("car", "green", "white"),
+    "bear": Spec("bear", "red", "blue"),
+}
+TEXTS = {
+    "duck": "a yellow duck",
+    "car": "a green car with a white roof",
+    "bear": "a red bear with a blue hat",
+}
+
+
+def orbit_of(name: str, views: int = 12) -> np.ndarray:
+    return render_orbit(primitives(SPECS[name]), views, 0.0, 64)
+
+
+def write_pictures(rgba: np.ndarray, folder: Path, alpha: str = "inside") -> None:
+    """rgb_000.png ..., as RGBA, with alpha beside, or opaque over white."""
+    folder.mkdir(parents=True)
+    for i, view in enumerate(rgba):
+        if alpha == "inside":
+            Image.fromarray(view, "RGBA").save(folder / f"rgb_{i:03d}.png")
+            continue
+        straight = view[..., :3] if alpha == "beside" else composite(view)
+        Image.fromarray(straight, "RGB").save(folder / f"rgb_{i:03d}.png")
+        if alpha == "beside":
+            Image.fromarray(view[..., 3], "L").save(folder / f"alpha_{i:03d}.png")
+
+
+def prompt_table(path: Path) -> Path:
+    path.write_text("id\tprompt\n" + "".join(f"{name}\t{text}\n" for name, text in TEXTS.items()))
+    return path
+
+
+def score(*arguments: str | Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "eval.score", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def means(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "scores.csv").groupby(["prompt", "metric"])["value"].mean().unstack()
+
+
+def test_every_layout_of_the_same_views_gets_the_same_scores(tmp_path: Path) -> None:
+    prompts, mine = prompt_table(tmp_path / "prompts.tsv"), tmp_path / "mine"
+    write_pictures(orbit_of("duck"), mine / "duck")
+    write_pictures(orbit_of("car"), mine / "a_green_car_with_a_white_roof" / "0", alpha="beside")
+    write_views(orbit_of("bear"), mine / "bear" / "0" / "views.zip")
+    write_views(orbit_of("bear"), mine / "bear" / "1" / "views.zip")
+    ran = score(mine, "--prompts", prompts, "--out", tmp_path / "out")
+    assert ran.returncode == 0, ran.stderr
+    assert "12 views, not 120" in ran.stderr and "| clip |" in ran.stdout
+    for name in TEXTS:
+        write_pictures(orbit_of(name), tmp_path / "plain" / name)
+    assert score(tmp_path / "plain", "--prompts", prompts, "--out", tmp_path / "again").returncode == 0
+    pd.testing.assert_frame_equal(means(tmp_path / "out"), means(tmp_path / "again"), rtol=1e-5)
+    assert means(tmp_path / "out").loc["duck", "clip_r"] == 1
+
+
+def test_opaque_pictures_get_no_pathologies_but_the_same_clip_score(tmp_path: Path) -> None:
+    prompts = prompt_table(tmp_path / "prompts.tsv")
+    for name in TEXTS:
+        write_pictures(orbit_of(name), tmp_path / "alpha" / name)
+        write_pictures(orbit_of(name), tmp_path / "opaque" / name, alpha="none")
+    for kind in ("alpha", "opaque"):
+        assert score(tmp_path / kind, "--prompts", prompts, "--out", tmp_path / f"{kind}-out").returncode == 0
+    alpha, opaque = means(tmp_path / "alpha-out"), means(tmp_path / "opaque-out")
+    assert np.allclose(alpha["clip"], opaque["clip"], atol=1e-4)
+    assert "floaters" in alpha and "floaters" not in opaque and "over_exposure" not in opaque
+
+
+def test_a_prompt_without_views_is_a_failed_row_and_not_a_black_image(tmp_path: Path) -> None:
+    prompts, mine = prompt_table(tmp_path / "prompts.tsv"), tmp_path / "mine"
+    write_views(orbit_of("duck"), mine / "duck" / "views.zip")
+    write_failure("out of memory", mine / "car" / "views.zip")
+    ran = score(mine, "--prompts", prompts, "--out", tmp_path / "out")
+    record = json.loads((tmp_path / "out/protocol.json").read_text())
+    assert ran.returncode == 0 and record["failed"] == {"car/0": "out of memory", "bear": "no views"}
+    assert set(pd.read_csv(tmp_path / "out/scores.csv")["prompt"]) == {"duck"}
+    assert "failed: bear: no views" in ran.stdout
+
+
+def test_prompts_may_be_a_text_file_and_distances_need_a_reference(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("\n".join(TEXTS.values()) + "\n")
+    for text, name in zip(TEXTS.values(), TEXTS, strict=True):
+        write_pictures(orbit_of(name), tmp_path / "mine" / text)
+    clip = load_clip("toybox-clip", str(ROOT / "toybox/models/clip/model.safetensors"))
+    features = {f"clip/p{i:02d}": embed_images(clip, composite(orbit_of(name, 16)))
+                for i, name in enumerate(TEXTS, 1)}  # fmt: skip
+    np.savez(tmp_path / "reference.npz", **features)
+    ran = score(tmp_path / "mine", "--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "out",
+                "--reference", tmp_path / "reference.npz")  # fmt: skip
+    summary = pd.read_csv(tmp_path / "out/summary.csv").set_index("metric")["mean"]
+    assert ran.returncode == 0, ran.stderr
+    assert summary["fid_clip"] >= 0 and abs(summary["kid_clip_pp"]) < 1 and summary["cmmd"] >= 0
+    assert not any(name in summary for name in ("fid_clean", "fid_pytorch", "kid_pp"))
+
+
+@pytest.fixture(scope="module")
+def scorers() -> Scorers:
+    models = ROOT / "toybox/models"
+    return load_scorers("toybox-clip", str(models / "clip/model.safetensors"), models / "reward")
+
+
+@pytest.fixture(scope="module")
+def ring() -> np.ndarray:
+    return orbit_of("duck", 40)
+
+
+Told = tuple[pd.DataFrame, dict]  # scores, protocol.json
+
+
+def run(scorers: Scorers, folder: Path, texts: dict[str, str] | None = None, **setting: object) -> Told:
+    """The scores of a folder in process, under these prompts or TEXTS."""
+    out, table = folder.with_name(f"{folder.name}-out"), folder.with_name(f"{folder.name}.json")
+    table.write_text(json.dumps(texts or TEXTS))
+    prompts = embed_prompts(scorers, read_texts(table))
+    score_folder(scorers, folder, prompts, out, Setting(**setting))
+    return pd.read_csv(out / "scores.csv"), json.loads((out / "protocol.json").read_text())
+
+
+def notes(told: Told) -> str:
+    return " | ".join(told[1]["notes"])
+
+
+def metrics(told: Told) -> set[str]:
+    return set(told[0]["metric"])
+
+
+def halved(azimuths: np.ndarray) -> str:
+    return json.dumps({"azimuth": azimuths.tolist(), "elevation": [0.0] * len(azimuths)})
+
+
+def test_metrics_of_the_ring_need_a_full_one_of_enough_views(
+    scorers: Scorers, ring: np.ndarray, tmp_path: Path
+) -> None:
+    write_pictures(ring, tmp_path / "whole/duck")
+    whole = run(scorers, tmp_path / "whole")
+    assert set(RING_METRICS) <= metrics(whole) and "taken for a full ring in even steps" in notes(whole)
+    write_pictures(ring[::2], tmp_path / "few/duck")
+    few = run(scorers, tmp_path / "few")
+    assert "no janus_index and consistency: they need 36 views" in notes(few)
+    half = run(scorers, tmp_path / "whole", arc=180)
+    assert "no janus_index and consistency: the views go around 180 degrees" in notes(half)
+    (tmp_path / "whole/duck/rgb_017.png").unlink()
+    gap = run(scorers, tmp_path / "whole")
+    assert "the sequence lacks number 17" in notes(gap)
+    for told in (few, half, gap):
+        assert not set(RING_METRICS) & metrics(told) and {"clip", "floaters"} <= metrics(told)
+
+
+@pytest.mark.parametrize("place", [".", "duck", "duck/0"])
+def test_cameras_tell_half_a_ring_from_a_whole_one(
+    scorers: Scorers, ring: np.ndarray, tmp_path: Path, place: str
+) -> None:
+    write_views(ring, tmp_path / "mine/duck/0/views.zip")
+    for turn, kept in ((360, True), (180, False)):
+        (tmp_path / "mine" / place / "cameras.json").write_text(halved(np.arange(40) * turn / 40))
+        told = run(scorers, tmp_path / "mine")
+        assert (set(RING_METRICS) <= metrics(told)) is kept
+        assert ("by their cameras the views do not go once around" in notes(told)) is not kept
+        assert "taken for a full ring" not in notes(told)
+
+
+def test_a_view_that_is_not_square_is_scored_as_its_center_and_another_size_is_said(
+    scorers: Scorers, ring: np.ndarray, tmp_path: Path
+) -> None:
+    wide = np.pad(ring, ((0, 0), (0, 0), (16, 16), (0, 0)))
+    write_pictures(ring, tmp_path / "square/duck")
+    write_pictures(wide, tmp_path / "wide/duck")
+    square, same = (run(scorers, tmp_path / name, size=64) for name in ("square", "wide"))
+    pd.testing.assert_frame_equal(square[0], same[0], rtol=1e-5, check_exact=False)
+    assert "views are 96 x 64 px, the scale's 64 x 64" in notes(same)
+    assert "not square: networks see the central 64 x 64 px" in notes(same)
+    assert "px" not in notes(square) and "(short side, center crop)" in same[1]["protocol"]["clip"]
+    assert all("(short side, center crop)" in how for how in same[1]["protocol"].values())
+
+
+def test_sixteen_bit_views_get_the_scores_of_eight_bits(
+    scorers: Scorers, ring: np.ndarray, tmp_path: Path
+) -> None:
+    write_pictures(ring, tmp_path / "eight/duck")
+    (tmp_path / "sixteen/duck").mkdir(parents=True)
+    for i, view in enumerate(ring):
+        (tmp_path / f"sixteen/duck/rgb_{i}.png").write_bytes(write_png(view.astype(int) * 257, 16, 6))
+    eight, sixteen = (run(scorers, tmp_path / name)[0] for name in ("eight", "sixteen"))
+    pd.testing.assert_frame_equal(eight, sixteen)
+
+
+def test_what_is_in_or_not_in_the_pictures_is_said(scorers: Scorers, tmp_path: Path) -> None:
+    views = orbit_of("bear", 4)
+    write_pictures(views, tmp_path / "mine/duck")
+    write_pictures(views, tmp_path / "mine/car", alpha="none")
+    write_pictures(np.zeros_like(views), tmp_path / "mine/bear")
+    write_pictures(views, tmp_path / "mine/p99")
+    write_pictures(views[:1], tmp_path / "sheets")
+    (tmp_path / "sheets/rgb_000.png").rename(tmp_path / "mine/duck/sheet_1.png")
+    told = run(scorers, tmp_path / "mine")[1]["notes"]
+    assert told["views are opaque: no pathologies, which need alpha"] == ["car/0"]
+    assert told["nothing is visible: alpha is 0 everywhere"] == ["bear/0"]
+    assert told["sheet_1.png and its kind are not read; alpha is read from alpha_*.png"] == ["duck/0"]
+    assert told["4 views, not 120: compare at equal numbers of views"] == ["duck/0", "car/0", "bear/0"]
+    assert told["these folders hold views of no prompt or no seed, not scored: p99"] == []
+    assert "note: duck/0, car/0, bear/0: 4 views, not 120" in (tmp_path / "mine-out/summary.md").read_text()
+    write_pictures(np.concatenate([views[:3], np.full_like(views[:1], 255)]), tmp_path / "odd/duck")
+    faint = views // [1, 1, 1, 2]
+    soft = np.concatenate([faint[..., :3] * (faint[..., 3:] / 255), faint[..., 3:]], axis=-1)
+    write_pictures(soft.astype(np.uint8), tmp_path / "odd/car")
+    write_pictures(faint.astype(np.uint8), tmp_path / "odd/bear")
+    odd = run(scorers, tmp_path / "odd")[1]["notes"]
+    assert odd["1 of 4 views are opaque, the others not"] == ["duck/0"]
+    assert odd["no color exceeds its alpha: premultiplied? Expected are straight colors"] == ["car/0"]
+    write_pictures(views ^ np.array([0, 0, 0, 255], np.uint8), tmp_path / "inverted/duck")
+    inverted = run(scorers, tmp_path / "inverted")[1]["notes"]
+    assert "the corners of all views are opaque: is alpha inverted, or a background part of it?" in inverted
+    write_pictures(np.minimum(views, 1), tmp_path / "ones/duck")
+    with pytest.raises(ValueError, match="ones/duck: alpha is 0 or 1 of 255; expected 255 where opaque"):
+        run(scorers, tmp_path / "ones")
+
+
+def test_prompts_beyond_a_text_models_context_are_scored_and_said(scorers: Scorers, tmp_path: Path) -> None:
+    long = "a yellow duck that stands on a very small green hill " * 8
+    write_pictures(orbit_of("duck", 36), tmp_path / "mine/p01")
+    told = run(scorers, tmp_path / "mine", {"p01": long, "p02": "a car"})
+    assert "the prompt fills CLIP's context: what goes beyond it is not read" in notes(told)
+    assert "no janus_index: the view words do not fit into CLIP's context" in notes(told)
+    assert "toy_reward reads 16 words of the prompt, not all 88" in notes(told)
+    assert {"clip", "consistency"} <= metrics(told)
+    assert told[0].query("metric == 'janus_index'")["value"].isna().all()
+    short = run(scorers, tmp_path / "mine", {"p01": "a yellow duck"})
+    assert "context" not in notes(short) and "toy_reward" not in notes(short)
+    assert short[0].query("metric == 'janus_index'")["value"].notna().all()
+
+
+def test_several_seeds_get_the_interval_of_two_levels(scorers: Scorers, tmp_path: Path) -> None:
+    names = [f"p{i:02d}" for i in range(1, 7)]
+    for name in names:
+        for seed, thing in enumerate(("duck", "bear")):
+            write_views(orbit_of(thing, 2), tmp_path / "mine" / name / str(seed) / "views.zip")
+    told = run(scorers, tmp_path / "mine", {name: f"a duck and {name}" for name in names})
+    assert told[0].groupby("prompt")["seed"].nunique().eq(2).all()
+    summary = pd.read_csv(tmp_path / "mine-out/summary.csv").set_index("metric")
+    expected = mean_intervals(told[0].assign(method="mine")).set_index("metric")
+    ours, theirs = (x.loc["clip", ["mean", "low", "high"]].astype(float) for x in (summary, expected))
+    assert np.allclose(ours, theirs, rtol=1e-3)  # scores.csv is rounded
+    pooled = told[0].groupby(["prompt", "metric"], as_index=False)["value"].mean()
+    single = mean_intervals(pooled.assign(method="mine", seed=0, view=0)).set_index("metric").loc["clip"]
+    assert ours["high"] - ours["low"] > single["high"] - single["low"]
+
+
+def reference(path: Path, names: list[str], columns: int = 64, **record: object) -> Path:
+    rng = np.random.default_rng(0)
+    arrays = {f"clip/{name}": rng.normal(size=(16, columns)) for name in names}
+    np.savez(path, **arrays, **({"record": np.array(json.dumps(record))} if record else {}))
+    return path
+
+
+def test_distances_say_what_they_lack(scorers: Scorers, tmp_path: Path) -> None:
+    write_pictures(orbit_of("duck", 4), tmp_path / "mine/duck")
+    path = reference(tmp_path / "features.npz", ["duck", "car"])
+    one = run(scorers, tmp_path / "mine", reference=path)
+    assert "no distances: they need two prompts (5 for an interval), there are 1" in notes(one)
+    assert "it does not say of which texts and weights it was made" in notes(one)
+    write_pictures(orbit_of("car", 4), tmp_path / "mine/car")
+    write_pictures(orbit_of("bear", 4), tmp_path / "mine/bear")
+    two = run(scorers, tmp_path / "mine", reference=path)
+    assert "no interval of distances: they need 5 prompts, there are 2" in notes(two)
+    assert "distances are without prompts that lack two pictures on a side: bear" in notes(two)
+    found = pd.read_csv(tmp_path / "mine-out/summary.csv").set_index("metric").loc["fid_clip"]
+    assert found["prompts"] == 2 and found["mean"] > 0 and np.isnan(found["low"])
+
+
+def test_the_interval_of_a_distance_is_the_tables(scorers: Scorers, tmp_path: Path) -> None:
+    from scipy.stats import t
+
+    from eval.distances.paired import estimate, jackknife_error
+
+    names = [f"p{i:02d}" for i in range(1, 7)]
+    for i, name in enumerate(names):
+        write_pictures(orbit_of("duck", 8)[i % 3 :: 2], tmp_path / "mine" / name)
+    path = reference(tmp_path / "features.npz", names)
+    run(scorers, tmp_path / "mine", {name: f"a duck and {name}" for name in names}, reference=path)
+    mine, theirs = np.load(tmp_path / "mine-out/features.npz"), np.load(path)
+    values, left_out = estimate(
+        "fid_clip", {"m": [mine[f"clip/{n}/0"] for n in names]}, [theirs[f"clip/{n}"] for n in names]
+    )
+    found = pd.read_csv(tmp_path / "mine-out/summary.csv").set_index("metric").loc["fid_clip"]
+    reach = t.ppf(0.975, 5) * jackknife_error(left_out)[0]
+    assert [found["low"], found["high"]] == pytest.approx([values[0] - reach, values[0] + reach], rel=1e-4)
+
+
+def test_a_reference_of_other_prompts_or_another_scorer_is_refused(scorers: Scorers, tmp_path: Path) -> None:
+    write_pictures(orbit_of("duck", 4), tmp_path / "mine/duck")
+    names, weights = list(TEXTS), scorers.protocol.weights
+    kept = {"texts": TEXTS, "weights": weights}
+    told = run(scorers, tmp_path / "mine", reference=reference(tmp_path / "good.npz", names, **kept))
+    assert "it does not say" not in notes(told)
+    other = {"texts": TEXTS | {"car": "a blue car"}, "weights": weights}
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "record.npz", record=np.array("no JSON"), **{"clip/duck": np.zeros((2, 64))})
+    np.savez(tmp_path / "nan.npz", **{f"clip/{name}": np.full((2, 64), np.nan) for name in names})
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    cases = {
+        "its car is 'a blue car', here it is 'a green car with a white roof'":
+            reference(tmp_path / "a.npz", names, **other),
+        "made by another clip scorer: its weights have SHA-256 abababababab":
+            reference(tmp_path / "b.npz", names, texts=TEXTS, weights={"clip": "ab" * 32}),
+        "another scorer's: its clip features are of another width":
+            reference(tmp_path / "c.npz", names, columns=32),
+        r"features of p01, and of none of these prompts \(duck, car, bear\)":
+            reference(tmp_path / "d.npz", ["p01"]),
+        "no reference features at": tmp_path / "none.npz",
+        "record.npz is no features.npz of eval.reference: its record is no JSON": tmp_path / "record.npz",
+        "nan.npz: clip/duck is no array": tmp_path / "nan.npz",
+        "text.npz is no features.npz": tmp_path / "text.npz",
+        "array.npy is no features.npz": tmp_path / "array.npy",
+    }  # fmt: skip
+    for words, path in cases.items():
+        with pytest.raises((ValueError, FileNotFoundError), match=words) as caught:
+            write_pictures(orbit_of("car", 4), tmp_path / path.stem / "car")
+            write_pictures(orbit_of("duck", 4), tmp_path / path.stem / "duck")
+            run(scorers, tmp_path / path.stem, reference=path)
+        assert "\n" not in str(caught.value)
+
+
+def test_bad_input_ends_the_program_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    write_pictures(orbit_of("duck", 2), tmp_path / "mine/duck")
+    damaged = tmp_path / "mine/duck/rgb_001.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    (tmp_path / "file").write_text("")
+    prompts = str(prompt_table(tmp_path / "prompts.tsv"))
+    for arguments, words in [
+        ((tmp_path / "mine", "--prompts", prompts), "mine/duck: rgb_001.png cannot be read"),
+        ((tmp_path / "mine", "--prompts", tmp_path), "Is a directory"),
+        ((tmp_path / "file", "--prompts", prompts), "it is a file"),
+    ]:
+        with pytest.raises(SystemExit) as caught:
+            program.main([*map(str, arguments), "--out", str(tmp_path / "out")])
+        told = str(caught.value.code)
+        assert told.startswith("error: ") and words in told and "\n" not in told
+        assert not (tmp_path / "out").exists()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nowhere", "--prompts", "prompts/toybox.tsv"), "no folder nowhere"),
+        (("tests", "--prompts", "prompts/toybox.tsv"), "tests has no views: expected p01/rgb_000.png"),
+        (("tests", "--prompts", "missing.tsv"), "missing.tsv"),
+        (("tests", "--prompts", "prompts/toybox.tsv", "--scale", "nope"), "no scale 'nope'"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:
+    ran = score(*arguments)
+    assert ran.returncode != 0 and words in ran.stderr and len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_an_asset_of_the_workflow_is_scored_by_the_named_scorers_alone(tmp_path: Path) -> None:
+    """A scale without ToyReward must not get it from another scale's configuration."""
+    write_views(orbit_of("duck", 8), tmp_path / "views.zip")
+    asset = ("--views", tmp_path / "views.zip", "--prompt-id", "p03", "--prompts", "prompts/toybox.tsv")
+    clip = ("--clip", "toybox-clip", "--clip-weights", "toybox/models/clip/model.safetensors")
+    ran = score(*asset, *clip, "--out", tmp_path / "out")
+    assert ran.returncode == 0, ran.stderr
+    assert "toy_reward" not in set(pd.read_csv(tmp_path / "out/scores.csv")["metric"])
+    assert "toy_reward" not in json.loads((tmp_path / "out/protocol.json").read_text())["protocol"]
+    refused = score(*asset, "--out", tmp_path / "none")
+    assert refused.returncode != 0 and "name the scorers" in refused.stderr
+
+
+def test_batch_size_never_changes_a_score() -> None:
+    clip = load_clip("toybox-clip", str(ROOT / "toybox/models/clip/model.safetensors"))
+    images = composite(orbit_of("bear", 30))
+    single, whole = embed_images(clip, images, batch=1), embed_images(clip, images, batch=30)
+    assert np.abs(single - whole).max() < 1e-3
+
+
+def test_a_protocols_id_changes_with_weights_and_words_alone() -> None:
+    one = Protocol({"clip": "100 cos"}, {"clip": "ab"})
+    assert one.id == Protocol({"clip": "100 cos"}, {"clip": "ab"}).id
+    assert one.id != Protocol({"clip": "100 cos"}, {"clip": "cd"}).id
+    assert one.id != Protocol({"clip": "100 cos, no"}, {"clip": "ab"}).id
+    record = one.record("0" * 64)
+    assert record["status"] == "ok" and len(record["code_sha256"]) == 64 and record["protocol_id"] == one.id

@@ -1,0 +1,112 @@
+"""The published folder: what it holds, where its links lead, and what it says of the machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import simulated_run as simulated
+
+from eval.tables import publish
+from eval.tables import table1 as table
+from segmentdreamer.records import describe_machine, processor_model
+
+RECORD = {"config": {"train": {"steps": 4}}, "hyper_parameters": {}, "asset_sha256": "0", "prompt": "x",
+          "weights_sha256": "1", "versions": {}, "machine": {"processor": "Model X"}}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with its table and page; what else is published is a stand-in."""
+    root = simulated.write_run(tmp_path_factory.mktemp("run"), failed=())
+    for path in root.rglob("provenance.json"):
+        path.write_text(json.dumps(RECORD))
+    table.main(simulated.arguments(root))
+    for name in publish.TABLES:
+        if not (root / "tables" / name).exists():
+            (root / "tables" / name).write_text("x")
+    return root
+
+
+def links_of(page: Path) -> list[str]:
+    """Where the links, pictures and scripts of an HTML or Markdown page lead, pages on the web left out."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".md":
+        found = re.findall(r"(?<!\\)\]\(([^)]+)\)", text)
+    else:
+        found = []
+        parser = HTMLParser()
+        parser.handle_starttag = lambda tag, attributes: found.extend(  # type: ignore[method-assign]
+            str(value) for key, value in attributes if key in ("href", "src")
+        )
+        parser.feed(text)
+    return [link for link in found if "://" not in link and not link.startswith("#")]
+
+
+def dead_links(folder: Path) -> list[tuple[str, str]]:
+    """Links of a folder's pages that lead to no file within it."""
+    pages = [path for path in folder.rglob("*") if path.suffix in (".html", ".md")]
+    return [
+        (page.name, link)
+        for page in pages
+        for link in links_of(page)
+        if not (target := (page.parent / unescape(link)).resolve()).exists()
+        or not target.is_relative_to(folder.resolve())
+    ]
+
+
+def test_every_link_of_the_published_pages_leads_to_a_published_file(results: Path, tmp_path: Path) -> None:
+    (results / "theory").mkdir(exist_ok=True)
+    (results / "theory/theory.png").write_text("x")
+    (results / "theory/theory.md").write_text("![errors](theory.png)\n")
+    assert len(links_of(results / "tables/table1.html")) > 100
+    publish.main(["--results", str(results), "--out", str(tmp_path / "out")])
+    assert dead_links(tmp_path / "out") == []
+    page = (tmp_path / "out/table1.html").read_text()
+    assert "turntable" not in page and "<small></small>" not in page
+    assert ">SCTD<" in page and page.count("<table>") == 4
+
+
+def test_a_published_page_keeps_the_links_to_what_is_published(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    page = tmp_path / "tables/table1.html"
+    page.write_text(
+        '<p>Every asset. <span class="links">Links: a &amp; b.</span></p><td>1<small>'
+        '<a href="../views/v.mp4">video</a> <a href="../plots/a&amp;b.svg">plot</a></small></td>'
+        '<a href="#top">top</a><a href="https://x.org/">web</a>'
+    )
+    (tmp_path / "plots").mkdir()
+    plot = tmp_path / "plots/a&b.svg"
+    plot.write_text("x")
+    text = publish.publish_page(page, {page: "table1.html", plot: "plots/a&b.svg"})
+    assert '<small><a href="plots/a&amp;b.svg">plot</a></small>' in text and "video" not in text
+    assert '<a href="#top">' in text and "https://x.org/" in text and "Links: a" in text
+
+
+def test_the_manifest_names_the_processor_once_or_with_each_asset_where_they_differ(
+    results: Path, tmp_path: Path
+) -> None:
+    def made() -> dict:
+        publish.main(["--results", str(results), "--out", str(tmp_path / "out")])
+        return json.loads((tmp_path / "out/manifest.json").read_text())
+
+    assert made()["shared"]["machine"] == {"processor": "Model X"}
+    other = results / "assets/sds/p01/0/provenance.json"
+    other.write_text(json.dumps(RECORD | {"machine": {"processor": "Model Y"}}))
+    record = made()
+    other.write_text(json.dumps(RECORD))
+    assert "machine" not in record["shared"]
+    assert record["assets"]["sds/p01/0"]["machine"] == {"processor": "Model Y"}
+    assert record["assets"]["sctd/p01/0"]["machine"] == {"processor": "Model X"}
+
+
+def test_provenance_names_the_processors_model(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel\t\t: 85\nmodel name\t: Example CPU @ 2 GHz\n")
+    assert processor_model(tmp_path / "cpuinfo") == "Example CPU @ 2 GHz"
+    (tmp_path / "arm").write_text("processor\t: 0\nBogoMIPS\t: 243\n\nHardware\t: Board\n")
+    assert processor_model(tmp_path / "arm") == "Board"
+    assert processor_model(tmp_path / "none") and describe_machine("cpu")["processor"] == processor_model()

@@ -1,0 +1,147 @@
+"""Views, ground-truth metrics, statistics and scores."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eval import score
+from eval.scores import ground_truth
+from eval.plots import sheet
+from eval.views.archive import composite, read_views, write_views
+from eval.prompt_table import read_prompts
+from eval.statistics.intervals import mean_interval, prompt_means
+from eval.views.render import render, write_all
+from segmentdreamer.scene.gaussians import save_ply
+from segmentdreamer.start.shapes import StartConfig, ball
+from toybox.scenes import Spec, primitives, two_faced
+from toybox.truth import read_specs, render_orbit
+
+ROOT = Path(__file__).parents[3]
+HEADER = "id\tprompt\tinit_prompt\tcamera\tsymmetric\n"
+
+
+def test_views_survive_their_archive_and_equal_views_give_equal_bytes(tmp_path: Path) -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 4), dtype=np.uint8)
+    for name in ("a.zip", "b.zip"):
+        write_views(rgba, tmp_path / name)
+    assert np.array_equal(read_views(tmp_path / "a.zip"), rgba)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_a_sheet_has_a_row_a_prompt_and_sides_in_the_order_of_their_azimuth(tmp_path: Path) -> None:
+    rgba = np.full((8, 8, 8, 4), 255, np.uint8)
+    rgba[..., 0] = np.arange(8)[:, None, None]
+    write_views(rgba, tmp_path / "views.zip")
+    picked = sheet.pick(tmp_path / "views.zip", list(sheet.SIDES.values()))
+    assert picked[:, 0, 0, 0].tolist() == [0, 2, 4, 6]
+    drawn = sheet.compose(["a method", "another"], [sheet.Row("p01: a thing", [picked, picked])] * 3)
+    assert drawn.width == sheet.LEFT + 2 * (4 * sheet.TILE + sheet.GAP)
+    assert drawn.height == sheet.TOP + 3 * (sheet.TILE + sheet.GAP)
+
+
+def test_a_broken_archive_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "views.zip").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"views\.zip"):
+        read_views(tmp_path / "views.zip")
+
+
+def test_compositing_is_exact_at_both_ends() -> None:
+    rgba = np.array([[[[10, 20, 30, 0], [10, 20, 30, 255]]]], dtype=np.uint8)
+    assert composite(rgba)[0, 0].tolist() == [[255, 255, 255], [10, 20, 30]]
+    assert composite(rgba, 0.0)[0, 0].tolist() == [[0, 0, 0], [10, 20, 30]]
+
+
+def test_an_assets_views_come_with_cameras_sheet_and_turntable(tmp_path: Path) -> None:
+    save_ply(ball(StartConfig(count=200), 0), tmp_path / "asset.ply")
+    view = {"count": 8, "elevation": 0.0, "radius": 4.1, "fov": 0.515, "size": 64}
+    rgba, cameras = render(tmp_path / "asset.ply", view, "cpu")
+    write_all(rgba, cameras, tmp_path / "out")
+    assert rgba.shape == (8, 64, 64, 4) and rgba[..., 3].max() > 100
+    record = json.loads((tmp_path / "out/cameras.json").read_text())
+    assert len(record["viewmats"]) == 8 and len(record["sha256"]) == 64
+    assert record["radius"] == 4.1 and record["fov"] == 0.515
+    assert all((tmp_path / "out" / name).stat().st_size > 0 for name in ("sheet.webp", "turntable.mp4"))
+
+
+def test_the_truth_is_perfect_against_itself_and_the_two_faced_truth_is_found() -> None:
+    rows = primitives(Spec("bear", "red", "blue"))
+    truth, janus = (render_orbit(r, 24, 0.0, 64) for r in (rows, two_faced(rows)))
+    assert ground_truth.silhouette_iou(truth, truth).min() == 1
+    assert ground_truth.color_error(truth, truth).max() == 0
+    assert np.nanmean(ground_truth.janus(truth, truth, janus)) == 0
+    assert np.nanmean(ground_truth.janus(janus, truth, janus)) == 1
+
+
+def test_the_wrong_color_and_the_wrong_shape_cost_what_they_should() -> None:
+    red, blue, car = (
+        render_orbit(primitives(s), 12, 0.0, 64)
+        for s in (Spec("duck", "red"), Spec("duck", "blue"), Spec("car", "red"))
+    )
+    assert ground_truth.silhouette_iou(red, blue).min() == 1
+    assert ground_truth.color_error(red, blue).min() > 0.1
+    assert ground_truth.silhouette_iou(car, red).mean() < 0.7
+
+
+def test_the_unit_of_analysis_is_the_prompt() -> None:
+    rows = [("sds", p, s, v, "clip", 10.0 * (p == "b") + s) for p in "ab" for s in (0, 1) for v in range(3)]
+    scores = pd.DataFrame(rows, columns=["method", "prompt", "seed", "view", "metric", "value"])
+    means = prompt_means(scores).set_index("prompt")["value"]
+    assert means.to_dict() == {"a": 0.5, "b": 10.5}
+
+
+def test_intervals_hold_the_mean_and_shrink_with_agreement() -> None:
+    low, high = mean_interval(np.array([1.0, 2, 3, 4, 5, 6]))
+    assert low < 3.5 < high
+    assert np.isnan(mean_interval(np.full(6, 2.0))).all()
+    assert np.isnan(mean_interval(np.array([1.0, 2, 3, 4]))).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id\tprompt\na\tx\n", "missing column init_prompt"),
+        (HEADER + "a\tx\tx\tobject\tno\na\ty\ty\tobject\tno\n", "duplicate id a"),
+        (HEADER + "a/b\tx\tx\tobject\tno\n", "not made of letters and digits"),
+        (HEADER + "a\t\tx\tobject\tno\n", "empty prompt"),
+        (HEADER, "no prompts"),
+    ],
+)
+def test_a_wrong_prompt_table_is_refused_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "prompts.tsv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words) as caught:
+        read_prompts(path)
+    assert "prompts.tsv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_rendering_an_unreadable_ply_gets_one_line_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken.ply").write_bytes(b"ply\nnot really")
+    command = ["-m", "eval.views", "--asset", str(tmp_path / "broken.ply"), "--out", str(tmp_path / "out")]
+    ran = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode != 0 and "broken.ply" in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_the_truth_scores_high_under_its_own_prompt_and_low_under_others(tmp_path: Path) -> None:
+    specs = read_specs(ROOT / "prompts/toybox.tsv")
+    names = ["p02", "p03"]
+    for name in names:
+        write_views(render_orbit(primitives(specs[name]), 8, 0.0, 64), tmp_path / name / "views.zip")
+    score.main([
+        "--views", *(str(tmp_path / n / "views.zip") for n in names), "--prompt-id", *names,
+        "--out", *(str(tmp_path / n) for n in names), "--prompts", str(ROOT / "prompts/toybox.tsv"),
+        "--clip", "toybox-clip", "--clip-weights", str(ROOT / "toybox/models/clip/model.safetensors"),
+        "--reward", str(ROOT / "toybox/models/reward"),
+    ])  # fmt: skip
+    for name in names:
+        means = pd.read_csv(tmp_path / name / "scores.csv").groupby("metric")["value"].mean()
+        assert means["clip"] > means["clip_shuffled"] + 30 and means["clip_r"] == 1
+        assert means["detail"] > 10 and means["over_exposure"] < 0.05 and 0 < means["saturation"] < 1
+        assert len(np.load(tmp_path / name / "features.npz")["clip"]) == 8

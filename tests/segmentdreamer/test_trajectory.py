@@ -1,0 +1,92 @@
+"""The solver and the segmentation of the trajectory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segmentdreamer.segments import equal_edges, lower_edge, monotone_edges
+from segmentdreamer.diffusion.solver import (
+    alpha,
+    noise_to_signal,
+    ode_step,
+    scaled_linear_alphas_cumprod,
+    sigma,
+)
+
+A = scaled_linear_alphas_cumprod().double()
+timestep = st.integers(1, 999)
+
+
+def test_the_schedule_is_stable_diffusions() -> None:
+    for t, ratio in (
+        (20, 0.138),
+        (100, 0.344),
+        (212, 0.600),
+        (404, 1.180),
+        (500, 1.618),
+        (788, 4.84),
+        (980, 13.04),
+    ):
+        assert float(noise_to_signal(A, t)) == pytest.approx(ratio, rel=5e-3)
+
+
+@given(timestep, timestep)
+def test_a_step_there_and_back_is_the_identity(a: int, b: int) -> None:
+    x, eps = (
+        torch.randn(2, 4, 3, 3, dtype=torch.float64),
+        torch.randn(2, 4, 3, 3, dtype=torch.float64),
+    )
+    assert torch.allclose(ode_step(A, ode_step(A, x, a, b, eps), b, a, eps), x, atol=1e-9)
+
+
+@given(timestep, timestep)
+def test_ddim_equals_both_dpm_solvers_of_first_order(a: int, b: int) -> None:
+    x, eps = (
+        torch.randn(2, 4, 3, 3, dtype=torch.float64),
+        torch.randn(2, 4, 3, 3, dtype=torch.float64),
+    )
+    h = -(noise_to_signal(A, b).log() - noise_to_signal(A, a).log())
+    x_hat = (x - sigma(A, a) * eps) / alpha(A, a)
+    plus_plus = sigma(A, b) / sigma(A, a) * x - alpha(A, b) * torch.expm1(-h) * x_hat
+    plain = alpha(A, b) / alpha(A, a) * x - sigma(A, b) * torch.expm1(h) * eps
+    for other in (plus_plus, plain):
+        assert torch.allclose(ode_step(A, x, a, b, eps), other, rtol=1e-9, atol=1e-9)
+
+
+def test_times_may_differ_within_a_batch() -> None:
+    x, eps = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
+    a, b = torch.tensor([100, 500, 900]), torch.tensor([20, 700, 1])
+    together = ode_step(A.float(), x, a, b, eps)
+    for i in range(3):
+        alone = ode_step(A.float(), x[i : i + 1], int(a[i]), int(b[i]), eps[i : i + 1])
+        assert torch.allclose(together[i : i + 1], alone, atol=1e-6)
+
+
+def test_edges_at_the_papers_setting_are_the_official_ones() -> None:
+    assert equal_edges(5) == [20, 212, 404, 596, 788, 980]
+    assert monotone_edges(5, 130) == [20, 150, 311, 503, 726, 980]
+
+
+@given(st.integers(2, 40), st.floats(0.05, 0.95))
+def test_monotone_segments_ascend_and_grow(n: int, share: float) -> None:
+    edges = monotone_edges(n, share * 960 / n)
+    lengths = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    assert edges[0] == 20 and edges[-1] == 980 and min(lengths) >= 0
+    assert all(b >= a - 1 for a, b in zip(lengths, lengths[1:], strict=False))  # up to rounding
+
+
+@given(st.integers(1, 200), st.integers(20, 979))
+def test_every_timestep_has_its_lower_edge(n: int, t: int) -> None:
+    edges = equal_edges(n)
+    e = lower_edge(edges, t)
+    assert e <= t < edges[edges.index(e) + 1]
+
+
+def test_impossible_segmentations_are_refused() -> None:
+    for call in (lambda: equal_edges(0), lambda: monotone_edges(1, 100), lambda: monotone_edges(8, 130),
+                 lambda: lower_edge([20, 980], 10)):  # fmt: skip
+        with pytest.raises(ValueError):
+            call()

@@ -1,0 +1,148 @@
+"""Jobs and devices: who gets a GPU, what every rule asks for, what the profiles say, a real Slurm."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from same_table import differences
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "workflow/scripts"
+PROFILES = ROOT / "workflow/profiles"
+
+WITH_GPU = [sys.executable, str(SCRIPTS / "with_gpu.py")]
+SHOW = [
+    sys.executable,
+    "-c",
+    "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep({})",
+]
+
+
+def environment(tmp_path: Path, devices: str, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
+    return kept | {"TMPDIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": devices, **more}
+
+
+def show(seconds: float) -> list[str]:
+    return [*WITH_GPU, *SHOW[:2], SHOW[2].format(seconds)]
+
+
+def test_jobs_that_run_at_the_same_time_get_devices_of_their_own(tmp_path: Path) -> None:
+    env = environment(tmp_path, "0,3")
+    jobs = [subprocess.Popen(show(1.0), env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sorted(job.communicate()[0].strip() for job in jobs) == ["0", "3"]
+
+
+def test_a_job_waits_while_every_device_is_taken_and_gets_the_one_that_falls_free(tmp_path: Path) -> None:
+    env, began = environment(tmp_path, "0"), time.monotonic()
+    jobs = [subprocess.Popen(show(1.2), env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [job.communicate()[0].strip() for job in jobs] == ["0", "0"]
+    assert time.monotonic() - began > 2.4
+
+
+def test_two_jobs_share_a_device_only_if_asked(tmp_path: Path) -> None:
+    env, began = environment(tmp_path, "0", GPU_SLOTS="2"), time.monotonic()
+    jobs = [subprocess.Popen(show(3.0), env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [job.communicate()[0].strip() for job in jobs] == ["0", "0"]
+    assert time.monotonic() - began < 6
+
+
+def test_a_killed_job_gives_its_device_back(tmp_path: Path) -> None:
+    env = environment(tmp_path, "0")
+    job = subprocess.Popen(show(60), env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert job.stdout is not None and job.stdout.readline().strip() == "0"
+    os.killpg(job.pid, 9)
+    job.wait()
+    after = subprocess.run(show(0), env=env, capture_output=True, text=True, timeout=20, check=True)
+    assert after.stdout.strip() == "0"
+
+
+@pytest.mark.parametrize(("devices", "more"), [("", {}), ("0,1", {"SLURM_JOB_ID": "7"})])
+def test_without_a_device_or_under_a_scheduler_the_command_runs_as_it_is(
+    tmp_path: Path, devices: str, more: dict[str, str]
+) -> None:
+    env = environment(tmp_path, devices, **more)
+    ran = subprocess.run(show(0), env=env, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == devices
+
+
+def test_the_commands_exit_status_is_passed_on(tmp_path: Path) -> None:
+    command = [*WITH_GPU, sys.executable, "-c", "raise SystemExit(5)"]
+    assert subprocess.run(command, env=environment(tmp_path, "0"), check=False).returncode == 5
+
+
+def rules() -> dict[str, str]:
+    """The text of every rule that runs a job, by file and name."""
+    found = {}
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for name, body in re.findall(r"^ *rule *(\w*):\n((?: +.*\n|\n)*)", path.read_text(), re.M):
+            if "shell:" in body or "script:" in body:
+                found[f"{path.name}:{name}"] = body
+    return found
+
+
+@pytest.mark.parametrize("name", rules())
+def test_every_job_states_threads_memory_runtime_and_disk_or_runs_at_home(name: str) -> None:
+    body = rules()[name]
+    local = (ROOT / "workflow/rules" / name.split(":")[0]).read_text().split("localrules:")[-1]
+    if "localrule: True" in body or re.search(rf"^    {name.split(':')[1]},$", local, re.M):
+        return
+    assert all(word in body for word in ("threads:", "mem_mb=", "runtime=", "disk_mb=")), name
+
+
+def test_a_retry_asks_for_more_memory_and_time(tmp_path: Path) -> None:
+    config = {"results": f"{tmp_path}/r", "prompts": "prompts/smoke.tsv", "methods": ["sds"],
+              "overrides": ["prior.path=nowhere"]}  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    target = f"{tmp_path}/r/assets/sds/p01/0/asset.ply"
+    command = [sys.executable, "-m", "snakemake", target, "--cores", "1", "--retries", "1",
+               "--configfile", f"{tmp_path}/config.yaml"]  # fmt: skip
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    memory = [int(n) for n in re.findall(r"resources:.*?mem_mb=(\d+)", ran.stderr)]
+    runtime = [int(n) for n in re.findall(r"resources:.*?runtime=(\d+)", ran.stderr)]
+    assert ran.returncode != 0 and len(memory) == 2, ran.stderr
+    assert memory[1] == 2 * memory[0] and runtime[1] == 2 * runtime[0]
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm", "paper"])
+def test_a_profile_explains_every_setting_and_plans_the_run(profile: str, tmp_path: Path) -> None:
+    lines = (PROFILES / profile / "profile.yaml").read_text().splitlines()
+    for above, line in zip(["", *lines], lines, strict=False):
+        if re.match(r"[a-z-]+:", line) and not line.startswith(("executor", "cores: all", "configfile")):
+            assert "#" in line or above.startswith("#"), line
+    extra = ["--config", f"results={tmp_path}/r"]
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--workflow-profile",
+               str(PROFILES / profile), *extra]  # fmt: skip
+    if profile == "slurm":
+        pytest.importorskip("snakemake_executor_plugin_slurm")
+        if not any((Path(p) / "sbatch").exists() for p in os.environ["PATH"].split(os.pathsep)):
+            pytest.skip("no sbatch on this machine")
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(rf"^generate +{200 if profile == 'paper' else 30}$", ran.stdout + ran.stderr, re.M)
+
+
+def test_the_same_table_is_told_from_another() -> None:
+    one = pd.DataFrame({"method": ["sds"], "clip": [1.0], "seconds": [3.0]})
+    assert differences(one, one.assign(seconds=9.0)) == []
+    assert differences(one, one.assign(clip=1.5)) == ["clip"]
+    assert differences(one, pd.concat([one, one])) != []
+
+
+@pytest.mark.slow
+def test_the_slurm_profile_finds_the_table_of_the_local_run() -> None:
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    ran = subprocess.run([str(SCRIPTS / "test_slurm")], cwd=ROOT, env=env, capture_output=True, text=True,
+                         check=False)  # fmt: skip
+    if ran.returncode == 77:
+        pytest.skip(ran.stderr.strip().splitlines()[-1])
+    assert ran.returncode == 0 and "the same table" in ran.stdout, ran.stdout + ran.stderr

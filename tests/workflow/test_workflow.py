@@ -1,0 +1,207 @@
+"""The workflow: its plan, its refusals, its two lists of dependencies."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from dry_runs import planned, snakemake
+
+from eval.prompt_table import read_prompts
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Path) -> None:
+    ran = snakemake("-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    jobs = planned(ran.stdout + ran.stderr)
+    methods, prompts = len(yaml.safe_load((ROOT / "workflow/config/default.yaml").read_text())["methods"]), 6
+    assert ran.returncode == 0, ran.stderr
+    assert jobs["generate"] == methods * prompts and jobs["start"] == jobs["sphere"] == prompts
+    assert jobs["views"] == jobs["scores"] == methods
+    assert jobs["views_control"] == 2 and jobs["scores_control"] == 5
+    assert jobs["truth_views"] == jobs["shuffled_views"] == prompts and jobs["prior_views"] == 1
+    assert jobs["reference_shard"] == jobs["reference"] == jobs["truth"] == jobs["table1"] == 1
+    assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
+
+
+def test_a_study_is_all_that_its_analysis_wrote_for_the_table(tmp_path: Path) -> None:
+    (tmp_path / "study.csv").write_text("")
+    ran = snakemake("table1", "-n", "--config", f"results={tmp_path}/r", f"study={tmp_path}/study.csv")
+    assert ran.returncode != 0
+    for ending in ("differences", "prompts"):
+        assert f"{tmp_path}/study_{ending}.csv" in ran.stdout + ran.stderr
+
+
+def test_the_theory_has_a_table_of_prompts_of_its_own(tmp_path: Path) -> None:
+    """Enough prompts for intervals over them, whatever the run's own table holds."""
+    ran = snakemake("theory", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    assert planned(ran.stdout + ran.stderr) == {"theory_views": 1, "theory": 1, "total": 2}
+    assert len(read_prompts(ROOT / "prompts/theory.tsv")) >= 12
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("n", 8),
+        pytest.param("segmentation", 3, marks=pytest.mark.slow),
+        pytest.param("threshold", 5, marks=pytest.mark.slow),
+        pytest.param("approx", 3, marks=pytest.mark.slow),
+        pytest.param("cfg", 18, marks=pytest.mark.slow),
+        pytest.param("loss", 6, marks=pytest.mark.slow),
+    ],
+)
+def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
+    tmp_path: Path, name: str, points: int
+) -> None:
+    ran = snakemake(f"ablation_{name}", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    jobs = planned(ran.stdout + ran.stderr)
+    prompts, seeds = 6, 1
+    assert ran.returncode == 0, ran.stderr
+    assert jobs["generate"] == points * prompts * seeds
+    assert jobs["scores_variant"] == jobs["views_variant"] == points * seeds and jobs["scores_control"] == 2
+    assert jobs["ablation_table"] == jobs["ablation_plot"] == jobs["ablation_grid"] == 1
+    assert "table1" not in jobs and "reference" not in jobs
+
+
+def test_all_ablations_share_the_variants_that_they_have_in_common(tmp_path: Path) -> None:
+    ran = snakemake("ablations", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
+    jobs = planned(ran.stdout + ran.stderr)
+    assert jobs["generate"] == (8 + 3 + 5 + 3 + 18 + 6) * 6 and jobs["ablation_table"] == 6
+
+
+@pytest.mark.parametrize(
+    ("ablations", "words"),
+    [
+        ({"prompts": ["p01", "p99"]}, "ablations.prompts: prompts/toybox.tsv has no p99"),
+        ({"sseds": 1}, "sseds"),
+        ({"n": [{"method": ["sctd"], "M": [1]}]}, "unknown key 'methods.sctd.M'"),
+        ({"n": [{"method": ["nope"], "N": [1]}]}, "unknown method 'nope'"),
+        ({"n": [{"N": [1]}]}, "'method' is a required property"),
+    ],
+)
+def test_a_wrong_ablation_ends_with_one_clear_line(tmp_path: Path, ablations: dict, words: str) -> None:
+    if "n" in ablations:
+        entry = {"title": "x", "x": "N", "panels": ["clip"], "space": ablations.pop("n")}
+        (tmp_path / "spaces.yaml").write_text(yaml.safe_dump({"n": entry}))
+        ablations["spaces"] = f"{tmp_path}/spaces.yaml"
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump({"results": f"{tmp_path}/r", "ablations": ablations})
+    )
+    ran = snakemake("ablation_n", "--configfile", f"{tmp_path}/config.yaml")
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
+    assert ran.returncode != 0 and len(errors) == 1 and words in errors[0], ran.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("methods=[nope]", "unknown method nope"),
+        ("sceds=3", "sceds"),
+        ("seeds=0", "minimum"),
+        ("reference={control: 24}", "'control' was unexpected"),
+        ("prompts=missing.tsv", "no such file: missing.tsv"),
+    ],
+)
+def test_a_wrong_configuration_ends_with_one_clear_line(tmp_path: Path, setting: str, words: str) -> None:
+    ran = snakemake("-n", "--config", f"results={tmp_path}/r", setting)
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
+    assert ran.returncode != 0 and len(errors) == 1 and words in errors[0]
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("views", [120, 36])
+def test_the_priors_row_has_as_many_images_as_a_method_has_views(tmp_path: Path, views: int) -> None:
+    target = f"{tmp_path}/r/views/prior/p01/0/views.zip"
+    (tmp_path / "views.yaml").write_text(f"results: {tmp_path}/r\nviews: {{count: {views}}}\n")
+    ran = snakemake(target, "-n", "--printshellcmds", "--configfile", f"{tmp_path}/views.yaml")
+    assert ran.returncode == 0, ran.stderr
+    (command,) = re.findall(r"python -m eval\.reference views .*", ran.stdout + ran.stderr)
+    assert f"--count {views} " in command
+
+
+def test_a_wrong_prompt_table_stops_the_run_before_it_starts(tmp_path: Path) -> None:
+    table = (ROOT / "prompts/toybox.tsv").read_text().splitlines()
+    (tmp_path / "twice.tsv").write_text("\n".join([*table, table[-1]]) + "\n")
+    ran = snakemake("--config", f"results={tmp_path}/r", f"prompts={tmp_path}/twice.tsv")
+    assert ran.returncode != 0 and "duplicate id p06" in ran.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_forgetting_cores_is_told(tmp_path: Path) -> None:
+    ran = snakemake("--config", f"results={tmp_path}/r", cores=False)
+    assert ran.returncode != 0 and "--cores" in ran.stderr and not (tmp_path / "r").exists()
+
+
+def test_pip_and_conda_users_get_the_same_set() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    listed = next(item["pip"] for item in conda if isinstance(item, dict))
+    assert sorted(listed) == sorted(wanted)
+    assert f"python{project['requires-python']}" in conda
+
+
+def test_the_rooms_keep_their_doors() -> None:
+    """The trunk knows neither workflow nor baselines, eval no baselines, and none the toybox."""
+    forbidden = {
+        "segmentdreamer": ("baselines", "eval", "toybox", "snakemake"),
+        "eval": ("baselines", "toybox"),
+        "baselines": ("eval", "toybox", "snakemake"),
+    }
+    for room, others in forbidden.items():
+        for path in (ROOT / room).rglob("*.py"):
+            imported = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.M)
+            assert not set(imported) & set(others), path
+
+
+FOREIGN_RULE = """
+rule foreign:
+    output: f"{RESULTS}/assets/foreign/{{prompt}}/{{seed}}/asset.ply"
+    shell: "their-program {wildcards.prompt} {wildcards.seed} {output}"
+"""
+
+
+def test_a_foreign_method_enters_with_an_entry_and_a_four_line_rule(tmp_path: Path) -> None:
+    for name in ("segmentdreamer", "eval", "toybox", "prompts", "workflow"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "baselines").mkdir()
+    registry = (ROOT / "baselines/methods.yaml").read_text()
+    (tmp_path / "baselines/methods.yaml").write_text(registry + "foreign:\n  title: A foreign method\n")
+    (tmp_path / "baselines/paper.yaml").symlink_to(ROOT / "baselines/paper.yaml")
+    (tmp_path / "Snakefile").write_text((ROOT / "Snakefile").read_text() + FOREIGN_RULE)
+    ran = snakemake("-n", "--quiet", "rules", "--config", "methods=[foreign]", "results=r", cwd=tmp_path)
+    jobs = planned(ran.stdout + ran.stderr)
+    assert ran.returncode == 0, ran.stderr
+    assert jobs["foreign"] == 6 and "generate" not in jobs and jobs["views"] == 1
+
+
+def test_the_papers_plan_has_its_full_size(tmp_path: Path) -> None:
+    """Every rule's number of jobs: 5 methods and 4 controls, 40 prompts, one seed, 50 shards."""
+    paper = ("--configfile", "workflow/config/paper.yaml", "--config", f"results={tmp_path}/r")
+    ran = snakemake("-n", "--quiet", "rules", *paper)
+    jobs = planned(ran.stdout + ran.stderr)
+    prompts, methods = 40, 5
+    assert ran.returncode == 0, ran.stderr
+    assert jobs["generate"] == jobs["views"] == jobs["scores"] == methods * prompts == 200
+    assert jobs["start"] == jobs["sphere"] == jobs["shuffled_views"] == jobs["prior_views"] == prompts
+    assert jobs["views_control"] == 2 * prompts and jobs["scores_control"] == 4 * prompts
+    assert jobs["reference_shard"] == 50 and jobs["reference"] == 1
+    assert jobs["point_e"] == prompts
+    assert all(jobs[name] == 1 for name in ("table1", "figures", "claims", "sheet"))
+    assert "truth" not in jobs and "truth_views" not in jobs
+    ablation = planned(snakemake("ablation_n", "-n", "--quiet", "rules", *paper).stdout)
+    assert ablation["generate"] == ablation["scores_variant"] == 8 * 8 * 3
+
+
+def test_views_and_scores_of_one_asset_are_one_job_of_a_cluster(tmp_path: Path) -> None:
+    paper = ("--configfile", "workflow/config/paper.yaml", "--config", f"results={tmp_path}/r")
+    target = f"{tmp_path}/r/scores/sctd/p07/0/scores.csv"
+    ran = snakemake(target, "-n", *paper)
+    together = re.search(r"^\[.*\] Group job .*?(?=^\[|\Z)", ran.stdout + ran.stderr, re.M | re.S)
+    assert together, ran.stdout + ran.stderr
+    assert sorted(re.findall(r"^ +rule (\w+):", together[0], re.M)) == ["scores", "views"]
