@@ -13,13 +13,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
 from segmentdreamer.diffusion.guidance import Conditioning, guided
+from segmentdreamer.diffusion.solver import Timestep, add_noise, alpha, ode_step, sigma
+from segmentdreamer.diffusion.times import draw_t
+from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
 from segmentdreamer.placement import send
 from segmentdreamer.prior.diffusers_prior import Prior
 from segmentdreamer.randomness import generator
-from segmentdreamer.diffusion.solver import Timestep, add_noise, alpha, ode_step, sigma
-from segmentdreamer.diffusion.times import draw_t
 
 Weight = Literal["uniform", "sds"]
 

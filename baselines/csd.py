@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
 from segmentdreamer.diffusion.guidance import Conditioning, guidance
-from segmentdreamer.prior.diffusers_prior import Prior
 from segmentdreamer.diffusion.solver import Timestep, add_noise, noise_to_signal
 from segmentdreamer.diffusion.times import draw_t
+from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
+from segmentdreamer.prior.diffusers_prior import Prior
 
 
 @torch.no_grad()

@@ -13,11 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Gradient, Progress, draw_noise, pixel_gradient, rms
 from segmentdreamer.diffusion.guidance import Conditioning, guided, unconditional
-from segmentdreamer.prior.diffusers_prior import Prior
 from segmentdreamer.diffusion.solver import add_noise, alpha, denoised, ode_step
 from segmentdreamer.diffusion.times import Times, draw_compact
+from segmentdreamer.interfaces import Gradient, Progress, draw_noise, pixel_gradient, rms
+from segmentdreamer.prior.diffusers_prior import Prior
 
 
 @torch.no_grad()

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
 from segmentdreamer.diffusion.guidance import Conditioning, guided, unconditional
-from segmentdreamer.prior.diffusers_prior import Prior
 from segmentdreamer.diffusion.solver import add_noise, noise_to_signal, ode_step
 from segmentdreamer.diffusion.times import annealed_gap, draw_t
+from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
+from segmentdreamer.prior.diffusers_prior import Prior
 
 
 @dataclass(frozen=True)

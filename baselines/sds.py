@@ -13,14 +13,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
 from segmentdreamer.diffusion.guidance import Conditioning, guided
+from segmentdreamer.diffusion.solver import Timestep, add_noise, alpha, noise_to_signal, sigma
+from segmentdreamer.diffusion.times import draw_t
+from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
 from segmentdreamer.placement import send
 from segmentdreamer.prior.diffusers_prior import Prior
 from segmentdreamer.randomness import generator
 from segmentdreamer.segments import T_MAX, T_MIN
-from segmentdreamer.diffusion.solver import Timestep, add_noise, alpha, noise_to_signal, sigma
-from segmentdreamer.diffusion.times import draw_t
 
 Weight = Literal["noise_to_signal", "sds", "uniform", "fantasia3d"]
 

@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from eval.run import check_protocols, guidance_of, path_of, read_cost, read_protocol, read_scores
-from eval.metrics import METRICS, control_title, heading, read_titles
-from eval.tables.formats import NOTHING, grid, quote
 from eval.guidance import NOTE, Guidance, from_columns, tell_each
+from eval.metrics import METRICS, control_title, heading, read_titles
+from eval.run import check_protocols, guidance_of, path_of, read_cost, read_protocol, read_scores
 from eval.statistics.intervals import KIND, SMALLEST_SAMPLE, mean_interval, prompt_means
+from eval.tables.formats import NOTHING, grid, quote
 from eval.variants import describe, fields_of, method_of, official_variants, plain, read_ablation, variants
 
 SPACES = Path("workflow/config/ablations.yaml")

@@ -16,9 +16,10 @@ from segmentdreamer.records import file_digest
 
 # The files that turn views into scores; their digest is part of every record.
 CODE = (
-    "archive.py", "clip_score.py", "consistency.py", "floaters.py", "ground_truth.py", "image_reward.py",
-    "image_reward_weights.py", "inception.py", "janus.py", "naming.py", "pathology.py", "pictures.py",
-    "protocol.py", "ring.py", "scorers.py", "toy_reward.py",
+    "views/archive.py", "views/naming.py", "views/pictures.py", "views/ring.py", "scores/clip_score.py",
+    "scores/consistency.py", "scores/floaters.py", "scores/ground_truth.py", "scores/image_reward.py",
+    "scores/image_reward_weights.py", "scores/inception.py", "scores/janus.py", "scores/pathology.py",
+    "scores/scorers.py", "scores/toy_reward.py", "protocol.py",
 )  # fmt: skip
 
 

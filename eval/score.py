@@ -24,12 +24,20 @@ import pandas as pd
 import torch
 import yaml
 
-from eval.views.archive import read_asset, read_failure
-from eval.scores.folder import score_folder
 from eval.prompt_table import read_texts
-from eval.views.remarks import Setting, judge
 from eval.scales import read_scale
-from eval.scores.scorers import VIEW_WORDS, Metrics, PromptTexts, Scorers, embed_prompts, load_scorers, score_asset
+from eval.scores.folder import score_folder
+from eval.scores.scorers import (
+    VIEW_WORDS,
+    Metrics,
+    PromptTexts,
+    Scorers,
+    embed_prompts,
+    load_scorers,
+    score_asset,
+)
+from eval.views.archive import read_asset, read_failure
+from eval.views.remarks import Setting, judge
 
 COLUMNS = ["view", "metric", "value"]
 

@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 import yaml
 
+from segmentdreamer.prior.torch_networks import DType, NetworkOptions
+from segmentdreamer.prior.view_prompts import PromptConfig
 from segmentdreamer.scene.brightness import BrightnessConfig
 from segmentdreamer.scene.cameras import PRESETS, CameraConfig
-from segmentdreamer.prior.torch_networks import DType, NetworkOptions
 from segmentdreamer.scene.optimizer import OptimizerConfig
-from segmentdreamer.prior.view_prompts import PromptConfig
 from segmentdreamer.scene.regularizers import RegularizerConfig
 from segmentdreamer.scene.render import RenderConfig
 from segmentdreamer.start.shapes import StartConfig

@@ -112,9 +112,9 @@ def optimize_asset(
         save_checkpoint,
     )
     from segmentdreamer.prior.diffusers_prior import open_prior
-    from segmentdreamer.timing.stopwatch import Stopwatch
     from segmentdreamer.prior.view_prompts import embed_views
     from segmentdreamer.start.shapes import start_seed
+    from segmentdreamer.timing.stopwatch import Stopwatch
     from segmentdreamer.timing.warmup import warm_up
 
     seed = start_seed(prompt_id, args.seed)

@@ -16,26 +16,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segmentdreamer.config import GenerationConfig, TrainConfig
+from segmentdreamer.diffusion.guidance import Conditioning
+from segmentdreamer.interfaces import Gradient, Method, Progress, rms
+from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+from segmentdreamer.prior.view_prompts import ViewPrompts
+from segmentdreamer.randomness import derive_seed, generator
 from segmentdreamer.scene.brightness import equalize
 from segmentdreamer.scene.cameras import training_cameras
-from segmentdreamer.config import GenerationConfig, TrainConfig
-from segmentdreamer.timing.cost import Cost, read_meters
 from segmentdreamer.scene.density import build_strategy
-from segmentdreamer.interfaces import Gradient, Method, Progress, rms
 from segmentdreamer.scene.gaussians import Parameters, activate
-from segmentdreamer.diffusion.guidance import Conditioning
 from segmentdreamer.scene.optimizer import (
     apply_updates,
     build_optimizers,
     clip_gradients,
     set_learning_rates,
 )
-from segmentdreamer.prior.diffusers_prior import DiffusersPrior
-from segmentdreamer.timing.stopwatch import Stopwatch
-from segmentdreamer.prior.view_prompts import ViewPrompts
-from segmentdreamer.randomness import derive_seed, generator
 from segmentdreamer.scene.regularizers import regularization
 from segmentdreamer.scene.render import Rendered, render_training
+from segmentdreamer.timing.cost import Cost, read_meters
+from segmentdreamer.timing.stopwatch import Stopwatch
 
 Row = dict[str, Any]  # numbers, or tensors not read yet
 READ_EVERY = 10  # steps between two looks at the device's figures

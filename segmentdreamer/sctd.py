@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Gradient, Progress, Scalars, draw_noise, pixel_gradient, rms
 from segmentdreamer.diffusion.guidance import Conditioning, conditional, guided, unconditional
-from segmentdreamer.prior.diffusers_prior import Prior
-from segmentdreamer.segments import T_MAX, T_MIN, equal_edges, monotone_edges
 from segmentdreamer.diffusion.solver import add_noise, alpha, denoised, noise_to_signal, ode_step
 from segmentdreamer.diffusion.times import Times, draw_segmented
+from segmentdreamer.interfaces import Gradient, Progress, Scalars, draw_noise, pixel_gradient, rms
+from segmentdreamer.prior.diffusers_prior import Prior
+from segmentdreamer.segments import T_MAX, T_MIN, equal_edges, monotone_edges
 
 
 @torch.no_grad()

@@ -15,12 +15,12 @@ from baselines.gcs import GCS
 from baselines.ism import ISM, Interval
 from baselines.sds import SDS
 from segmentdreamer import sctd
-from segmentdreamer.interfaces import Gradient, Method
 from segmentdreamer.diffusion.guidance import Conditioning
-from segmentdreamer.prior.diffusers_prior import UNetPrior
-from segmentdreamer.sctd import SCTD
 from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
 from segmentdreamer.diffusion.times import Times
+from segmentdreamer.interfaces import Gradient, Method
+from segmentdreamer.prior.diffusers_prior import UNetPrior
+from segmentdreamer.sctd import SCTD
 
 ALPHAS = scaled_linear_alphas_cumprod()
 TWO_STEP, ONE_STEP = Times(600, 480, 404), Times(120, 60, 20)

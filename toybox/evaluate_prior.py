@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from segmentdreamer.diffusion.guidance import Conditioning
+from segmentdreamer.diffusion.sampling import sample
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.randomness import generator
-from segmentdreamer.diffusion.sampling import sample
 from toybox import data, judge, scenes
 
 BATCH = 32

@@ -1,6 +1,6 @@
 """When the Janus index may be read: what its gates keep and refuse, on looks that did not choose them.
 
-Its gates (eval.scores.janus.withhold) are chosen on one half of the planted objects, and judged on the other half
+Its gates (janus.withhold) are chosen on one half of the planted objects, and judged on the other half
 and on finished assets, whose true scene tells whether they have a second face.
 """
 

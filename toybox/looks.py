@@ -18,14 +18,14 @@ import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
 
 import numpy as np
 
+from eval.scales import read_scale
 from eval.scores import ground_truth
-from eval.views.archive import composite
 from eval.scores.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip
 from eval.scores.consistency import consistency
 from eval.scores.janus import LEAST, withhold
 from eval.scores.pathology import detail, score_pathologies
-from eval.scales import read_scale
 from eval.scores.scorers import text_image_metrics
+from eval.views.archive import composite
 from eval.views.render import render
 from toybox import data, defects
 from toybox.scenes import CLASSES, Spec, all_specs, primitives, two_faced

@@ -3,7 +3,7 @@
     python -m eval.claims --results results/mini --claims workflow/config/claims.yaml
 
 reads RESULTS/tables (table1's per_prompt.csv and comparisons.csv, ablation_NAME_per_prompt.csv) and writes
-claims.{csv,md,json} there. The rule stands at the top of the file of claims; eval.claims.verdicts is its code.
+claims.{csv,md,json} there. The rule stands at the top of the file of claims; verdicts.py is its code.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.claims.page import markdown, plain
-from eval.metrics import columns
 from eval.claims.evidence import Tables, find, read_evidence, read_pooled
 from eval.claims.ledger import Claim, Ledger, read_ledger
-from eval.study.identity import HUMAN
+from eval.claims.page import markdown, plain
 from eval.claims.verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
+from eval.metrics import columns
+from eval.study.identity import HUMAN
 
 CLAIMS = Path("workflow/config/claims.yaml")
 Row = dict[str, Any]

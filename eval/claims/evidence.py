@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from eval.claims.ledger import Contrast, Reading
 from eval.metrics import columns
 from eval.scores.consistency import GATE
-from eval.claims.ledger import Contrast, Reading
 from eval.statistics.mean_test import Distance, Evidence, Mean
 
 ABSENT = "no such figure in this run"

@@ -2,7 +2,7 @@
 
 FID = |mu_G - mu_R|^2 + tr S_G + tr S_R - 2 tr (S_G S_R)^(1/2) (Heusel et al. 2017), covariances with n - 1.
 The last trace is the sum of the square roots of the eigenvalues of A = S_R^(1/2) S_G S_R^(1/2), which is
-symmetric: no square root of a general matrix, no imaginary part. Streaming over images is eval.scores.inception's.
+symmetric: no square root of a general matrix, no imaginary part. Streaming over images is inception.py's.
 """
 
 from __future__ import annotations

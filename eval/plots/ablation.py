@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 
 from eval.ablation import SPACES, columns, compared_with, heading, read_table
-from eval.metrics import CONTROL_TITLES, read_titles
-from eval.tables.formats import NOTHING, minus
 from eval.guidance import from_columns, tell
+from eval.metrics import CONTROL_TITLES, read_titles
 from eval.plots.style import draw_legend, errors, legend_columns, look, panels, save, style
+from eval.tables.formats import NOTHING, minus
 from eval.variants import read_ablation
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from eval.metrics import columns, heading
+from eval.plots.style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style
+from eval.statistics.ranks import CriticalDifference, critical_difference, value_table
 from eval.tables.formats import NOTHING
 from eval.tables.layout import printed
-from eval.statistics.ranks import CriticalDifference, critical_difference, value_table
-from eval.plots.style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from eval.ablation import columns, guidance_texts, read_table
-from eval.tables.formats import NOTHING, minus
-from eval.prompt_table import read_prompts
 from eval.plots.sheet import Row, compose, pick
+from eval.prompt_table import read_prompts
+from eval.tables.formats import NOTHING, minus
 
 if TYPE_CHECKING:
     from PIL.Image import Image

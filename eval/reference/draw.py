@@ -134,8 +134,8 @@ def write_sheet(rows: list[np.ndarray], path: Path, side: int = 128) -> None:
 
 def draw_views(args: argparse.Namespace) -> None:
     """Images of prompts as views.zip, independent of the reference set: the ceiling row."""
-    from eval.views.archive import write_views
     from eval.prompt_table import read_prompts
+    from eval.views.archive import write_views
 
     prompts = read_prompts(args.prompts)
     texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))

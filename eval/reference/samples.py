@@ -77,8 +77,8 @@ def draw(
     import torch
 
     from segmentdreamer.diffusion.guidance import Conditioning
-    from segmentdreamer.randomness import derive_seed, generator
     from segmentdreamer.diffusion.sampling import sample
+    from segmentdreamer.randomness import derive_seed, generator
 
     names = list(dict.fromkeys(batch.prompt_id for batch in work))
     embedded = prior.encode_prompt([*(texts[name] for name in names), sampler.negative, ""])

@@ -2,7 +2,7 @@
 
     python -m eval.scores.benchmark --views 120 --size 512
 
-What is timed is what a run does (`eval.scores.scorers.score_asset`: CLIP, Inception under both resize protocols,
+What is timed is what a run does (`scorers.score_asset`: CLIP, Inception under both resize protocols,
 pathologies), on a synthetic asset; reading the archive and ImageReward, a program of its own, are not in it.
 """
 

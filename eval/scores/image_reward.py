@@ -1,6 +1,6 @@
 """ImageReward-v1.0 of the views of assets, by the real package, in batches and without gradients.
 
-    python -m eval.scores.image_reward --views a.zip b.zip --prompt-id p01 p02 --prompts prompts/x.tsv --out A B
+    python -m eval.scores.image_reward --views a.zip b.zip --prompt-id p01 p02 --prompts TABLE --out A B
 
 Runs in the environment of workflow/envs/image_reward.txt. Views over white; the package's own preprocessing
 (short side to 224 px by bicubic, center crop, CLIP's mean and standard deviation), the raw prompt cut at 35
@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eval.views.archive import composite, read_failure, read_views
-from eval.scores.image_reward_weights import ELSEWHERE, WEIGHTS, load
 from eval.prompt_table import read_prompts
 from eval.protocol import Protocol, file_digest
+from eval.scores.image_reward_weights import ELSEWHERE, WEIGHTS, load
+from eval.views.archive import composite, read_failure, read_views
 
 BATCH = 30
 TOKENS = 35

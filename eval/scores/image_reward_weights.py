@@ -1,6 +1,6 @@
 """ImageReward-v1.0's network, from the real package: its weights from a local folder, or random ones.
 
-    python -m eval.scores.image_reward_weights FOLDER --random 0   a network of the true size, to rehearse with
+    python -m eval.scores.image_reward_weights FOLDER --random 0  a network of the true size, to rehearse with
 
 Runs in the environment of workflow/envs/image_reward.txt. FOLDER holds model.safetensors, med_config.json
 and bert-base-uncased/vocab.txt, which `python -m segmentdreamer.weights` brings; nothing is fetched here.

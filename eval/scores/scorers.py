@@ -16,16 +16,16 @@ import numpy as np
 import pandas as pd
 import torch
 
+from eval.protocol import Protocol
 from eval.scores import ground_truth
-from eval.views.archive import composite, has_alpha, read_views
 from eval.scores.clip_score import Clip, clip_scores, embed_images, embed_texts, fills, load_clip
 from eval.scores.consistency import GATE
 from eval.scores.janus import FIRST, LEAST, withhold
 from eval.scores.pathology import score_pathologies
-from eval.protocol import Protocol
+from eval.views.archive import composite, has_alpha, read_views
 from eval.views.ring import FEWEST, RING_METRICS
-from segmentdreamer.timing.stopwatch import Stopwatch
 from segmentdreamer.records import file_digest
+from segmentdreamer.timing.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from eval.scores.inception import InceptionV3

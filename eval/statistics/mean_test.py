@@ -6,7 +6,7 @@ beside it. A mean is put to two tests, and the weaker of their results counts:
 - The signs of the deviations from the bound are flipped, as for the table's p: exact for symmetric
   differences at any number of prompts. By Hartigan ("Using subsample values as typical values", 1969) that
   counts the means of subsets, of which the limits are quantiles. Skewed differences it rejects too often.
-- The table's interval (eval.statistics.intervals.mean_interval), which allows for skewness, must exclude the bound; its
+- The table's interval (intervals.mean_interval), which allows for skewness, must exclude the bound; its
   p is the tail at which it just touches it. Where there is none, as of equal values, sign flips decide alone.
 """
 

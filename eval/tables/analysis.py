@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.run import Run, Study
 from eval.metrics import columns, primary_columns, untested_columns
+from eval.run import Run, Study
 from eval.statistics.failures import complete_prompts, floor_failures
+from eval.statistics.intervals import mean_intervals, prompt_means
 from eval.statistics.pairs import (
     adjust,
     against_reference,
@@ -19,10 +20,9 @@ from eval.statistics.pairs import (
     directions,
     letter_table,
 )
-from eval.tables.pooled import distance_differences, measure_distances
 from eval.statistics.ranks import rank_summary
-from eval.statistics.intervals import mean_intervals, prompt_means
 from eval.statistics.variance import variance_split
+from eval.tables.pooled import distance_differences, measure_distances
 
 SUMMARY = ["method", "metric", "mean", "low", "high", "n"]
 FLOOR = "start"  # the control whose values failures are given
@@ -35,7 +35,7 @@ class Analysis:
     summary: method, metric, mean, low, high, n, reason (why a distance has no value), rank, first, letters,
     difference, difference_low, difference_high, pairs, shift, won, p, holm; on complete prompts, controls
     without ranks and tests. floor: SUMMARY's columns and reason for the methods, failures at the floor; empty
-    without failures. comparisons: see eval.statistics.pairs. variance: metric, component, variance, share. per_prompt:
+    without failures. comparisons: see pairs.py. variance: metric, component, variance, share. per_prompt:
     method, prompt, metric, value of all that succeeded. untested: metrics of the table that are shown and not
     tested by design, constant: those in which all methods agree.
     """

@@ -1,4 +1,4 @@
-"""A table as one neutral description, and as Markdown (LaTeX: eval.tables.latex, the page: eval.tables.page)."""
+"""A table as one neutral description, and as Markdown (LaTeX: latex.py, the page: page.py)."""
 
 from __future__ import annotations
 

@@ -17,19 +17,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from eval.guidance import Guidance, tell_each
+from eval.metrics import columns, primary_method, read_titles
+from eval.prompt_table import read_prompts
+from eval.run import Run, read_run, read_study
+from eval.study.identity import IDENTITY
 from eval.tables.analysis import Analysis, analyze, shown_metrics
 from eval.tables.caption import caption
-from eval.run import Run, read_run, read_study
-from eval.metrics import columns, primary_method, read_titles
 from eval.tables.formats import grid, markdown, quote
-from eval.guidance import Guidance, tell_each
 from eval.tables.latex import latex
 from eval.tables.layout import Setting, build_table
+from eval.tables.page import page
 from eval.tables.paper import SCALE, compare_orders, paper_values, read_paper
 from eval.tables.pooled import prompt_distances
-from eval.prompt_table import read_prompts
-from eval.study.identity import IDENTITY
-from eval.tables.page import page
 from eval.tables.sections import ORDER_HEADER, order_rows, order_text, sections
 
 PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",

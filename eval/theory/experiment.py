@@ -169,8 +169,8 @@ def measure_round_trips(prior: MixturePrior, starts: Starts) -> pd.DataFrame:
     is the second one under the next prompt, which these views do not show.
     """
     from segmentdreamer.diffusion.guidance import guided
-    from segmentdreamer.segments import equal_edges
     from segmentdreamer.diffusion.solver import add_noise, ode_step
+    from segmentdreamer.segments import equal_edges
 
     names = sorted(set(prior.labels))
     following = dict(zip(names, names[1:] + names[:1], strict=True))

@@ -1,4 +1,4 @@
-"""From measured errors to exponents and verdicts: what `eval.theory.experiment` says of Theorem 1, prompt by prompt."""
+"""From measured errors to exponents and verdicts: what `eval.theory` says of Theorem 1, prompt by prompt."""
 
 from __future__ import annotations
 

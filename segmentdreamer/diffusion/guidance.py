@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segmentdreamer.prior.diffusers_prior import Prior
 from segmentdreamer.diffusion.solver import Timestep
+from segmentdreamer.prior.diffusers_prior import Prior
 
 PERP_FLOOR = 1e-6  # smallest |delta_+|^2 that is divided by
 SKIPPED_WEIGHT = 1e-4  # negatives with a smaller weight count as absent

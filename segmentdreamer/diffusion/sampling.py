@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.diffusion.guidance import Conditioning, guided
-from segmentdreamer.prior.diffusers_prior import Prior
 from segmentdreamer.diffusion.solver import denoised, ode_step
+from segmentdreamer.prior.diffusers_prior import Prior
 
 
 def timesteps(steps: int, first: int = 999, last: int = 0) -> list[int]:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from segmentdreamer.prior.torch_networks import NetworkOptions, Networks, TorchNetworks, load_folder, vae_type
-from segmentdreamer.placement import place
-from segmentdreamer.timing.stopwatch import Stopwatch
 from segmentdreamer.diffusion.solver import Timestep, scaled_linear_alphas_cumprod, stack_times
+from segmentdreamer.placement import place
+from segmentdreamer.prior.torch_networks import NetworkOptions, Networks, TorchNetworks, load_folder, vae_type
+from segmentdreamer.timing.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from segmentdreamer.config import PriorConfig

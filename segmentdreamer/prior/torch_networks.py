@@ -1,6 +1,6 @@
 """The networks of a StableDiffusionPipeline folder, in PyTorch through diffusers and transformers.
 
-`segmentdreamer.prior.onnx_networks` offers the same five names to CPUs, faster and without these two libraries.
+`onnx_networks` offers the same five names to CPUs, faster and without these two libraries.
 """
 
 from __future__ import annotations

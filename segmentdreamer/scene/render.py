@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segmentdreamer.scene.cameras import Cameras
-from segmentdreamer.scene.gaussians import Splats
 from segmentdreamer.placement import place
 from segmentdreamer.randomness import generator
 from segmentdreamer.rasterizer import rasterization
+from segmentdreamer.scene.cameras import Cameras
+from segmentdreamer.scene.gaussians import Splats
 
 EMPTY_DEPTH = 10.0  # where empty pixels sit in the disparity image
 OPAQUE = 0.1  # pixels with at most this transmittance count as surface

@@ -25,9 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segmentdreamer.start.clouds import Cloud, read_comments, write_cloud
-from segmentdreamer.records import file_digest
 from segmentdreamer.randomness import derive_seed
+from segmentdreamer.records import file_digest
+from segmentdreamer.start.clouds import Cloud, read_comments, write_cloud
 
 MODELS = {"base40M-textvec": "base_40m_textvec", "upsample": "upsample_40m"}  # name: file
 CLIP = "ViT-L-14.pt"

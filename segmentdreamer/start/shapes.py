@@ -17,12 +17,11 @@ from typing import Literal
 
 import torch
 
-from segmentdreamer.start import clouds
-from segmentdreamer.start import meshes
-from segmentdreamer.start.clouds import Cloud
-from segmentdreamer.scene.gaussians import Parameters, parameters, save_ply
-from segmentdreamer.records import file_digest
 from segmentdreamer.randomness import derive_seed, generator
+from segmentdreamer.records import file_digest
+from segmentdreamer.scene.gaussians import Parameters, parameters, save_ply
+from segmentdreamer.start import clouds, meshes
+from segmentdreamer.start.clouds import Cloud
 
 COPIES = 20  # Gaussians for a point of Point-E's: floor(100000 / 5000)
 SPREAD = 0.05  # how far, at most, they lie from it; world units
@@ -105,7 +104,7 @@ def start_file(config: StartConfig) -> Path | None:
     missing = f"no file at {path} (start.file)" if config.file else unnamed
     if config.kind == "point-e":
         missing += (
-            ": make a point cloud with `python -m segmentdreamer.start.point_e` in Point-E's environment, name "
+            ": make a cloud with `python -m segmentdreamer.start.point_e` in Point-E's environment, name "
             "clouds of your own with start.file=FOLDER/{prompt_id}-{seed}.ply, or start from a gray sphere "
             "with start.kind=sphere"
         )

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from segmentdreamer.scene.cameras import look_at
 from segmentdreamer.rasterizer import dense, rasterization
+from segmentdreamer.scene.cameras import look_at
 
 VIEWS = 4
 BALL_RADIUS = 0.7

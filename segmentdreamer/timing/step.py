@@ -26,22 +26,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads
 
 import torch
 
-from segmentdreamer.timing.report import write_table
-from segmentdreamer.scene.cameras import orbit
 from segmentdreamer.config import GenerationConfig, load_config
-from segmentdreamer.timing.cost import read_meters
-from segmentdreamer.scene.density import build_strategy
-from segmentdreamer.timing.flops import GUIDANCE, METHODS, Work, configured, count_work, shapes
-from segmentdreamer.scene.gaussians import Parameters, activate
 from segmentdreamer.methods import load_method
 from segmentdreamer.optimize import Run, start_run, take_step
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior, open_prior
-from segmentdreamer.timing.stopwatch import Stopwatch
+from segmentdreamer.prior.random_networks import random_networks
 from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views
 from segmentdreamer.records import describe_machine, package_versions, write_json
+from segmentdreamer.scene.cameras import orbit
+from segmentdreamer.scene.density import build_strategy
+from segmentdreamer.scene.gaussians import Parameters, activate
 from segmentdreamer.scene.render import render_views
-from segmentdreamer.prior.random_networks import random_networks
 from segmentdreamer.start.shapes import ball
+from segmentdreamer.timing.cost import read_meters
+from segmentdreamer.timing.flops import GUIDANCE, METHODS, Work, configured, count_work, shapes
+from segmentdreamer.timing.report import write_table
+from segmentdreamer.timing.stopwatch import Stopwatch
 
 NAMED = ("unet", "vae", "rasterizer")  # parts of a step; what is left is its rest
 ORBIT = 120  # evaluation views of an asset

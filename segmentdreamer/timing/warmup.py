@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from segmentdreamer.config import GenerationConfig
-from segmentdreamer.scene.density import build_strategy
 from segmentdreamer.interfaces import Method
 from segmentdreamer.optimize import Run, start_run, take_step
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
-from segmentdreamer.timing.stopwatch import Stopwatch
 from segmentdreamer.prior.view_prompts import ViewPrompts
+from segmentdreamer.scene.density import build_strategy
+from segmentdreamer.timing.stopwatch import Stopwatch
 
 
 def warm_up(

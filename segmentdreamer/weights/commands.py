@@ -15,6 +15,7 @@ import os
 import sys
 from pathlib import Path
 
+from segmentdreamer.records import folder_digest
 from segmentdreamer.weights.catalog import (
     LIST,
     Weights,
@@ -25,7 +26,6 @@ from segmentdreamer.weights.catalog import (
     read_weights,
 )
 from segmentdreamer.weights.install import LOCAL, WeightsError, absent, obtain
-from segmentdreamer.records import folder_digest
 
 ROOT = Path("weights")
 

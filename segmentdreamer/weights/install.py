@@ -11,9 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from segmentdreamer.records import file_digest
 from segmentdreamer.weights.catalog import Source, Weights, describe_files, describe_source, is_url
 from segmentdreamer.weights.conversion import to_safetensors
-from segmentdreamer.records import file_digest
 from segmentdreamer.weights.download import fetch_repository, fetch_url
 
 LOCAL = "SEGMENTDREAMER_WEIGHTS"  # a folder that holds NAME/ for any of the names

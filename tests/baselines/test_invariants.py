@@ -26,8 +26,8 @@ from baselines.gcs import GCS
 from baselines.ism import ISM, Interval
 from baselines.sds import SDS
 from segmentdreamer import sctd
-from segmentdreamer.interfaces import Gradient, Method, Progress, draw_noise
 from segmentdreamer.diffusion.guidance import Conditioning, guided, unconditional
+from segmentdreamer.interfaces import Gradient, Method, Progress, draw_noise
 from segmentdreamer.sctd import SCTD
 
 

@@ -18,8 +18,8 @@ from baselines.cds import Pair
 from baselines.ism import Interval
 from segmentdreamer import sctd
 from segmentdreamer.diffusion.guidance import Conditioning
-from segmentdreamer.prior.diffusers_prior import UNetPrior
 from segmentdreamer.diffusion.times import Times
+from segmentdreamer.prior.diffusers_prior import UNetPrior
 
 DATA = Path(__file__).parents[1] / "data"
 

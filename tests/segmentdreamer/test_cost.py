@@ -14,13 +14,13 @@ import torch
 from eval.run import read_cost
 from segmentdreamer import generate, optimize
 from segmentdreamer.config import load_config
-from segmentdreamer.timing.cost import ALONE, Cost, read_meters
-from segmentdreamer.timing.flops import Work, count_work, known_work
 from segmentdreamer.methods import load_method
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior, UNetPrior, open_prior
-from segmentdreamer.timing.stopwatch import Stopwatch
 from segmentdreamer.prior.view_prompts import embed_views
 from segmentdreamer.start.shapes import start_state
+from segmentdreamer.timing.cost import ALONE, Cost, read_meters
+from segmentdreamer.timing.flops import Work, count_work, known_work
+from segmentdreamer.timing.stopwatch import Stopwatch
 from segmentdreamer.timing.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]

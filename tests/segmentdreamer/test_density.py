@@ -13,10 +13,10 @@ from test_rasterizer import random_scene, trainable, views
 from torch import Tensor
 
 from segmentdreamer.config import load_config
-from segmentdreamer.scene.density import DensityControl, build_strategy, limit
 from segmentdreamer.methods import trunk_settings
-from segmentdreamer.scene.optimizer import OptimizerConfig
 from segmentdreamer.rasterizer import rasterization
+from segmentdreamer.scene.density import DensityControl, build_strategy, limit
+from segmentdreamer.scene.optimizer import OptimizerConfig
 
 COUNT, SIDE = 40, 48
 EVERY_STEP = OptimizerConfig(refine_start=0, refine_every=1, grow_grad=0.0, grow_scale=0.1, prune_opacity=0.0)

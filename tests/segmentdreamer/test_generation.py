@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from segmentdreamer import generate
-from segmentdreamer.prior.diffusers_prior import DiffusersPrior, read_schedule
 from segmentdreamer.diffusion.sampling import timesteps
+from segmentdreamer.prior.diffusers_prior import DiffusersPrior, read_schedule
 
 ROOT = Path(__file__).parents[2]
 PRIOR = ROOT / "toybox" / "models" / "prior"

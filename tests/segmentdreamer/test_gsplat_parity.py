@@ -17,10 +17,10 @@ from gsplat.cuda._torch_impl import _fully_fused_projection, _quat_scale_to_cova
 from test_rasterizer import evaluate, random_scene, views
 from torch import Tensor
 
-from segmentdreamer.scene.cameras import orbit
-from segmentdreamer.scene.gaussians import Splats
 from segmentdreamer.rasterizer import rasterization
 from segmentdreamer.rasterizer.conventions import ALPHA_THRESHOLD, MAX_ALPHA, MIN_TRANSMITTANCE
+from segmentdreamer.scene.cameras import orbit
+from segmentdreamer.scene.gaussians import Splats
 from segmentdreamer.scene.render import RenderConfig, rasterize, render_views
 
 TOLERANCE = 1e-3

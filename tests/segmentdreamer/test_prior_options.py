@@ -13,11 +13,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from segmentdreamer.prior import random_networks as stable_diffusion
 from segmentdreamer.config import ConfigError, PriorConfig, load_config
-from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks
 from segmentdreamer.placement import place
-from segmentdreamer.prior.diffusers_prior import DiffusersPrior, count_parameters, default_kind, load_networks, open_prior
+from segmentdreamer.prior import random_networks as stable_diffusion
+from segmentdreamer.prior.diffusers_prior import (
+    DiffusersPrior,
+    count_parameters,
+    default_kind,
+    load_networks,
+    open_prior,
+)
+from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks
 
 PRIOR = Path(__file__).parents[2] / "toybox/models/prior"
 CONFIG = PriorConfig(path=str(PRIOR))

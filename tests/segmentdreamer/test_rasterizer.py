@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segmentdreamer.rasterizer import dense, rasterization
-from segmentdreamer.timing.rasterizer import orbit
 from segmentdreamer.rasterizer.conventions import (
     ALPHA_THRESHOLD,
     MAX_ALPHA,
@@ -24,6 +23,7 @@ from segmentdreamer.rasterizer.conventions import (
     RenderMode,
 )
 from segmentdreamer.rasterizer.jit import kernel
+from segmentdreamer.timing.rasterizer import orbit
 
 Scene = dict[str, Any]  # the Gaussians' tensors, as keyword arguments
 TOLERANCE = 1e-4  # ||gradient - oracle's|| / ||oracle's||, for each parameter

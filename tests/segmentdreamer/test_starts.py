@@ -13,25 +13,25 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from dry_runs import snakemake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 from safetensors.torch import save_file
 from scipy import stats
-from test_workflow import snakemake
 from torch import Tensor
 
 from eval.prompt_table import read_prompts
+from segmentdreamer.config import ConfigError, load_config
+from segmentdreamer.randomness import generator
+from segmentdreamer.scene.cameras import PRESETS, CameraConfig, orbit, relaxed, training_cameras
+from segmentdreamer.scene.gaussians import SH_C0, activate, load_ply
+from segmentdreamer.scene.render import render_views
 from segmentdreamer.start import point_e
 from segmentdreamer.start import shapes as start
-from segmentdreamer.scene.cameras import PRESETS, CameraConfig, orbit, relaxed, training_cameras
 from segmentdreamer.start.clouds import Cloud, neighbor_scales, read_cloud, read_comments, thin, write_cloud
-from segmentdreamer.config import ConfigError, load_config
-from segmentdreamer.scene.gaussians import SH_C0, activate, load_ply
 from segmentdreamer.start.meshes import sample_mesh
 from segmentdreamer.start.point_e import PointEError
-from segmentdreamer.randomness import generator
-from segmentdreamer.scene.render import render_views
 from segmentdreamer.start.shapes import StartConfig, start_state
 
 ROOT = Path(__file__).parents[2]

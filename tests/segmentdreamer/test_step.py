@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from segmentdreamer.scene.brightness import BrightnessConfig, brightness, equalize
 from segmentdreamer.config import GenerationConfig, load_config
 from segmentdreamer.interfaces import Gradient
 from segmentdreamer.methods import load_method
 from segmentdreamer.optimize import Run, distill, optimize, read_rows, start_run
-from segmentdreamer.scene.optimizer import OptimizerConfig, apply_updates, build_optimizers
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
-from segmentdreamer.timing.stopwatch import Stopwatch
 from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views, perp_neg_weights
+from segmentdreamer.scene.brightness import BrightnessConfig, brightness, equalize
+from segmentdreamer.scene.optimizer import OptimizerConfig, apply_updates, build_optimizers
 from segmentdreamer.start.shapes import ball
+from segmentdreamer.timing.stopwatch import Stopwatch
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,8 +102,8 @@ def test_a_pixel_gradient_never_reaches_a_disparity_picture(prior: DiffusersPrio
 
 def pulled(prior: DiffusersPrior, *overrides: str) -> tuple[Tensor | None, Tensor]:
     """One step's gradient on the rendered images and on the encoded picture (B, 3, H, W)."""
-    from segmentdreamer.scene.cameras import training_cameras
     from segmentdreamer.interfaces import Progress
+    from segmentdreamer.scene.cameras import training_cameras
     from segmentdreamer.scene.gaussians import activate
     from segmentdreamer.scene.render import render_training
 

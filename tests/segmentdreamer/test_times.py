@@ -10,9 +10,9 @@ import torch
 from baselines.cds import CDS
 from baselines.ism import ISM
 from baselines.sds import SDS
+from segmentdreamer.diffusion.times import annealed_gap, draw_compact, draw_segmented, draw_t
 from segmentdreamer.interfaces import Progress
 from segmentdreamer.sctd import SCTD
-from segmentdreamer.diffusion.times import annealed_gap, draw_compact, draw_segmented, draw_t
 
 EARLY = [Progress(0, 5000, seed) for seed in range(600)]
 LATE = [Progress(2000, 5000, seed) for seed in range(600)]

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentdreamer.segments import equal_edges, lower_edge, monotone_edges
 from segmentdreamer.diffusion.solver import (
     alpha,
     noise_to_signal,
@@ -15,6 +14,7 @@ from segmentdreamer.diffusion.solver import (
     scaled_linear_alphas_cumprod,
     sigma,
 )
+from segmentdreamer.segments import equal_edges, lower_edge, monotone_edges
 
 A = scaled_linear_alphas_cumprod().double()
 timestep = st.integers(1, 999)

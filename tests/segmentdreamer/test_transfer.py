@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmentdreamer.weights import install as installation
 from segmentdreamer.weights import download as transfer
+from segmentdreamer.weights import install as installation
 from segmentdreamer.weights.catalog import File, Source, Weights
-from segmentdreamer.weights.install import WeightsError, obtain
 from segmentdreamer.weights.download import TransferError, fetch_url
+from segmentdreamer.weights.install import WeightsError, obtain
 
 BODY = random.Random(0).randbytes(102_400)
 

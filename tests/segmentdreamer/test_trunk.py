@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from segmentdreamer.scene.cameras import CameraConfig, orbit, position, relaxed, training_cameras
 from segmentdreamer.config import ConfigError, load_config
-from segmentdreamer.scene.gaussians import activate, load_ply, parameters, save_ply
 from segmentdreamer.methods import load_method
-from segmentdreamer.scene.optimizer import OptimizerConfig, build_optimizers, clip_gradients, set_learning_rates
 from segmentdreamer.prior.view_prompts import view_weights
+from segmentdreamer.scene.cameras import CameraConfig, orbit, position, relaxed, training_cameras
+from segmentdreamer.scene.gaussians import activate, load_ply, parameters, save_ply
+from segmentdreamer.scene.optimizer import (
+    OptimizerConfig,
+    build_optimizers,
+    clip_gradients,
+    set_learning_rates,
+)
 from segmentdreamer.scene.regularizers import total_variation
 from segmentdreamer.scene.render import RenderConfig, draw_backgrounds, to_disparity
 from segmentdreamer.start.shapes import StartConfig, ball

@@ -13,10 +13,10 @@ import yaml
 from safetensors.torch import load_file
 
 from eval.prompt_table import read_prompts
-from segmentdreamer.weights import install as installation
-from segmentdreamer.weights import commands as weights
-from segmentdreamer.weights.catalog import File, Source, Weights, is_url, read_list, read_weights
 from segmentdreamer.config import ConfigError, load_config
+from segmentdreamer.weights import commands as weights
+from segmentdreamer.weights import install as installation
+from segmentdreamer.weights.catalog import File, Source, Weights, is_url, read_list, read_weights
 from segmentdreamer.weights.install import LOCAL, WeightsError, obtain, read_record, record_of
 
 ROOT = Path(__file__).parents[2]

@@ -9,14 +9,14 @@ from pathlib import Path
 import plan
 import pytest
 import yaml
+from dry_runs import planned, snakemake
 from estimates import Work, count_jobs, estimate, generation_tflop, sampling_tflop, view_tflop
 from hypothesis import given
 from hypothesis import strategies as st
-from test_workflow import planned, snakemake
 
-from segmentdreamer.weights.catalog import read_list
-from segmentdreamer.timing.flops import count_work
 from segmentdreamer.prior.random_networks import write_shapes
+from segmentdreamer.timing.flops import count_work
+from segmentdreamer.weights.catalog import read_list
 
 ROOT = Path(__file__).parents[2]
 

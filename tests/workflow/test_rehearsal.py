@@ -17,10 +17,10 @@ from monitor import program, run_watched
 from rehearsal_checks import check_cost, check_features, check_results, check_scores, check_views
 from rehearse import measured_rate
 
-from eval.views.archive import write_views
 from eval.scores.clip_score import embed_images, embed_texts, load_clip
 from eval.scores.inception import embed as embed_inception
 from eval.scores.inception import load_inception
+from eval.views.archive import write_views
 from segmentdreamer.generate import main as generate
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 
@@ -188,7 +188,7 @@ def test_the_memory_and_time_of_programs_are_seen(tmp_path: Path) -> None:
 
 
 def test_only_programs_count() -> None:
-    assert program(["/a/python3.11", "-m", "eval.reference", "draw", "--shard", "1"]) == "eval.reference.draw 1"
+    assert program(["/a/python3.11", "-m", "eval.reference", "draw", "--shard", "1"]) == "eval.reference 1"
     assert program(["bash", "-c", "python -m eval.score"]) == program(["python", "x.py"]) == ""
     assert program(["python", "-m", "snakemake", "all"]) == ""
 

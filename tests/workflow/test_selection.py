@@ -14,10 +14,10 @@ from dry_runs import commands, snakemake
 from selection import check_folder, keep_settings, selections, settings_of, stated
 
 from eval.claims import decision as claims
+from eval.metrics import control_title
 from eval.plots import figures
 from eval.reference import draw as reference
 from eval.tables import table1 as table
-from eval.metrics import control_title
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = {

@@ -20,8 +20,8 @@ import yaml
 from estimates import Plan, Stage, Work, estimate
 
 from eval.scales import merge
-from segmentdreamer.weights.catalog import Weights, format_bytes, read_list
 from segmentdreamer.start.shapes import StartConfig
+from segmentdreamer.weights.catalog import Weights, format_bytes, read_list
 from segmentdreamer.weights.commands import missing_files
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,16 +15,16 @@ import yaml
 
 from eval import ablation
 from eval.claims import decision as claims
-from eval.tables import table1 as table
-from eval.claims.page import in_words
-from eval.run import read_cost
-from eval.metrics import columns
-from eval.statistics.comparison import sign_flip_p
-from eval.scores.consistency import GATE
 from eval.claims.evidence import Tables
 from eval.claims.ledger import read_ledger
-from eval.variants import read_ablation, variants
+from eval.claims.page import in_words
 from eval.claims.verdicts import ABSOLUTE, CONTRADICTED, SUPPORTED, UNDECIDABLE, UNMEASURED, UNRESOLVED
+from eval.metrics import columns
+from eval.run import read_cost
+from eval.scores.consistency import GATE
+from eval.statistics.comparison import sign_flip_p
+from eval.tables import table1 as table
+from eval.variants import read_ablation, variants
 
 LEDGER = Path("workflow/config/claims.yaml")
 SPACES = Path("workflow/config/ablations.yaml")

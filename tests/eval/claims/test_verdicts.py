@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.statistics.comparison import holm, sign_flip_p
-from eval.statistics.mean_test import Distance, Evidence, Mean
-from eval.statistics.intervals import mean_interval
 from eval.claims.verdicts import (
     CONTRADICTED,
     SUPPORTED,
@@ -21,6 +18,9 @@ from eval.claims.verdicts import (
     prompts_needed,
     shortage,
 )
+from eval.statistics.comparison import holm, sign_flip_p
+from eval.statistics.intervals import mean_interval
+from eval.statistics.mean_test import Distance, Evidence, Mean
 
 HIGHER, LOWER = Question("higher"), Question("lower")
 

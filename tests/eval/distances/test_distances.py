@@ -18,8 +18,8 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from eval.distances import frechet
 from eval.distances import kernels as mmd
-from eval.distances.paired import MEASURES, OF_PROMPTS, compare, intervals, jackknife_error, measure
 from eval.distances.frechet import Moments, load_moments, save_moments
+from eval.distances.paired import MEASURES, OF_PROMPTS, compare, intervals, jackknife_error, measure
 from eval.scores.inception import stream_fid
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import simulated_run as simulated
 
-from eval.reference import draw as reference
-from eval.views.archive import read_views
-from eval.run import read_reference, read_run
-from eval.reference.origin import ORIGIN, read_origin
-from eval.tables.pooled import measure_distances
 from eval.prompt_table import read_prompts
+from eval.reference import draw as reference
+from eval.reference.origin import ORIGIN, read_origin
 from eval.reference.samples import BATCH, Sampler, batches, draw, load_prior, shard
+from eval.run import read_reference, read_run
+from eval.tables.pooled import measure_distances
+from eval.views.archive import read_views
 
 ROOT = Path(__file__).parents[3]
 PROMPTS = "prompts/smoke.tsv"

@@ -13,15 +13,15 @@ import yaml
 from matplotlib.text import Text
 
 from eval import ablation as ablation_table
-from eval.plots import grid
-from eval.plots import ablation as plots
-from eval.tables import publish
-from eval.views.archive import write_views
 from eval.guidance import Guidance
+from eval.plots import ablation as plots
+from eval.plots import grid
+from eval.plots.style import errors, look
 from eval.scores.pathology import detail, over_exposure, saturation
 from eval.statistics.intervals import mean_interval
-from eval.plots.style import errors, look
+from eval.tables import publish
 from eval.variants import describe, fields_of, official_variants, read_ablation, variants
+from eval.views.archive import write_views
 from segmentdreamer.methods import load_method
 
 ROOT = Path(__file__).parents[3]

@@ -14,8 +14,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from eval.plots import figures
-from eval.tables import table1 as table
 from eval.plots.style import WIDTH, look, save
+from eval.tables import table1 as table
 
 TITLES = {"sds": "SDS", "ism": "ISM", "cds": "CDS", "gcs": "GCS", "sctd": "SCTD"}
 NAMES = ("quality_time", "quality_nfe", "heat_map", "critical_difference")

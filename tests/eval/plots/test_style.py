@@ -11,8 +11,8 @@ import simulated_run as simulated
 import yaml
 
 from eval.plots import figures
-from eval.tables import table1 as table
 from eval.plots.style import REGISTRY, SPARE_COLORS, look, looks
+from eval.tables import table1 as table
 
 ENTRIES = yaml.safe_load(REGISTRY.read_text())
 # Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision

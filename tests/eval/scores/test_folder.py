@@ -14,15 +14,15 @@ from PIL import Image
 from pngs import write_png
 
 from eval import score as program
-from eval.views.archive import composite, write_failure, write_views
-from eval.scores.clip_score import embed_images, load_clip
-from eval.scores.folder import score_folder
 from eval.prompt_table import read_texts
 from eval.protocol import Protocol
-from eval.views.remarks import Setting
-from eval.views.ring import RING_METRICS
+from eval.scores.clip_score import embed_images, load_clip
+from eval.scores.folder import score_folder
 from eval.scores.scorers import Scorers, embed_prompts, load_scorers
 from eval.statistics.intervals import mean_intervals
+from eval.views.archive import composite, write_failure, write_views
+from eval.views.remarks import Setting
+from eval.views.ring import RING_METRICS
 from toybox.scenes import Spec, primitives
 from toybox.truth import render_orbit
 

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.scores import image_reward
-from eval.scores import image_reward_weights
+from eval.scores import image_reward, image_reward_weights
 from eval.views.archive import write_failure
 
 ROOT = Path(__file__).parents[3]
@@ -213,7 +212,8 @@ def test_at_the_published_size_the_command_line_scores_as_the_packages_own_loade
         expected = figures(python, "true", weights)
         write_failure("out of memory", tmp_path / "failed.zip")
         ran = run(
-            python, "-m", "eval.scores.image_reward", "--views", weights / "views.zip", tmp_path / "failed.zip",
+            python, "-m", "eval.scores.image_reward",
+            "--views", weights / "views.zip", tmp_path / "failed.zip",
             "--prompt-id", "p02", "p01", "--prompts", PROMPTS, "--weights", weights,
             "--out", tmp_path / "a", tmp_path / "b", "--device", "cpu",
         )  # fmt: skip

@@ -14,7 +14,15 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torchvision.models import inception_v3
 
 from eval.distances.frechet import frechet
-from eval.scores.inception import PARAMETERS, Extractor, InceptionV3, embed, load_inception, resize, stream_fid
+from eval.scores.inception import (
+    PARAMETERS,
+    Extractor,
+    InceptionV3,
+    embed,
+    load_inception,
+    resize,
+    stream_fid,
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from eval.distances import paired as distances
-from eval.views.archive import composite, write_views
-from eval.scores.clip_score import embed_images
 from eval.prompt_table import read_prompts
+from eval.scores.clip_score import embed_images
 from eval.scores.scorers import Scorers, embed_prompts, load_scorers, score_asset
+from eval.views.archive import composite, write_views
 from toybox import data
 from toybox.render import render
 from toybox.scenes import Spec, primitives, two_faced

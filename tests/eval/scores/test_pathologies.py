@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from eval.views.archive import composite
 from eval.scores.clip_score import Clip, embed_images, embed_texts, load_clip
 from eval.scores.consistency import consistency
 from eval.scores.floaters import floaters
 from eval.scores.ground_truth import detail_error
 from eval.scores.janus import janus_index
 from eval.scores.pathology import detail, over_exposure, score_pathologies
+from eval.views.archive import composite
 from toybox import calibrate_pathologies as calibration
 from toybox import data, defects, looks
 from toybox.render import _distance

@@ -10,7 +10,13 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from eval.statistics.intervals import mean_interval, mean_intervals, prompt_means, skewed_t, two_level_interval
+from eval.statistics.intervals import (
+    mean_interval,
+    mean_intervals,
+    prompt_means,
+    skewed_t,
+    two_level_interval,
+)
 
 NAN = float("nan")
 RUNS = 20_000

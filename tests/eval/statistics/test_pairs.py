@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from eval.tables.analysis import cut_intervals
 from eval.metrics import columns
 from eval.statistics.comparison import ALPHA, compare, compare_distances, distance_p, hodges_lehmann, holm
+from eval.statistics.pairs import adjust, compare_pairs, constant_metrics, letter_table
+from eval.tables.analysis import cut_intervals
 from eval.tables.formats import BETTER, WORSE
 from eval.tables.layout import mark, number, separate_best
-from eval.statistics.pairs import adjust, compare_pairs, constant_metrics, letter_table
 
 NAN = float("nan")
 TIED = arrays(float, st.integers(8, 12), elements=st.sampled_from([0.0, 0, 0, 1, 0.5, -0.25, -2]))

@@ -12,13 +12,13 @@ import simulated_run as simulated
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from eval.plots import figures
-from eval.tables import table1 as table
-from eval.run import guidance_of
-from eval.metrics import control_title
 from eval.guidance import COLUMNS, Guidance, read_guidance, read_record, tell, tell_each
+from eval.metrics import control_title
+from eval.plots import figures
 from eval.plots.sheet import headings
 from eval.plots.style import font
+from eval.run import guidance_of
+from eval.tables import table1 as table
 
 TOLD = {
     "SDS": "CFG 100, no negative",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.metrics import columns, named, primary_columns, read_titles, untested_columns
 from eval.distances.paired import MEASURES
+from eval.metrics import columns, named, primary_columns, read_titles, untested_columns
 from eval.tables.paper import paper_values, read_paper
 
 PAPER = Path("baselines/paper.yaml")

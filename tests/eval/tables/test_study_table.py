@@ -11,9 +11,9 @@ import pytest
 import simulated_run as simulated
 
 from eval.claims import decision as claims
+from eval.metrics import columns
 from eval.study import commands as study
 from eval.tables import table1 as table
-from eval.metrics import columns
 
 TABLES = ("table1.md", "table1_extended.md", "table1.tex", "table1.html")
 QUESTIONS = ("q1", "q2", "q3")

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import simulated_run as simulated
 
-from eval.tables import table1 as table
-from eval.run import read_run
-from eval.metrics import columns
 from eval.distances.paired import measure
+from eval.metrics import columns
+from eval.run import read_run
+from eval.tables import table1 as table
 from eval.tables.layout import number
 
 PAPER = Path("baselines/paper.yaml")

@@ -15,8 +15,8 @@ from eval.theory import experiment as theory
 from eval.theory import fit as theory_fit
 from eval.theory import page as theory_page
 from eval.views.archive import write_views
-from segmentdreamer.diffusion.mixture import CLEAN, MixturePrior, levels
 from segmentdreamer.diffusion.guidance import conditional, guided, unconditional
+from segmentdreamer.diffusion.mixture import CLEAN, MixturePrior, levels
 from segmentdreamer.diffusion.solver import add_noise, alpha, noise_to_signal, ode_step
 
 PRIOR = Path("toybox/models/prior")

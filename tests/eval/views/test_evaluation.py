@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from eval import score
-from eval.scores import ground_truth
 from eval.plots import sheet
-from eval.views.archive import composite, read_views, write_views
 from eval.prompt_table import read_prompts
+from eval.scores import ground_truth
 from eval.statistics.intervals import mean_interval, prompt_means
+from eval.views.archive import composite, read_views, write_views
 from eval.views.render import render, write_all
 from segmentdreamer.scene.gaussians import save_ply
 from segmentdreamer.start.shapes import StartConfig, ball

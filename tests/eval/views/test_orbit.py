@@ -13,12 +13,12 @@ import yaml
 from dry_runs import snakemake
 
 from eval import score
-from eval.views.archive import write_views
-from eval.scores.pathology import touches_border
 from eval.scales import read_scale
+from eval.scores.pathology import touches_border
+from eval.views.archive import write_views
 from eval.views.render import main as render_views
-from segmentdreamer.scene.cameras import orbit
 from segmentdreamer.config import load_config
+from segmentdreamer.scene.cameras import orbit
 from segmentdreamer.scene.gaussians import save_ply
 from segmentdreamer.start.shapes import StartConfig, ball
 from toybox import truth

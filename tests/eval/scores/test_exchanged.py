@@ -12,10 +12,10 @@ import simulated_run as simulated
 from simulated_run import lines_of
 from test_folder import ROOT, score
 
+from eval.metrics import read_titles
+from eval.scores.clip_score import embed_images, load_clip
 from eval.tables import table1 as table
 from eval.views.archive import composite, write_views
-from eval.scores.clip_score import embed_images, load_clip
-from eval.metrics import read_titles
 from toybox.scenes import Spec, primitives
 from toybox.truth import render_orbit
 
