@@ -13,15 +13,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.diffusion.guidance import Conditioning, guided
-from segmentdreamer.diffusion.solver import Timestep, add_noise, alpha, ode_step, sigma
+from segmentdreamer.diffusion.solver import add_noise, alpha, sigma
+from segmentdreamer.diffusion.terms import bind, draw_noise, rms
 from segmentdreamer.diffusion.times import draw_t
-from segmentdreamer.interfaces import Gradient, Progress, draw_noise, rms
+from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Timestep
 from segmentdreamer.placement import send
-from segmentdreamer.prior.diffusers_prior import Prior
 from segmentdreamer.randomness import generator
-
-Weight = Literal["uniform", "sds"]
 
 
 @dataclass(frozen=True)
@@ -32,42 +29,8 @@ class Pair:
     t_next: int
 
 
-@torch.no_grad()
-def gradient(
-    prior: Prior,
-    z_0: Tensor,
-    noise: Tensor,
-    conditioning: Conditioning,
-    times: Pair,
-    omega: float = 101.0,
-    lam: float = 1.0,
-    weight: Weight = "uniform",
-    clamp: float | None = None,
-) -> Gradient:
-    """The CDS gradient on z_0 (B, 4, h, w): g = lam/B clamp(w(t) [eps_omega(z_t, t) - eps_omega(z_t', t')]).
-
-    Lines 309-424. The sign is the code's: minimizing |F(z_t) - sg F(z_t')|^2 literally would turn it.
-    omega: official s + 1. weight: "uniform" 1 or "sds" 1 - alphas_cumprod[t]. Network rows per sample:
-    2 x 2 guided. Raises ValueError under Perp-Neg, which the method does not have.
-    """
-    if conditioning.perp is not None:
-        raise ValueError("CDS has no Perp-Neg; set prompts.perp_neg to false")
-    a, (t, t_next) = prior.alphas_cumprod, (times.t, times.t_next)
-    z_t = add_noise(a, z_0, noise, t)
-    eps_t = guided(prior, z_t, t, conditioning, omega)
-    z_next = ode_step(a, z_t, t, t_next, eps_t)
-    eps_next = guided(prior, z_next, t_next, conditioning, omega)
-
-    w = sigma(a, t) ** 2 if weight == "sds" else torch.ones_like(alpha(a, t))
-    g = torch.nan_to_num(w * (eps_t - eps_next))
-    if clamp is not None:
-        g = g.clamp(-clamp, clamp)
-    scalars = {"t": t, "t_next": t_next, "residual_rms": rms(eps_t - eps_next)}
-    return Gradient(lam / len(z_0) * g, scalars=scalars)
-
-
 @dataclass(frozen=True)
-class CDS:
+class CDS(Method):
     """CDS in the shared trunk: the coarse stage's values, its times carried on to 20, where the run ends.
 
     Official stages (configs/consistency-*.yaml), coarse | geometry | texture: s 100 -> 50 | 100 -> 30 | 50;
@@ -78,7 +41,7 @@ class CDS:
     omega: float = 101.0  # s = 100, which is omega - 1
     omega_end: float | None = 51.0  # reached linearly at the end of the run; null: constant
     lam: float = 1.0  # lambda_sds
-    weight: Weight = "uniform"
+    weight: Literal["uniform", "sds"] = "uniform"  # 1, or 1 - alphas_cumprod[t]
     clamp: tuple[float, float] | None = (2.0, 8.0)  # grad_clip, linear over the run
     t_first: int = 700  # cur_steps
     t_last: int = 20  # 100 in the coarse stage; the trunk has one stage, which ends at the fine times
@@ -90,15 +53,37 @@ class CDS:
     share_noise: bool = True  # ... and for all views
     offset: float = 0.0
 
-    def __call__(self, prior: Prior, z_0: Tensor, conditioning: Conditioning, progress: Progress) -> Gradient:
-        number = -1 if self.fixed_noise else progress.step
-        noise = draw_noise(z_0[:1] if self.share_noise else z_0, progress.seed, number, self.offset)
-        omega = _between(self.omega, self.omega_end, progress.share)
-        clamp = None if self.clamp is None else _between(*self.clamp, progress.share)
+    def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
+        noise = draw_noise(z_0[:1] if self.share_noise else z_0, progress, self.fixed_noise, self.offset)
         times = self.draw_times(progress, len(z_0), z_0.device)
-        return gradient(
-            prior, z_0, noise.expand_as(z_0), conditioning, times, omega, self.lam, self.weight, clamp
-        )
+        return self.update(prior, z_0, noise.expand_as(z_0), text, times, progress.share)
+
+    @torch.no_grad()
+    def update(
+        self, prior: Prior, z_0: Tensor, noise: Tensor, text: Conditioning, times: Pair, share: float = 0.0
+    ) -> Gradient:
+        """g = lam/B clamp(w(t) [eps_omega(z_t, t) - eps_omega(z_t', t')]) on z_0 (B, 4, h, w).
+
+        Lines 309-424. The sign is the code's: minimizing |F(z_t) - sg F(z_t')|^2 literally would turn it.
+        share: how much of the run is done, for omega and clamp. Network rows per sample: 2 x 2 guided. Raises
+        ValueError under Perp-Neg, which the method does not have.
+        """
+        if text.perp is not None:
+            raise ValueError("CDS has no Perp-Neg; set prompts.perp_neg to false")
+        a, (S, eps) = prior.alphas_cumprod, bind(prior, text)
+        t, t_next = times.t, times.t_next
+        omega = between(self.omega, self.omega_end, share)
+        z_t = add_noise(a, z_0, noise, t)
+        eps_t = eps(z_t, t, omega)
+        eps_next = eps(S(z_t, t, t_next, eps_t), t_next, omega)
+
+        w = sigma(a, t) ** 2 if self.weight == "sds" else torch.ones_like(alpha(a, t))
+        g = torch.nan_to_num(w * (eps_t - eps_next))
+        if self.clamp is not None:
+            bound = between(*self.clamp, share)
+            g = g.clamp(-bound, bound)
+        scalars = {"t": t, "t_next": t_next, "residual_rms": rms(eps_t - eps_next)}
+        return Gradient(self.lam / len(z_0) * g, scalars=scalars)
 
     def draw_times(self, progress: Progress, batch: int, device: torch.device | str = "cpu") -> Pair:
         """t' on its way down, t one gap above it, drawn for each sample (lines 575-580)."""
@@ -107,12 +92,13 @@ class CDS:
             t_next = draw_t(progress, both_ends=True) - self.end_gap
         else:
             share = progress.share**0.5 if self.annealing == "sqrt" else progress.share
-            t_next = int(_between(self.t_first, self.t_last, share))
+            t_next = int(between(self.t_first, self.t_last, share))
         t_next = min(max(t_next, low), high - self.end_gap)
         g = generator(progress.seed, "gaps", progress.step)
         gap = torch.randint(self.end_gap, self.end_gap + self.perturb, (batch,), generator=g)
         return Pair(send((t_next + gap).clamp(low, high), device), t_next)
 
 
-def _between(first: float, last: float | None, share: float) -> float:
+def between(first: float, last: float | None, share: float) -> float:
+    """From `first` to `last` (None: none) along a straight line."""
     return first if last is None else first + (last - first) * share

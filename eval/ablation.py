@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from eval.guidance import NOTE, Guidance, from_columns, tell_each
-from eval.metrics import METRICS, control_title, heading, read_titles
-from eval.run import check_protocols, guidance_of, path_of, read_cost, read_protocol, read_scores
-from eval.statistics.intervals import KIND, SMALLEST_SAMPLE, mean_interval, prompt_means
-from eval.tables.formats import NOTHING, grid, quote
-from eval.variants import describe, fields_of, method_of, official_variants, plain, read_ablation, variants
+from .guidance import NOTE, Guidance, from_columns, tell_each
+from .metrics import METRICS, control_title, heading, read_titles
+from .run import check_protocols, guidance_of, path_of, read_cost, read_protocol, read_scores
+from .statistics.intervals import KIND, SMALLEST_SAMPLE, mean_interval, prompt_means
+from .tables.formats import NOTHING, grid, quote
+from .variants import describe, fields_of, method_of, official_variants, plain, read_ablation, variants
 
 SPACES = Path("workflow/config/ablations.yaml")
 COLUMNS = Path(__file__).parent / "ablation_metrics.yaml"

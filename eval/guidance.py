@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.tables.formats import NOTHING
+from .tables.formats import NOTHING
 
 COLUMNS = ("guidance", "guidance_omega", "guidance_brightness", "guidance_negative")
 NOTE = (

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.guidance import Guidance, read_guidance
-from eval.reference.origin import check_origin, open_features, read_origin
-from eval.study.identity import HUMAN, QUESTIONS, Identity, read_result
+from .guidance import Guidance, read_guidance
+from .reference.origin import check_origin, open_features, read_origin
+from .study.identity import HUMAN, QUESTIONS, Identity, read_result
 
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
 # Of cost.json, as metrics.

@@ -24,10 +24,10 @@ import pandas as pd
 import torch
 import yaml
 
-from eval.prompt_table import read_texts
-from eval.scales import read_scale
-from eval.scores.folder import score_folder
-from eval.scores.scorers import (
+from .prompt_table import read_texts
+from .scales import read_scale
+from .scores.folder import score_folder
+from .scores.scorers import (
     VIEW_WORDS,
     Metrics,
     PromptTexts,
@@ -36,8 +36,8 @@ from eval.scores.scorers import (
     load_scorers,
     score_asset,
 )
-from eval.views.archive import read_asset, read_failure
-from eval.views.remarks import Setting, judge
+from .views.archive import read_asset, read_failure
+from .views.remarks import Setting, judge
 
 COLUMNS = ["view", "metric", "value"]
 

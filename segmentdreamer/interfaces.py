@@ -1,26 +1,62 @@
-"""What every score-distillation loss takes and returns.
+"""What meets at a loss: the prior that it asks, the text that it is under, the step, and its answer.
 
-A method is a small frozen dataclass of hyper-parameters. Calling it draws times and noise for the step
-and hands them to a pure update of (prior, latents, noise, conditioning, times).
+Nothing of ours is imported here. A method is a small frozen dataclass of hyper-parameters, each declared
+once with its source; `update` is its pure equation, and calling it draws noise and times for `update`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-import torch
 from torch import Tensor
 
-from segmentdreamer.diffusion.guidance import Conditioning
-from segmentdreamer.placement import place
-from segmentdreamer.prior.diffusers_prior import Prior
-from segmentdreamer.randomness import generator
-
+Timestep = int | Tensor  # a value that indexes alphas_cumprod: one for the batch, or (B,)
 Scalars = Mapping[str, float | int | Tensor]
 
 T_SPAN = 480  # 1000 (max_t_range .98 - t_range .5): how far warm-up lifts the time window
+
+
+class Prior(Protocol):
+    """What a loss may use of a diffusion model."""
+
+    alphas_cumprod: Tensor  # (1000,) float32
+    nfe: int  # network evaluations so far, counted per row of a batch
+
+    def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
+        """Noise prediction for latents x (B, 4, h, w) at timestep t under embeddings (B, L, D).
+
+        graph: keep the graph, so that x can be differentiated through the network.
+        """
+        ...
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents of images (B, 3, H, W) in [0, 1]; differentiable."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images in [0, 1] of latents; no gradient."""
+        ...
+
+    def encode_prompt(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings (len(texts), L, D)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Text embeddings of one step's batch of B views.
+
+    cond: (B, L, D) view-dependent prompts; neg: (1 or B, L, D) negative prompt; null: (1 or B, L, D)
+    empty prompt; perp: (K, B, L, D) Perp-Neg's negatives with perp_weights (K, B), both or neither.
+    """
+
+    cond: Tensor
+    neg: Tensor
+    null: Tensor
+    perp: Tensor | None = None
+    perp_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,35 +96,8 @@ class Gradient:
 class Method(Protocol):
     """A score-distillation loss."""
 
-    def __call__(
-        self, prior: Prior, z_0: Tensor, conditioning: Conditioning, progress: Progress
-    ) -> Gradient: ...
+    has_perp_neg: ClassVar[bool] = True  # whether it can be run under Perp-Neg
 
-
-def draw_noise(z_0: Tensor, seed: int, number: int, offset: float) -> Tensor:
-    """Gaussian noise shaped like z_0 plus a per-channel offset shared by the batch (official 0.1).
-
-    number: the step for fresh noise, -1 for one noise kept over a whole run.
-    """
-    g = generator(seed, "noise", number)
-    eps = torch.randn(z_0.shape, generator=g)
-    shift = torch.randn(1, z_0.shape[1], 1, 1, generator=g)
-    return place(eps + offset * shift, z_0)
-
-
-def uniform_int(low: int, high: int, g: torch.Generator) -> int:
-    """An integer drawn uniformly from low..high, both included."""
-    return int(torch.randint(low, high + 1, (1,), generator=g))
-
-
-def pixel_gradient(prior: Prior, x_null: Tensor, x_y: Tensor, weight: float) -> Tensor:
-    """Gradient (B, 3, H, W) of weight / B |x - sg(x + D(x_y) - D(x_null))|^2 on the images x.
-
-    x_null, x_y: clean latents without and with prompt; D clamps to [0, 1] (gcs_utils.py:353-388).
-    """
-    return 2 * weight / len(x_null) * (prior.decode(x_null) - prior.decode(x_y))
-
-
-def rms(x: Tensor) -> Tensor:
-    """Root mean square of all entries."""
-    return x.square().mean().sqrt()
+    def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
+        """The gradient on latents z_0 (B, 4, h, w) at one step of an optimization."""
+        ...

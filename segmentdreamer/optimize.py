@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.config import GenerationConfig, TrainConfig
-from segmentdreamer.diffusion.guidance import Conditioning
-from segmentdreamer.interfaces import Gradient, Method, Progress, rms
+from segmentdreamer.diffusion.terms import rms
+from segmentdreamer.interfaces import Conditioning, Gradient, Method, Progress
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.view_prompts import ViewPrompts
 from segmentdreamer.randomness import derive_seed, generator

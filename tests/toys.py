@@ -8,17 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from baselines import cds, csd, gcs, ism, sds
 from baselines.cds import CDS, Pair
 from baselines.csd import CSD
 from baselines.gcs import GCS
 from baselines.ism import ISM, Interval
 from baselines.sds import SDS
-from segmentdreamer import sctd
-from segmentdreamer.diffusion.guidance import Conditioning
 from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
 from segmentdreamer.diffusion.times import Times
-from segmentdreamer.interfaces import Gradient, Method
+from segmentdreamer.interfaces import Conditioning, Gradient, Method
 from segmentdreamer.prior.diffusers_prior import UNetPrior
 from segmentdreamer.sctd import SCTD
 
@@ -31,19 +28,19 @@ Update = Callable[[UNetPrior, Tensor, Tensor, Conditioning], Gradient]
 # Every loss as one call (prior, z_0, noise, conditioning), with its network rows per sample: without
 # prompt, and how often guided (2 rows each under CFG, 4 under Perp-Neg).
 UPDATES: dict[str, tuple[Update, int, int]] = {
-    "sds": (lambda p, z, n, c: sds.gradient(p, z, n, c, 300), 0, 1),
-    "csd": (lambda p, z, n, c: csd.gradient(p, z, n, c, 300), 0, 1),
-    "ism, 1 hop": (lambda p, z, n, c: ism.gradient(p, z, n, c, Interval(150, 70)), 2, 1),
-    "ism, 3 hops": (lambda p, z, n, c: ism.gradient(p, z, n, c, Interval(582, 502)), 4, 1),
-    "ism, s = 1": (lambda p, z, n, c: ism.gradient(p, z, n, c, Interval(60, 1)), 2, 1),
-    "cds": (lambda p, z, n, c: cds.gradient(p, z, n, c, Pair(620, 500)), 0, 2),
-    "gcs": (lambda p, z, n, c: gcs.gradient(p, z, n, c, COMPACT), 4, 2),
-    "sctd, two steps": (lambda p, z, n, c: sctd.gradient(p, z, n, c, TWO_STEP), 3, 1),
-    "sctd, one step": (lambda p, z, n, c: sctd.gradient(p, z, n, c, ONE_STEP), 2, 1),
-    "sctd, pixel term": (lambda p, z, n, c: sctd.gradient(p, z, n, c, TWO_STEP, w_cp=0.5), 4, 2),
-    "sctd, exact G": (lambda p, z, n, c: sctd.gradient(p, z, n, c, TWO_STEP, approx_G=False), 4, 1),
+    "sds": (lambda p, z, n, c: SDS().update(p, z, n, c, 300), 0, 1),
+    "csd": (lambda p, z, n, c: CSD().update(p, z, n, c, 300), 0, 1),
+    "ism, 1 hop": (lambda p, z, n, c: ISM().update(p, z, n, c, Interval(150, 70)), 2, 1),
+    "ism, 3 hops": (lambda p, z, n, c: ISM().update(p, z, n, c, Interval(582, 502)), 4, 1),
+    "ism, s = 1": (lambda p, z, n, c: ISM().update(p, z, n, c, Interval(60, 1)), 2, 1),
+    "cds": (lambda p, z, n, c: CDS(clamp=None).update(p, z, n, c, Pair(620, 500)), 0, 2),
+    "gcs": (lambda p, z, n, c: GCS().update(p, z, n, c, COMPACT), 4, 2),
+    "sctd, two steps": (lambda p, z, n, c: SCTD().update(p, z, n, c, TWO_STEP), 3, 1),
+    "sctd, one step": (lambda p, z, n, c: SCTD().update(p, z, n, c, ONE_STEP), 2, 1),
+    "sctd, pixel term": (lambda p, z, n, c: SCTD(w_cp=0.5).update(p, z, n, c, TWO_STEP), 4, 2),
+    "sctd, exact G": (lambda p, z, n, c: SCTD(approx_G=False).update(p, z, n, c, TWO_STEP), 4, 1),
     "sctd, Jacobian": (
-        lambda p, z, n, c: sctd.gradient(p, z, n, c, TWO_STEP, approx_G=False, unet_jacobian=True), 4, 1,
+        lambda p, z, n, c: SCTD(approx_G=False, unet_jacobian=True).update(p, z, n, c, TWO_STEP), 4, 1,
     ),
 }  # fmt: skip
 METHODS: list[Method] = [SDS(), CSD(), ISM(), CDS(), GCS(), SCTD()]

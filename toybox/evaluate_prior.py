@@ -19,8 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 
-from segmentdreamer.diffusion.guidance import Conditioning
 from segmentdreamer.diffusion.sampling import sample
+from segmentdreamer.interfaces import Conditioning
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.randomness import generator
 from toybox import data, judge, scenes

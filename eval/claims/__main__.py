@@ -1,5 +1,5 @@
 """`python -m eval.claims`."""
 
-from eval.claims.decision import main
+from .decision import main
 
 main()

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.claims.evidence import Tables, find, read_evidence, read_pooled
-from eval.claims.ledger import Claim, Ledger, read_ledger
-from eval.claims.page import markdown, plain
-from eval.claims.verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
-from eval.metrics import columns
-from eval.study.identity import HUMAN
+from ..metrics import columns
+from ..study.identity import HUMAN
+from .evidence import Tables, find, read_evidence, read_pooled
+from .ledger import Claim, Ledger, read_ledger
+from .page import markdown, plain
+from .verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
 
 CLAIMS = Path("workflow/config/claims.yaml")
 Row = dict[str, Any]

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from eval.claims.ledger import Contrast, Reading
-from eval.metrics import columns
-from eval.scores.consistency import GATE
-from eval.statistics.mean_test import Distance, Evidence, Mean
+from ..metrics import columns
+from ..scores.consistency import GATE
+from ..statistics.mean_test import Distance, Evidence, Mean
+from .ledger import Contrast, Reading
 
 ABSENT = "no such figure in this run"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from eval.claims.verdicts import ABSOLUTE, COMPARED, TOLERANT, Question
+from .verdicts import ABSOLUTE, COMPARED, TOLERANT, Question
 
 DIRECTIONS = (*COMPARED, *TOLERANT, *ABSOLUTE)
 OPPOSITE = {"higher": "lower", "not lower": "not higher", "above": "below"}

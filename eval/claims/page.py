@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from eval.ablation import columns as ablation_columns
-from eval.claims.ledger import Ledger
-from eval.claims.verdicts import ABSOLUTE, COMPARED, ONE_SIDED, TOST, TWO_SIDED, UNMEASURED
-from eval.metrics import columns
-from eval.tables.formats import Marked, grid, quote
-from eval.tables.paper import SCALE as PAPER
+from ..ablation import columns as ablation_columns
+from ..metrics import columns
+from ..tables.formats import Marked, grid, quote
+from ..tables.paper import SCALE as PAPER
+from .ledger import Ledger
+from .verdicts import ABSOLUTE, COMPARED, ONE_SIDED, TOST, TWO_SIDED, UNMEASURED
 
 RULE = (
     "A claim is supported if all of its contrasts hold, each at p < .05 without correction, and contradicted "

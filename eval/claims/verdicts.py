@@ -12,8 +12,8 @@ from math import floor, inf, log2
 
 import numpy as np
 
-from eval.statistics.comparison import holm
-from eval.statistics.mean_test import Evidence
+from ..statistics.comparison import holm
+from ..statistics.mean_test import Evidence
 
 ALPHA = 0.05
 SUPPORTED, CONTRADICTED, UNRESOLVED = "supported", "contradicted", "unresolved"

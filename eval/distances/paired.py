@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from eval.distances import frechet
-from eval.distances import kernels as mmd
-from eval.statistics.comparison import distance_p
-from eval.statistics.intervals import SMALLEST_SAMPLE
+from ..statistics.comparison import distance_p
+from ..statistics.intervals import SMALLEST_SAMPLE
+from . import frechet
+from . import kernels as mmd
 
 Prompts = Sequence[np.ndarray]
 Estimate = tuple[np.ndarray, np.ndarray]  # of all prompts (M,), with each prompt left out (P, M)

@@ -1,5 +1,5 @@
 """`python -m eval.plots`."""
 
-from eval.plots.ablation import main
+from .ablation import main
 
 main()

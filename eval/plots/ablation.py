@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from eval.ablation import SPACES, columns, compared_with, heading, read_table
-from eval.guidance import from_columns, tell
-from eval.metrics import CONTROL_TITLES, read_titles
-from eval.plots.style import draw_legend, errors, legend_columns, look, panels, save, style
-from eval.tables.formats import NOTHING, minus
-from eval.variants import read_ablation
+from ..ablation import SPACES, columns, compared_with, heading, read_table
+from ..guidance import from_columns, tell
+from ..metrics import CONTROL_TITLES, read_titles
+from ..tables.formats import NOTHING, minus
+from ..variants import read_ablation
+from .style import draw_legend, errors, legend_columns, look, panels, save, style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

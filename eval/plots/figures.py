@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from eval.metrics import columns, heading
-from eval.plots.style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style
-from eval.statistics.ranks import CriticalDifference, critical_difference, value_table
-from eval.tables.formats import NOTHING
-from eval.tables.layout import printed
+from ..metrics import columns, heading
+from ..statistics.ranks import CriticalDifference, critical_difference, value_table
+from ..tables.formats import NOTHING
+from ..tables.layout import printed
+from .style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from eval.ablation import columns, guidance_texts, read_table
-from eval.plots.sheet import Row, compose, pick
-from eval.prompt_table import read_prompts
-from eval.tables.formats import NOTHING, minus
+from ..ablation import columns, guidance_texts, read_table
+from ..prompt_table import read_prompts
+from ..tables.formats import NOTHING, minus
+from .sheet import Row, compose, pick
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.guidance import Guidance, tell_each
-from eval.metrics import control_title, read_titles
-from eval.plots.style import font
-from eval.prompt_table import read_prompts
-from eval.run import guidance_of
-from eval.tables.formats import NOTHING
-from eval.views.archive import composite, read_views
+from ..guidance import Guidance, tell_each
+from ..metrics import control_title, read_titles
+from ..prompt_table import read_prompts
+from ..run import guidance_of
+from ..tables.formats import NOTHING
+from ..views.archive import composite, read_views
+from .style import font
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from eval.variants import method_of
+from ..variants import method_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,5 +1,5 @@
 """`python -m eval.reference`."""
 
-from eval.reference.draw import main
+from .draw import main
 
 main()

@@ -22,17 +22,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 
-from eval.reference.origin import ORIGIN, check_origin
-from eval.reference.samples import Batch, Sampler, batches, draw, load_prior, shard
 from segmentdreamer.records import file_digest, folder_digest, run_key
+
+from .origin import ORIGIN, check_origin
+from .samples import Batch, Sampler, batches, draw, load_prior, shard
 
 SHOWN = 16  # images a prompt on the contact sheet
 
 
 def draw_shard(args: argparse.Namespace) -> None:
     """One shard: features as SPACE/PROMPT/FIRST, a few thumbnails, and how they were made."""
-    from eval.prompt_table import read_prompts
-    from eval.scores.scorers import features_of, load_scorers
+    from ..prompt_table import read_prompts
+    from ..scores.scorers import features_of, load_scorers
 
     prompts = read_prompts(args.prompts)
     texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))
@@ -86,8 +87,8 @@ def join_parts(work: list[Batch], scratch: Path, record: dict, out: Path) -> Non
 
 def merge(args: argparse.Namespace) -> None:
     """All shards as features.npz (SPACE/PROMPT, and record), statistics.npz, manifest.json and sheet.png."""
-    from eval.distances.frechet import Moments, save_moments
-    from eval.prompt_table import read_prompts
+    from ..distances.frechet import Moments, save_moments
+    from ..prompt_table import read_prompts
 
     prompts = read_prompts(args.prompts)
     ids, texts = prompts["id"].tolist(), dict(zip(prompts["id"], prompts["prompt"], strict=True))
@@ -134,8 +135,8 @@ def write_sheet(rows: list[np.ndarray], path: Path, side: int = 128) -> None:
 
 def draw_views(args: argparse.Namespace) -> None:
     """Images of prompts as views.zip, independent of the reference set: the ceiling row."""
-    from eval.prompt_table import read_prompts
-    from eval.views.archive import write_views
+    from ..prompt_table import read_prompts
+    from ..views.archive import write_views
 
     prompts = read_prompts(args.prompts)
     texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.prompt_table import plain
+from ..prompt_table import plain
 
 ORIGIN = "record"  # the entry of features.npz: JSON
 UNKNOWN = "it does not say of which texts and weights it was made (an older one): it is taken for these"

@@ -76,8 +76,8 @@ def draw(
     """
     import torch
 
-    from segmentdreamer.diffusion.guidance import Conditioning
     from segmentdreamer.diffusion.sampling import sample
+    from segmentdreamer.interfaces import Conditioning
     from segmentdreamer.randomness import derive_seed, generator
 
     names = list(dict.fromkeys(batch.prompt_id for batch in work))

@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eval.scores.inception import InceptionV3
-from eval.scores.scorers import Scorers, embed_prompts, load_scorers, score_asset
 from segmentdreamer.timing.stopwatch import Stopwatch
+
+from .inception import InceptionV3
+from .scorers import Scorers, embed_prompts, load_scorers, score_asset
 
 PROMPT = "a yellow duck"
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eval.views.pictures import center, short_side
+from ..views.pictures import center, short_side
 
 BATCH = 60
 

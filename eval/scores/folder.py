@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.scores.folder_distances import (
+from ..statistics.intervals import SMALLEST_SAMPLE, mean_intervals
+from ..views.archive import read_asset, read_failure
+from ..views.folders import Found, find_assets
+from ..views.remarks import Notes, Setting, judge, shorten
+from .folder_distances import (
     SUMMARY,
     Features,
     check_reference,
     prompt_distances,
     summarize_distances,
 )
-from eval.scores.scorers import PromptTexts, Scorers, score_asset, text_notes
-from eval.statistics.intervals import SMALLEST_SAMPLE, mean_intervals
-from eval.views.archive import read_asset, read_failure
-from eval.views.folders import Found, find_assets
-from eval.views.remarks import Notes, Setting, judge, shorten
+from .scorers import PromptTexts, Scorers, score_asset, text_notes
 
 
 def score_folder(

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.distances.kernels import prompt_mmd2
-from eval.distances.paired import MEASURES, OF_PROMPTS, intervals
-from eval.reference.origin import UNKNOWN, check_origin, open_features, read_origin
-from eval.scores.scorers import Metrics, PromptTexts, Scorers
-from eval.statistics.intervals import SMALLEST_SAMPLE as FEW
-from eval.views.remarks import Notes, shorten
+from ..distances.kernels import prompt_mmd2
+from ..distances.paired import MEASURES, OF_PROMPTS, intervals
+from ..reference.origin import UNKNOWN, check_origin, open_features, read_origin
+from ..statistics.intervals import SMALLEST_SAMPLE as FEW
+from ..views.remarks import Notes, shorten
+from .scorers import Metrics, PromptTexts, Scorers
 
 SUMMARY = ["metric", "mean", "low", "high", "prompts"]
 Features = dict[tuple[str, str], Metrics]  # (prompt, seed) -> feature space -> array

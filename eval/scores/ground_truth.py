@@ -9,8 +9,8 @@ import itertools
 
 import numpy as np
 
-from eval.scores.pathology import laplacian, mean_inside
-from eval.views.archive import composite
+from ..views.archive import composite
+from .pathology import laplacian, mean_inside
 
 SHIFT = 2  # pixels by which detail may be misplaced
 WINDOW = 2.0  # pixels, standard deviation of the Gaussian within which it is compared

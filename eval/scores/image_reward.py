@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eval.prompt_table import read_prompts
-from eval.protocol import Protocol, file_digest
-from eval.scores.image_reward_weights import ELSEWHERE, WEIGHTS, load
-from eval.views.archive import composite, read_failure, read_views
+from ..prompt_table import read_prompts
+from ..protocol import Protocol, file_digest
+from ..views.archive import composite, read_failure, read_views
+from .image_reward_weights import ELSEWHERE, WEIGHTS, load
 
 BATCH = 30
 TOKENS = 35

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from eval.views.pictures import center, short_side
+from ..views.pictures import center, short_side
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from eval.scores.consistency import gate
+from .consistency import gate
 
 TAU = 100.0  # of the softmax: the cap of CLIP's own learned scale
 SMOOTHING = 10.0  # degrees, standard deviation of the Gaussian along the ring

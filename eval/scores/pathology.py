@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from eval.scores.consistency import consistency
-from eval.scores.floaters import floaters
-from eval.scores.janus import janus_index
+from .consistency import consistency
+from .floaters import floaters
+from .janus import janus_index
 
 BLOWN = 0.98  # of full brightness
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601

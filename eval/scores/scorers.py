@@ -16,20 +16,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eval.protocol import Protocol
-from eval.scores import ground_truth
-from eval.scores.clip_score import Clip, clip_scores, embed_images, embed_texts, fills, load_clip
-from eval.scores.consistency import GATE
-from eval.scores.janus import FIRST, LEAST, withhold
-from eval.scores.pathology import score_pathologies
-from eval.views.archive import composite, has_alpha, read_views
-from eval.views.ring import FEWEST, RING_METRICS
 from segmentdreamer.records import file_digest
 from segmentdreamer.timing.stopwatch import Stopwatch
 
+from ..protocol import Protocol
+from ..views.archive import composite, has_alpha, read_views
+from ..views.ring import FEWEST, RING_METRICS
+from . import ground_truth
+from .clip_score import Clip, clip_scores, embed_images, embed_texts, fills, load_clip
+from .consistency import GATE
+from .janus import FIRST, LEAST, withhold
+from .pathology import score_pathologies
+
 if TYPE_CHECKING:
-    from eval.scores.inception import InceptionV3
-    from eval.scores.toy_reward import ToyReward
+    from .inception import InceptionV3
+    from .toy_reward import ToyReward
 
 VIEW_WORDS = ("front", "right side", "back", "left side")
 TEMPLATE = "{prompt}, {view} view"
@@ -77,7 +78,7 @@ def load_scorers(
     reward: folder of a ToyReward. inception: weights of FID's network. orbit: how the views were taken, where
     that is known: scores of other views are not compared with these.
     """
-    from eval.scores import toy_reward
+    from . import toy_reward
 
     model = load_clip(clip, clip_weights, device)
     metrics, weights = clip_protocols(clip, model.size, view_words), {}
@@ -91,7 +92,7 @@ def load_scorers(
         weights["toy_reward"] = file_digest(reward / "model.safetensors")
     network = None
     if inception:
-        from eval.scores.inception import load_inception
+        from .inception import load_inception
 
         network = load_inception(inception, device)
         for resize in ("clean", "pytorch"):
@@ -206,7 +207,7 @@ def features_of(scorers: Scorers, images: np.ndarray) -> Metrics:
     with scorers.watch.part("clip"):
         features = {"clip": embed_images(scorers.clip, images)}
     if scorers.inception is not None:
-        from eval.scores.inception import embed
+        from .inception import embed
 
         with scorers.watch.part("inception"):
             for protocol in ("clean", "pytorch"):

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eval.views.pictures import center, short_side
+from ..views.pictures import center, short_side
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from eval.statistics.intervals import ROUNDING, SMALLEST_SAMPLE, mean_interval
+from .intervals import ROUNDING, SMALLEST_SAMPLE, mean_interval
 
 ALPHA = 0.05
 EXACT_UP_TO = 14  # pairs; 2^14 sign patterns are all counted

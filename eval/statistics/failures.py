@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from eval.statistics.intervals import seed_means
+from .intervals import seed_means
 
 ASSET = ["method", "prompt", "seed"]
 

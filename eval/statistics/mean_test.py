@@ -21,8 +21,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import t
 
-from eval.statistics.comparison import DRAWS, EXACT_UP_TO, sign_patterns
-from eval.statistics.intervals import mean_interval
+from .comparison import DRAWS, EXACT_UP_TO, sign_patterns
+from .intervals import mean_interval
 
 ROUNDING = 1e-12  # of the largest value: equal sums may differ by the order of summation
 SMALLEST_TAIL = 1e-12

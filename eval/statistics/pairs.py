@@ -11,9 +11,9 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from eval.metrics import columns
-from eval.statistics.comparison import ALPHA, agree, compare, compare_distances, holm
-from eval.statistics.letters import compact_letters
+from ..metrics import columns
+from .comparison import ALPHA, agree, compare, compare_distances, holm
+from .letters import compact_letters
 
 COMPARISONS = ["method", "against", "metric", "n", "difference", "low", "high", "shift", "won", "p", "holm",
                "holm_pairs"]  # fmt: skip

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from eval.statistics.intervals import ROUNDING
+from .intervals import ROUNDING
 
 COMPONENTS = ("prompt", "method", "prompt x method", "seed", "view")
 DIGITS = 6  # significant ones of the values in score files

@@ -1,5 +1,5 @@
 """`python -m eval.study`."""
 
-from eval.study.commands import main
+from .commands import main
 
 main()

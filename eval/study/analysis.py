@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import t as student_t
 
-from eval.statistics.intervals import ROUNDING, SMALLEST_SAMPLE
+from ..statistics.intervals import ROUNDING, SMALLEST_SAMPLE
 
 RESAMPLES = 2000
 LEVEL = 0.95

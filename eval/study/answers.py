@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.study.assignment import KEY
-from eval.study.identity import IDENTITY, QUESTIONS, read_source, read_table
+from .assignment import KEY
+from .identity import IDENTITY, QUESTIONS, read_source, read_table
 
 ANSWERS = [*IDENTITY, "volunteer", "group", "question", "video", "rank"]
 RANKS = [*IDENTITY, "volunteer", "group", "prompt", "seed", "question", "method", "rank"]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from eval.study.identity import HUMAN, IDENTITY, SOURCES
+from .identity import HUMAN, IDENTITY, SOURCES
 
 KEY = [*IDENTITY, "volunteer", "group", "position", "video", "prompt", "seed", "method"]
 

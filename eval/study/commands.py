@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.prompt_table import read_prompts
-from eval.study.analysis import RESAMPLES, analyze, prompt_ranks
-from eval.study.answers import RANKS, collect, read_key
-from eval.study.assignment import assign
-from eval.study.identity import Identity, identify, read_table
-from eval.study.kit import showable_prompts, write_kit
-from eval.study.simulation import parse_worths, simulate
+from ..prompt_table import read_prompts
+from .analysis import RESAMPLES, analyze, prompt_ranks
+from .answers import RANKS, collect, read_key
+from .assignment import assign
+from .identity import Identity, identify, read_table
+from .kit import showable_prompts, write_kit
+from .simulation import parse_worths, simulate
 
 
 def run_assign(args: argparse.Namespace) -> None:

@@ -16,8 +16,8 @@ from string import Template
 
 import pandas as pd
 
-from eval.study.identity import IDENTITY, QUESTIONS
-from eval.views.archive import read_failure
+from ..views.archive import read_failure
+from .identity import IDENTITY, QUESTIONS
 
 PAGE = Path(__file__).parent / "page.html"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.study.answers import ANSWERS
-from eval.study.assignment import assign
-from eval.study.identity import QUESTIONS, SIMULATED
+from .answers import ANSWERS
+from .assignment import assign
+from .identity import QUESTIONS, SIMULATED
 
 
 def parse_worths(pairs: Sequence[str], methods: Sequence[str]) -> dict[str, float]:

@@ -1,5 +1,5 @@
 """`python -m eval.tables`."""
 
-from eval.tables.table1 import main
+from .table1 import main
 
 main()

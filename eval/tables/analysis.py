@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.metrics import columns, primary_columns, untested_columns
-from eval.run import Run, Study
-from eval.statistics.failures import complete_prompts, floor_failures
-from eval.statistics.intervals import mean_intervals, prompt_means
-from eval.statistics.pairs import (
+from ..metrics import columns, primary_columns, untested_columns
+from ..run import Run, Study
+from ..statistics.failures import complete_prompts, floor_failures
+from ..statistics.intervals import mean_intervals, prompt_means
+from ..statistics.pairs import (
     adjust,
     against_reference,
     choose_pairs,
@@ -20,9 +20,9 @@ from eval.statistics.pairs import (
     directions,
     letter_table,
 )
-from eval.statistics.ranks import rank_summary
-from eval.statistics.variance import variance_split
-from eval.tables.pooled import distance_differences, measure_distances
+from ..statistics.ranks import rank_summary
+from ..statistics.variance import variance_split
+from .pooled import distance_differences, measure_distances
 
 SUMMARY = ["method", "metric", "mean", "low", "high", "n"]
 FLOOR = "start"  # the control whose values failures are given

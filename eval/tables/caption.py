@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eval.metrics import columns
-from eval.run import Run
-from eval.statistics.comparison import ALPHA, smallest_p
-from eval.statistics.intervals import KIND, SMALLEST_SAMPLE
-from eval.tables.analysis import Analysis
-from eval.tables.formats import BETTER, WORSE
-from eval.tables.layout import Setting
-from eval.tables.paper import SCALE
+from ..metrics import columns
+from ..run import Run
+from ..statistics.comparison import ALPHA, smallest_p
+from ..statistics.intervals import KIND, SMALLEST_SAMPLE
+from .analysis import Analysis
+from .formats import BETTER, WORSE
+from .layout import Setting
+from .paper import SCALE
 
 CEILING = "truth"  # the control that no method should beat
 

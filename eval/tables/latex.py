@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from eval.tables.formats import BETTER, WORSE, Cell, Table, minus
+from .formats import BETTER, WORSE, Cell, Table, minus
 
 # Brackets and asterisks are grouped, since after \\ they would be its options.
 SIGNS = {

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.guidance import NOTE, tell_each
-from eval.metrics import columns, control_title, heading
-from eval.plots.style import look
-from eval.run import Run
-from eval.statistics.comparison import ALPHA
-from eval.study.identity import Identity
-from eval.tables.analysis import FLOOR, Analysis
-from eval.tables.formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
-from eval.tables.paper import SCALE, paper_values
+from ..guidance import NOTE, tell_each
+from ..metrics import columns, control_title, heading
+from ..plots.style import look
+from ..run import Run
+from ..statistics.comparison import ALPHA
+from ..study.identity import Identity
+from .analysis import FLOOR, Analysis
+from .formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
+from .paper import SCALE, paper_values
 
 
 @dataclass(frozen=True)

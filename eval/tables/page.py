@@ -7,7 +7,7 @@ from html import escape as escape_html
 
 import numpy as np
 
-from eval.tables.formats import NOTHING, Cell, Row, Table, minus
+from .formats import NOTHING, Cell, Row, Table, minus
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --faint: #5f6368; --line: #c8ccd0;

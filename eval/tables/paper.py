@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from eval.metrics import columns
+from ..metrics import columns
 
 SCALE = "paper"  # the only scale whose figures may stand beside the paper's
 SECONDS = 60  # of a minute

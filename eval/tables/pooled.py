@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from eval.distances.kernels import prompt_mmd2
-from eval.distances.paired import MEASURES, OF_PROMPTS, PAIRED, compare, intervals
-from eval.metrics import EXCHANGED, columns, control_kind
-from eval.run import SCORES, Run, read_array, read_features, read_reference
+from ..distances.kernels import prompt_mmd2
+from ..distances.paired import MEASURES, OF_PROMPTS, PAIRED, compare, intervals
+from ..metrics import EXCHANGED, columns, control_kind
+from ..run import SCORES, Run, read_array, read_features, read_reference
 
 Features = dict[str, list[np.ndarray]]
 OTHERS = "these are other prompts' assets: nothing is paired, and no prompt can be left out of both sides"

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from eval.metrics import columns
-from eval.run import Run, path_of
-from eval.tables.analysis import Analysis
-from eval.tables.formats import NOTHING, Cell, Row, Table
-from eval.tables.layout import Setting
-from eval.tables.page import Asset, Section, framed, html_row, html_table, prompt_table
-from eval.tables.paper import SCALE
+from ..metrics import columns
+from ..run import Run, path_of
+from .analysis import Analysis
+from .formats import NOTHING, Cell, Row, Table
+from .layout import Setting
+from .page import Asset, Section, framed, html_row, html_table, prompt_table
+from .paper import SCALE
 
 ORDER_HEADER = ["Metric", "Here", "Paper", "Kendall's tau"]
 FILES = {

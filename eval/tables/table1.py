@@ -17,20 +17,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.guidance import Guidance, tell_each
-from eval.metrics import columns, primary_method, read_titles
-from eval.prompt_table import read_prompts
-from eval.run import Run, read_run, read_study
-from eval.study.identity import IDENTITY
-from eval.tables.analysis import Analysis, analyze, shown_metrics
-from eval.tables.caption import caption
-from eval.tables.formats import grid, markdown, quote
-from eval.tables.latex import latex
-from eval.tables.layout import Setting, build_table
-from eval.tables.page import page
-from eval.tables.paper import SCALE, compare_orders, paper_values, read_paper
-from eval.tables.pooled import prompt_distances
-from eval.tables.sections import ORDER_HEADER, order_rows, order_text, sections
+from ..guidance import Guidance, tell_each
+from ..metrics import columns, primary_method, read_titles
+from ..prompt_table import read_prompts
+from ..run import Run, read_run, read_study
+from ..study.identity import IDENTITY
+from .analysis import Analysis, analyze, shown_metrics
+from .caption import caption
+from .formats import grid, markdown, quote
+from .latex import latex
+from .layout import Setting, build_table
+from .page import page
+from .paper import SCALE, compare_orders, paper_values, read_paper
+from .pooled import prompt_distances
+from .sections import ORDER_HEADER, order_rows, order_text, sections
 
 PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
          "letters": "_letters",

@@ -1,5 +1,5 @@
 """`python -m eval.theory`."""
 
-from eval.theory.experiment import main
+from .experiment import main
 
 main()

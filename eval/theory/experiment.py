@@ -44,9 +44,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pandas as pd
 
-from eval.theory.figure import draw
-from eval.theory.fit import EDGE, FIXED, LARGEST, SHOWN, compare_methods, fit_exponents
-from eval.theory.page import write_page
+from .figure import draw
+from .fit import EDGE, FIXED, LARGEST, SHOWN, compare_methods, fit_exponents
+from .page import write_page
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -206,10 +206,11 @@ def build(args: argparse.Namespace) -> tuple[MixturePrior, Starts]:
     """The mixture over every `every`-th view of each archive, and starts from the views between."""
     import torch
 
-    from eval.views.archive import composite, read_views
     from segmentdreamer.diffusion.mixture import MixturePrior
     from segmentdreamer.prior.diffusers_prior import DiffusersPrior
     from segmentdreamer.randomness import generator
+
+    from ..views.archive import composite, read_views
 
     encoder = DiffusersPrior(args.prior)
     centers, held, labels = [], [], []

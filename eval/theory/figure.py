@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from eval.plots.style import SHADES, look
-from eval.theory.fit import EDGE, FIXED, LARGEST, SHOWN, segment_errors
-from eval.theory.page import TITLES
+from ..plots.style import SHADES, look
+from .fit import EDGE, FIXED, LARGEST, SHOWN, segment_errors
+from .page import TITLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

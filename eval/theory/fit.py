@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from eval.statistics.intervals import mean_interval
+from ..statistics.intervals import mean_interval
 
 EDGE = 20  # the lowest target of SCTD and GCS, at which all methods are compared
 FIXED = 4  # the step Δt where the length varies

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.tables.formats import grid
-from eval.theory.fit import EDGE, FIXED, LARGEST, SHOWN, TOLERANCE, segment_errors
+from ..tables.formats import grid
+from .fit import EDGE, FIXED, LARGEST, SHOWN, TOLERANCE, segment_errors
 
 TARGETS = ("to t = -1", "to t = 0", f"to t = {EDGE}")  # CDS's
 TITLES = {

@@ -1,5 +1,5 @@
 """`python -m eval.views`."""
 
-from eval.views.render import main
+from .render import main
 
 main()

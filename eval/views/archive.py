@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from eval.views.naming import KINDS, choose, hidden
-from eval.views.pictures import read_alpha, read_picture
+from .naming import KINDS, choose, hidden
+from .pictures import read_alpha, read_picture
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 FAILED = "failed.txt"

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eval.views.archive import list_pictures
-from eval.views.naming import KINDS, NoViews, choose, hidden, suffix
+from .archive import list_pictures
+from .naming import KINDS, NoViews, choose, hidden, suffix
 
 LONGEST = 255  # bytes of a file's name
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.views import ring
-from eval.views.archive import CAMERAS, Views, has_alpha
+from . import ring
+from .archive import CAMERAS, Views, has_alpha
 
 EXPECTED = 120  # views an asset, as in the paper
 Notes = dict[str, list[str]]  # what is to be known -> of which prompts or assets

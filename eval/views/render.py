@@ -21,8 +21,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 
-from eval.scales import read_scale
-from eval.views.archive import composite, write_failure, write_views
+from ..scales import read_scale
+from .archive import composite, write_failure, write_views
 
 SHEET_VIEWS = 8
 # What is rendered, by default: the official orbit (cameras.orbit) at the size of Stable Diffusion's pictures.

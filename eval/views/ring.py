@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from eval.views.naming import gap
+from .naming import gap
 
 RING_METRICS = ("janus_index", "consistency")
 # Steps of at most 10 degrees. The Janus index smooths over as many; in a sparser ring what turns out of sight

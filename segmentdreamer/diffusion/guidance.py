@@ -6,60 +6,40 @@ negative prompt; inversion and consistency functions use the empty prompt instea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from segmentdreamer.diffusion.solver import Timestep
-from segmentdreamer.prior.diffusers_prior import Prior
+from segmentdreamer.interfaces import Conditioning, Prior, Timestep
 
 PERP_FLOOR = 1e-6  # smallest |delta_+|^2 that is divided by
 SKIPPED_WEIGHT = 1e-4  # negatives with a smaller weight count as absent
 
 
-@dataclass(frozen=True)
-class Conditioning:
-    """Text embeddings of one step's batch of B views.
-
-    cond: (B, L, D) view-dependent prompts; neg: (1 or B, L, D) negative prompt; null: (1 or B, L, D)
-    empty prompt; perp: (K, B, L, D) Perp-Neg's negatives with perp_weights (K, B), both or neither.
-    """
-
-    cond: Tensor
-    neg: Tensor
-    null: Tensor
-    perp: Tensor | None = None
-    perp_weights: Tensor | None = None
-
-
-def unconditional(
-    prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning, graph: bool = False
-) -> Tensor:
+def unconditional(prior: Prior, x: Tensor, t: Timestep, text: Conditioning, graph: bool = False) -> Tensor:
     """eps(x, t, empty prompt); graph: differentiable in x."""
-    return prior.eps(x, t, conditioning.null.expand(len(x), -1, -1), graph)
+    return prior.eps(x, t, text.null.expand(len(x), -1, -1), graph)
 
 
-def conditional(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning) -> Tensor:
+def conditional(prior: Prior, x: Tensor, t: Timestep, text: Conditioning) -> Tensor:
     """eps(x, t, y) alone."""
-    return prior.eps(x, t, conditioning.cond)
+    return prior.eps(x, t, text.cond)
 
 
-def guided(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning, omega: float) -> Tensor:
-    """eps_omega(x, t): CFG, or Perp-Neg where the conditioning holds its negatives."""
-    eps_neg, direction = guidance(prior, x, t, conditioning)
+def guided(prior: Prior, x: Tensor, t: Timestep, text: Conditioning, omega: float) -> Tensor:
+    """eps_omega(x, t): CFG, or Perp-Neg where the text holds its negatives."""
+    eps_neg, direction = guidance(prior, x, t, text)
     return eps_neg + omega * direction
 
 
-def guidance(prior: Prior, x: Tensor, t: Timestep, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
+def guidance(prior: Prior, x: Tensor, t: Timestep, text: Conditioning) -> tuple[Tensor, Tensor]:
     """eps(x, t, n) and the direction that guidance adds to it: eps(y) - eps(n), or Perp-Neg's."""
-    neg = conditioning.neg.expand(len(x), -1, -1)
-    if conditioning.perp is None or conditioning.perp_weights is None:
-        eps_neg, eps_cond = _rows(prior, x, t, [neg, conditioning.cond])
+    neg = text.neg.expand(len(x), -1, -1)
+    if text.perp is None or text.perp_weights is None:
+        eps_neg, eps_cond = _rows(prior, x, t, [neg, text.cond])
         return eps_neg, eps_cond - eps_neg
-    eps_neg, eps_cond, *others = _rows(prior, x, t, [neg, conditioning.cond, *conditioning.perp])
+    eps_neg, eps_cond, *others = _rows(prior, x, t, [neg, text.cond, *text.perp])
     delta = eps_cond - eps_neg
-    return eps_neg, delta + _perpendicular(delta, [e - eps_neg for e in others], conditioning.perp_weights)
+    return eps_neg, delta + _perpendicular(delta, [e - eps_neg for e in others], text.perp_weights)
 
 
 def _perpendicular(delta: Tensor, others: list[Tensor], weights: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segmentdreamer.diffusion.guidance import Conditioning
-from segmentdreamer.diffusion.solver import Timestep, alpha, noise_to_signal, scaled_linear_alphas_cumprod
+from segmentdreamer.diffusion.solver import alpha, noise_to_signal, scaled_linear_alphas_cumprod
+from segmentdreamer.interfaces import Conditioning, Timestep
 
 CLEAN = -1.0  # the time at which nothing is noise: the cumulative product before its first factor
 

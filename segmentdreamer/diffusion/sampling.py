@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from segmentdreamer.diffusion.guidance import Conditioning, guided
+from segmentdreamer.diffusion.guidance import guided
 from segmentdreamer.diffusion.solver import denoised, ode_step
-from segmentdreamer.prior.diffusers_prior import Prior
+from segmentdreamer.interfaces import Conditioning, Prior
 
 
 def timesteps(steps: int, first: int = 999, last: int = 0) -> list[int]:

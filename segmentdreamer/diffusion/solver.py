@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-Timestep = int | Tensor  # one value for the batch, or (B,) values
+from segmentdreamer.interfaces import Timestep
 
 
 def scaled_linear_alphas_cumprod(

@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from segmentdreamer.interfaces import Progress, uniform_int
+import torch
+from torch import Tensor
+
+from segmentdreamer.interfaces import Progress
+from segmentdreamer.placement import send
 from segmentdreamer.randomness import generator
 from segmentdreamer.segments import T_MAX, T_MIN, lower_edge
 
@@ -27,6 +31,11 @@ class Times:
     collapsed: bool = False  # t was drawn nearer to its edge than delta and lifted to e + delta
 
 
+def uniform_int(low: int, high: int, g: torch.Generator) -> int:
+    """An integer drawn uniformly from low..high, both included."""
+    return int(torch.randint(low, high + 1, (1,), generator=g))
+
+
 def draw_t(progress: Progress, both_ends: bool = False) -> int:
     """t uniform in 21..500, the upper end (or both ends) lifted by Delta_k.
 
@@ -35,6 +44,12 @@ def draw_t(progress: Progress, both_ends: bool = False) -> int:
     """
     low = T_MIN + 1 + (progress.shift if both_ends else 0)
     return uniform_int(low, T_MAX_BASE + progress.shift, generator(progress.seed, "t", progress.step))
+
+
+def draw_each(progress: Progress, batch: int, device: torch.device | str) -> Tensor:
+    """threestudio's times, (B,): each sample its own, uniform in 20..980 throughout the run."""
+    g = generator(progress.seed, "t", progress.step)
+    return send(torch.randint(T_MIN, T_MAX + 1, (batch,), generator=g), device)
 
 
 def draw_segmented(edges: list[int], delta: int, redraw: bool, progress: Progress) -> Times:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from segmentdreamer.diffusion.solver import Timestep, scaled_linear_alphas_cumprod, stack_times
+from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod, stack_times
+from segmentdreamer.interfaces import Timestep
 from segmentdreamer.placement import place
 from segmentdreamer.prior.torch_networks import NetworkOptions, Networks, TorchNetworks, load_folder, vae_type
 from segmentdreamer.timing.stopwatch import Stopwatch
@@ -30,32 +31,6 @@ NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 NetworkBuilder = Callable[[Path, str, torch.dtype, NetworkOptions], Networks]  # as load_folder
 
 EXPORT_LIMIT = 200_000_000  # parameters of a UNet: an ONNX file ends at 2 GiB, and exporting doubles it
-
-
-class Prior(Protocol):
-    """What a loss may use."""
-
-    alphas_cumprod: Tensor  # (1000,) float32
-    nfe: int  # network evaluations so far, counted per row of a batch
-
-    def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
-        """Noise prediction for latents x (B, 4, h, w) at timestep t under embeddings (B, L, D).
-
-        graph: keep the graph, so that x can be differentiated through the network.
-        """
-        ...
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Latents of images (B, 3, H, W) in [0, 1]; differentiable."""
-        ...
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Images in [0, 1] of latents; no gradient."""
-        ...
-
-    def encode_prompt(self, texts: Sequence[str]) -> Tensor:
-        """Embeddings (len(texts), L, D)."""
-        ...
 
 
 class UNetPrior:

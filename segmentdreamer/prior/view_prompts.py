@@ -12,9 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.diffusion.guidance import Conditioning
+from segmentdreamer.interfaces import Conditioning, Prior
 from segmentdreamer.placement import place
-from segmentdreamer.prior.diffusers_prior import Prior
 
 OFFICIAL_NEGATIVE = (
     "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, low-resolution, "

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.config import GenerationConfig, load_config
-from segmentdreamer.diffusion.guidance import Conditioning
 from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
-from segmentdreamer.interfaces import Method, Progress
+from segmentdreamer.interfaces import Conditioning, Method, Progress
 from segmentdreamer.methods import load_method, trunk_settings
 from segmentdreamer.prior.diffusers_prior import UNetPrior
 from segmentdreamer.prior.onnx_networks import cache_folder

@@ -20,14 +20,13 @@ from toys import (
     with_perp_neg,
 )
 
-from baselines import cds, gcs, ism, sds
 from baselines.cds import CDS
 from baselines.gcs import GCS
 from baselines.ism import ISM, Interval
 from baselines.sds import SDS
-from segmentdreamer import sctd
-from segmentdreamer.diffusion.guidance import Conditioning, guided, unconditional
-from segmentdreamer.interfaces import Gradient, Method, Progress, draw_noise
+from segmentdreamer.diffusion.guidance import guided, unconditional
+from segmentdreamer.diffusion.terms import draw_noise
+from segmentdreamer.interfaces import Conditioning, Gradient, Method, Progress
 from segmentdreamer.sctd import SCTD
 
 
@@ -72,13 +71,13 @@ def test_a_step_costs_exactly_the_published_evaluations(name: str, perp_neg: boo
 
 def test_bare_conditional_predictions_save_one_evaluation() -> None:
     prior = toy_prior()
-    sctd.gradient(prior, *toy_inputs(3), TWO_STEP, cond_uses_cfg=False)
+    SCTD(cond_uses_cfg=False).update(prior, *toy_inputs(3), TWO_STEP)
     assert prior.nfe == 3 * 4
 
 
 def test_inversion_under_guidance_costs_a_row_a_hop() -> None:
     prior = toy_prior()
-    ism.gradient(prior, *toy_inputs(3), Interval(582, 502), inversion_omega=2.0)
+    ISM(inversion_omega=2.0).update(prior, *toy_inputs(3), Interval(582, 502))
     assert prior.nfe == 3 * (2 * 4 + 2)
 
 
@@ -187,17 +186,18 @@ def test_perp_negs_directions_are_at_right_angles_to_the_prompts() -> None:
 
 def test_fixed_noise_is_one_for_the_whole_run_and_offset_is_shared_by_the_batch() -> None:
     z_0 = torch.zeros(4, 4, 64, 64)
-    assert torch.equal(draw_noise(z_0, 3, -1, 0.1), draw_noise(z_0, 3, -1, 0.1))
-    shift = draw_noise(z_0, 3, 0, 0.1) - draw_noise(z_0, 3, 0, 0.0)
+    assert torch.equal(
+        draw_noise(z_0, Progress(0, 9, 3), True, 0.1), draw_noise(z_0, Progress(4, 9, 3), True, 0.1)
+    )
+    shift = draw_noise(z_0, Progress(0, 9, 3), False, 0.1) - draw_noise(z_0, Progress(0, 9, 3), False, 0.0)
     assert torch.allclose(shift, shift[:1, :, :1, :1].expand_as(shift), atol=1e-6)
 
 
 def noises(method: Method, conditioning: Conditioning, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The noise that a method hands to its update, at two steps."""
     caught: list[Tensor] = []
-    module = {SDS: sds, ISM: ism, CDS: cds, GCS: gcs, SCTD: sctd}[type(method)]
     monkeypatch.setattr(
-        module, "gradient", lambda p, z, noise, *rest: caught.append(noise) or Gradient(torch.zeros(1))
+        type(method), "update", lambda m, p, z, noise, *rest: caught.append(noise) or Gradient(torch.zeros(1))
     )
     for step in (3, 4):
         method(toy_prior(), torch.zeros(3, 4, 8, 8), conditioning, Progress(step, 100, 0, warmup=30))

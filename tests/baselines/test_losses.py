@@ -16,10 +16,11 @@ from toys import (
     toy_network,
 )
 
-from baselines import cds, csd, gcs, ism, sds
-from baselines.cds import Pair
-from baselines.ism import Interval
-from segmentdreamer import sctd
+from baselines.cds import CDS, Pair
+from baselines.csd import CSD
+from baselines.gcs import GCS
+from baselines.ism import ISM, Interval
+from baselines.sds import SDS
 from segmentdreamer.diffusion.guidance import conditional, guided, unconditional
 from segmentdreamer.diffusion.solver import (
     add_noise,
@@ -29,12 +30,13 @@ from segmentdreamer.diffusion.solver import (
     ode_step,
 )
 from segmentdreamer.diffusion.times import Times
+from segmentdreamer.sctd import SCTD
 
 
 @pytest.mark.parametrize("times", [TWO_STEP, ONE_STEP])
 def test_sctd_equals_its_noise_residual_form(times: Times) -> None:
     prior, z_0, noise, conditioning = double()
-    g = sctd.gradient(prior, z_0, noise, conditioning, times, omega=7.5, lam=0.1)
+    g = SCTD().update(prior, z_0, noise, conditioning, times)
     a, (t, s, e) = prior.alphas_cumprod, (times.t, times.s, times.e)
     r_t, r_s, r_e = (noise_to_signal(a, i) for i in (t, s, e))
     z_e = add_noise(a, z_0, noise, e)
@@ -75,12 +77,12 @@ def test_sctds_self_term_fades_with_the_step_when_nothing_guides_it() -> None:
     sizes = []
     for gap in (160, 40):
         times = Times(400 + gap, 400 + gap // 2, 400)
-        sizes.append(float(sctd.gradient(prior, z_0, noise, alone, times).scalars["self_rms"]))
+        sizes.append(float(SCTD().update(prior, z_0, noise, alone, times).scalars["self_rms"]))
     assert sizes[1] < sizes[0] / 8  # second order in the gap
 
 
 @pytest.mark.parametrize("weight", ["noise_to_signal", "sds", "uniform", "fantasia3d"])
-def test_sds_equals_its_closed_form_for_each_weight(weight: sds.Weight) -> None:
+def test_sds_equals_its_closed_form_for_each_weight(weight: str) -> None:
     prior, z_0, noise, c = double()
     t, a = 400, prior.alphas_cumprod[400]
     z_t = a.sqrt() * z_0 + (1 - a).sqrt() * noise
@@ -90,14 +92,14 @@ def test_sds_equals_its_closed_form_for_each_weight(weight: sds.Weight) -> None:
     residual = negative + 7.5 * (positive - negative) - noise
     w = {"noise_to_signal": ((1 - a) / a).sqrt(), "sds": 1 - a, "uniform": 1.0,
          "fantasia3d": a.sqrt() * (1 - a)}[weight]  # fmt: skip
-    g = sds.gradient(prior, z_0, noise, c, t, omega=7.5, lam=0.1, weight=weight)
+    g = SDS(omega=7.5, weight=weight).update(prior, z_0, noise, c, t)
     assert relative_error(g.latent, 0.1 * w * residual) < 1e-10
 
 
 def test_csd_is_what_guidance_adds_to_sds() -> None:
     prior, z_0, noise, c = double()
-    low, high = (sds.gradient(prior, z_0, noise, c, 400, omega=omega).latent for omega in (1.0, 8.5))
-    assert relative_error(csd.gradient(prior, z_0, noise, c, 400, omega=7.5).latent, high - low) < 1e-10
+    low, high = (SDS(omega).update(prior, z_0, noise, c, 400).latent for omega in (1.0, 8.5))
+    assert relative_error(CSD().update(prior, z_0, noise, c, 400).latent, high - low) < 1e-10
 
 
 def test_ism_hops_from_the_first_timestep_to_s() -> None:
@@ -108,7 +110,7 @@ def test_ism_hops_from_the_first_timestep_to_s() -> None:
     eps_s = unconditional(prior, x, 502, c)
     x_t = ode_step(a, x, 502, 582, eps_s)
     expected = 0.1 * noise_to_signal(a, 582) * (guided(prior, x_t, 582, c, 7.5) - eps_s)
-    g = ism.gradient(prior, z_0, noise, c, Interval(582, 502))
+    g = ISM().update(prior, z_0, noise, c, Interval(582, 502))
     assert relative_error(g.latent, expected) < 1e-10
 
 
@@ -120,9 +122,9 @@ def test_cds_step_is_its_variance_exploding_form() -> None:
     eps_t = guided(prior, y_t / (1 + r_t**2).sqrt(), t, c, 51.0)
     y_next = y_t + (r_next - r_t) * eps_t
     eps_next = guided(prior, y_next / (1 + r_next**2).sqrt(), t_next, c, 51.0)
-    g = cds.gradient(prior, z_0, noise, c, Pair(t, t_next), omega=51.0)
+    g = CDS(omega=51.0, clamp=None).update(prior, z_0, noise, c, Pair(t, t_next))
     assert relative_error(g.latent, (eps_t - eps_next) / 3) < 1e-10
-    clamped = cds.gradient(prior, z_0, noise, c, Pair(t, t_next), omega=51.0, clamp=0.01)
+    clamped = CDS(omega=51.0, clamp=(0.01, 8.0)).update(prior, z_0, noise, c, Pair(t, t_next))
     assert relative_error(clamped.latent, (eps_t - eps_next).clamp(-0.01, 0.01) / 3) < 1e-10
 
 
@@ -146,7 +148,7 @@ def test_gcs_equals_the_gradient_of_its_three_losses() -> None:
     loss = w_cc * (G_t - G_s.detach()).square().sum() + w_gc * (x_null - x_y.detach()).square().sum()
     loss = lam / 3 * (loss + w_cp * (x - target).square().sum())
     loss.backward()
-    g = gcs.gradient(prior, z_0.detach(), noise, c, COMPACT, omega, lam, w_cc, w_gc, w_cp)
+    g = GCS(omega, lam, w_cc, w_gc, w_cp).update(prior, z_0.detach(), noise, c, COMPACT)
     assert relative_error(g.latent, z_0.grad) < 1e-10
     assert relative_error(g.pixel, x.grad) < 1e-10
 
@@ -172,7 +174,7 @@ def test_each_switch_of_sctd_does_what_it_says() -> None:
         "approx_G": (bracket(eps_hat, G_exact, 1), {"approx_G": False}),
     }
     for name, (value, switch) in expected.items():
-        g = sctd.gradient(prior, z_0, noise, c, TWO_STEP, **switch)
+        g = SCTD(**switch).update(prior, z_0, noise, c, TWO_STEP)
         assert relative_error(g.latent, 0.1 * noise_to_signal(a, t) * value) < 1e-10, name
 
 
@@ -192,9 +194,8 @@ def test_the_unet_jacobian_is_that_of_the_norm_form_of_the_loss() -> None:
     loss = 0.5 * ((G_t - G_s).square().sum() + 8.5 * (G_t - G_y).square().sum())
     loss = 0.1 * noise_to_signal(a, t) / alpha(a, e) * loss
     loss.backward()
-    g = sctd.gradient(
-        prior, z_0.detach(), noise, c, TWO_STEP, self_sign=-1, approx_G=False, unet_jacobian=True
-    )
+    exact = SCTD(self_sign=-1, approx_G=False, unet_jacobian=True)
+    g = exact.update(prior, z_0.detach(), noise, c, TWO_STEP)
     assert relative_error(g.latent, z_0.grad) < 1e-10
 
 
@@ -207,6 +208,6 @@ def test_sctds_pixel_term_pulls_the_images_towards_the_guided_decoding() -> None
     G_y = ode_step(a, z_t, t, e, guided(prior, z_t, t, c, 7.5))
     x_1 = denoised(a, G_y, e, guided(prior, G_y, e, c, 7.5))
     x_2 = denoised(a, z_e, e, unconditional(prior, z_e, e, c))
-    g = sctd.gradient(prior, z_0, noise, c, TWO_STEP, w_cp=0.6)
-    assert g.pixel is not None and sctd.gradient(prior, z_0, noise, c, TWO_STEP).pixel is None
+    g = SCTD(w_cp=0.6).update(prior, z_0, noise, c, TWO_STEP)
+    assert g.pixel is not None and SCTD().update(prior, z_0, noise, c, TWO_STEP).pixel is None
     assert relative_error(g.pixel, 2 * 0.6 / 3 * (prior.decode(x_2) - prior.decode(x_1))) < 1e-10

@@ -13,13 +13,13 @@ from toys import (
     relative_error,
 )
 
-from baselines import cds, gcs, ism
-from baselines.cds import Pair
-from baselines.ism import Interval
-from segmentdreamer import sctd
-from segmentdreamer.diffusion.guidance import Conditioning
+from baselines.cds import CDS, Pair
+from baselines.gcs import GCS
+from baselines.ism import ISM, Interval
 from segmentdreamer.diffusion.times import Times
+from segmentdreamer.interfaces import Conditioning
 from segmentdreamer.prior.diffusers_prior import UNetPrior
+from segmentdreamer.sctd import SCTD
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -43,36 +43,28 @@ def published() -> dict:
 
 def test_sctd_returns_the_authors_gradient(published: dict) -> None:
     case = published["cases"]["sctd_two_step"]
-    g = sctd.gradient(
-        *published["common"], Times(case["t"], case["s"], case["e"]), omega=case["cfg"], lam=case["lam"],
-        t_tau=case["threshold"],
-    )  # fmt: skip
+    loss = SCTD(omega=case["cfg"], lam=case["lam"], t_tau=case["threshold"])
+    g = loss.update(*published["common"], Times(case["t"], case["s"], case["e"]))
     assert relative_error(g.latent, published["grad"]["sctd_two_step"]) < 1e-4
 
 
 def test_ism_returns_the_authors_gradient(published: dict) -> None:
     case = published["cases"]["ism"]
-    g = ism.gradient(
-        *published["common"], Interval(case["t"], case["s"]), omega=case["cfg"], lam=case["lam"],
-        hop=case["xs_delta_t"],
-    )  # fmt: skip
+    loss = ISM(omega=case["cfg"], lam=case["lam"], hop=case["xs_delta_t"])
+    g = loss.update(*published["common"], Interval(case["t"], case["s"]))
     assert relative_error(g.latent, published["grad"]["ism"]) < 1e-4
 
 
 def test_cds_returns_the_authors_gradient(published: dict) -> None:
-    case, (prior, z_0, noise, conditioning) = published["cases"]["cds"], published["common"]
-    shared, omega = noise[:1].expand_as(noise), case["cfg"] + 1
+    case, (prior, z_0, noise, text) = published["cases"]["cds"], published["common"]
+    loss = CDS(omega=case["cfg"] + 1, omega_end=None, weight="sds", clamp=None)
     for t in (case["t"], torch.full((4,), case["t"])):
-        g = cds.gradient(
-            prior, z_0, shared, conditioning, Pair(t, case["t_next"]), omega, lam=1.0, weight="sds"
-        )
+        g = loss.update(prior, z_0, noise[:1].expand_as(noise), text, Pair(t, case["t_next"]))
         assert relative_error(g.latent, published["grad"]["cds"]) < 1e-4
 
 
 def test_gcs_returns_the_authors_gradient(published: dict) -> None:
     case = published["cases"]["gcs_cc_only"]
-    g = gcs.gradient(
-        *published["common"], Times(case["t"], case["s"], case["e"]), omega=case["cfg"], lam=case["lam"],
-        w_cc=1.0, w_gc=0.0, w_cp=0.0,
-    )  # fmt: skip
+    loss = GCS(omega=case["cfg"], lam=case["lam"], w_cc=1.0, w_gc=0.0, w_cp=0.0)
+    g = loss.update(*published["common"], Times(case["t"], case["s"], case["e"]))
     assert relative_error(g.latent, published["grad"]["gcs_cc_only"]) < 1e-4

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
 
 import pytest
 import torch
+from toys import toy_inputs, toy_prior
 
 from baselines.cds import CDS
 from baselines.ism import ISM
 from baselines.sds import SDS
-from segmentdreamer.diffusion.times import annealed_gap, draw_compact, draw_segmented, draw_t
+from segmentdreamer.diffusion.times import annealed_gap, draw_compact, draw_each, draw_segmented, draw_t
 from segmentdreamer.interfaces import Progress
 from segmentdreamer.sctd import SCTD
 
+KINDS: tuple[Literal["threestudio", "trunk"], ...] = ("threestudio", "trunk")
 EARLY = [Progress(0, 5000, seed) for seed in range(600)]
 LATE = [Progress(2000, 5000, seed) for seed in range(600)]
 RUN = [Progress(step, 5000, 0) for step in range(0, 5000, 7)]
@@ -29,9 +32,11 @@ def test_the_window_starts_high_and_sinks_to_the_base_range() -> None:
 
 
 def test_threestudios_sds_times_are_each_samples_own() -> None:
-    t = torch.cat([SDS(times="threestudio").draw_times(p, 4) for p in EARLY])
+    t = torch.cat([draw_each(p, 4, "cpu") for p in EARLY])
     assert t.min() >= 20 and t.max() <= 980 and t.min() < 40 and t.max() > 960
-    assert isinstance(SDS().draw_times(EARLY[0], 4), int)
+    z_0, _, text = toy_inputs(3)
+    own, shared = (SDS(times=kind)(toy_prior(), z_0, text, EARLY[0]).scalars["t"] for kind in KINDS)
+    assert isinstance(own, torch.Tensor) and own.shape == (3,) and isinstance(shared, int)
 
 
 @pytest.mark.parametrize("perp_neg", [False, True])
