@@ -11,11 +11,11 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
-from segmentdreamer.prior.torch_networks import DType, NetworkOptions
+from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.prior.view_prompts import PromptConfig
 from segmentdreamer.scene.brightness import BrightnessConfig
 from segmentdreamer.scene.cameras import PRESETS, CameraConfig
@@ -29,16 +29,6 @@ SCALES = Path(__file__).parent / "scales"
 
 class ConfigError(ValueError):
     """A configuration that does not fit its schema; the message names the key."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PriorConfig(NetworkOptions):
-    """The diffusion model, and how its networks run."""
-
-    path: str  # a StableDiffusionPipeline folder
-    sha256: str = ""  # of the folder's manifest (see provenance.folder_digest); empty: not checked
-    dtype: DType = "float32"  # of the networks; on a CPU they run in float32 whatever stands here
-    latents: Literal["float32", "float16"] = "float32"  # latents and solver; official rounding: float16
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +21,9 @@ from torch import Tensor
 from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod, stack_times
 from segmentdreamer.interfaces import Timestep
 from segmentdreamer.placement import place
-from segmentdreamer.prior.torch_networks import NetworkOptions, Networks, TorchNetworks, load_folder, vae_type
+from segmentdreamer.prior.options import NetworkOptions, PriorConfig
+from segmentdreamer.prior.torch_networks import Networks, TorchNetworks, load_folder, vae_type
 from segmentdreamer.timing.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    from segmentdreamer.config import PriorConfig
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 NetworkBuilder = Callable[[Path, str, torch.dtype, NetworkOptions], Networks]  # as load_folder

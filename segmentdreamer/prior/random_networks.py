@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks, vae_type
+from segmentdreamer.prior.options import NetworkOptions
+from segmentdreamer.prior.torch_networks import TorchNetworks, vae_type
 from segmentdreamer.randomness import generator
 
 TOKENS = 77  # of a prompt, padded

@@ -6,35 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from segmentdreamer.prior.options import NetworkOptions
+
 COMPILER = "inductor"  # torch.compile's backend
 
-DType = Literal["float32", "float16", "bfloat16"]
 Embed = Callable[[Sequence[str]], Tensor]
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """How PyTorch runs the networks. Exported networks (see `exported`) know none of this.
-
-    The defaults are exact and need no compiler. All but `vae_dtype`, `vae_tiles` and `tf32` change results
-    by rounding alone.
-    """
-
-    vae_dtype: DType | None = None  # of the autoencoder; null: as the UNet's
-    # "sdpa": torch's fused attention, which stores no (tokens, tokens) matrix; "plain": a softmax of its own.
-    attention: Literal["sdpa", "plain"] = "sdpa"
-    channels_last: bool = False  # convolutions in the layout that tensor cores read
-    compile: bool = False  # torch.compile of UNet and encoder: minutes at first, needs a C compiler
-    vae_tiles: bool = False  # pictures of the full size in tiles, for little memory; leaves traces of seams
-    tf32: bool = False  # float32 products of networks on CUDA with 10 bits of mantissa
 
 
 class Networks(Protocol):

@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from segmentdreamer.scene.render import render_views
 from segmentdreamer.start.shapes import ball
 from segmentdreamer.timing.cost import read_meters
 from segmentdreamer.timing.flops import GUIDANCE, METHODS, Work, configured, count_work, shapes
-from segmentdreamer.timing.report import write_table
+from segmentdreamer.timing.report import Measurement, Report, write_table
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 NAMED = ("unet", "vae", "rasterizer")  # parts of a step; what is left is its rest
@@ -55,43 +55,6 @@ class Bench:
     prompts: ViewPrompts
     work: Work
     device: str
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One method under one guidance; all figures but `seconds` and `minutes` are of one step, on average."""
-
-    method: str
-    guidance: str
-    seconds: tuple[float, ...]  # of every timed step
-    batch: int  # views a step
-    nfe: float  # evaluations of the UNet, a view
-    flops: float  # counted
-    parts: dict[str, float]  # seconds, of steps that wait for the device wherever a part ends
-    waits: int | None  # times that the host waited for the device; None on a CPU
-    peak_mib: float
-    minutes: float  # of a whole run at the timed steps' mean
-
-    @property
-    def mean(self) -> float:
-        """Seconds."""
-        return statistics.fmean(self.seconds)
-
-
-@dataclass(frozen=True)
-class Report:
-    """All that a benchmark found."""
-
-    scale: str
-    weights: str  # "random" or the prior's folder
-    prior: dict[str, Any]  # its configuration
-    machine: dict[str, Any]
-    versions: dict[str, str]
-    network_type: str
-    matrix_rate: float  # FLOP/s
-    work: Work
-    rows: list[Measurement] = field(default_factory=list)
-    views_seconds: float | None = None  # of rendering the evaluation views of one asset
 
 
 def measure(

@@ -19,8 +19,8 @@ from segmentdreamer.prior.random_networks import build_modules, write_shapes
 from segmentdreamer.timing import flops
 from segmentdreamer.timing import step as benchmark
 from segmentdreamer.timing.flops import Work, configured, count, count_evaluations, count_work
-from segmentdreamer.timing.report import write_table
-from segmentdreamer.timing.step import Measurement, Report, matrix_rate, spread
+from segmentdreamer.timing.report import Measurement, Report, write_table
+from segmentdreamer.timing.step import matrix_rate, spread
 
 ROOT = Path(__file__).parents[2]
 MINI = ["--set", f"prior.path={ROOT}/toybox/models/prior", "--set", "start.count=100"]

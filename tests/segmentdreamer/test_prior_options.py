@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segmentdreamer.config import ConfigError, PriorConfig, load_config
+from segmentdreamer.config import ConfigError, load_config
 from segmentdreamer.placement import place
 from segmentdreamer.prior import random_networks as stable_diffusion
 from segmentdreamer.prior.diffusers_prior import (
@@ -23,7 +23,8 @@ from segmentdreamer.prior.diffusers_prior import (
     load_networks,
     open_prior,
 )
-from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks
+from segmentdreamer.prior.options import NetworkOptions, PriorConfig
+from segmentdreamer.prior.torch_networks import TorchNetworks
 
 PRIOR = Path(__file__).parents[2] / "toybox/models/prior"
 CONFIG = PriorConfig(path=str(PRIOR))

@@ -1,0 +1,35 @@
+"""What a configuration says of the prior: which model, and how its networks run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DType = Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """How PyTorch runs the networks. Exported networks (`onnx_networks`) know none of this.
+
+    The defaults are exact and need no compiler. All but `vae_dtype`, `vae_tiles` and `tf32` change results
+    by rounding alone.
+    """
+
+    vae_dtype: DType | None = None  # of the autoencoder; null: as the UNet's
+    # "sdpa": torch's fused attention, which stores no (tokens, tokens) matrix; "plain": a softmax of its own.
+    attention: Literal["sdpa", "plain"] = "sdpa"
+    channels_last: bool = False  # convolutions in the layout that tensor cores read
+    compile: bool = False  # torch.compile of UNet and encoder: minutes at first, needs a C compiler
+    vae_tiles: bool = False  # pictures of the full size in tiles, for little memory; leaves traces of seams
+    tf32: bool = False  # float32 products of networks on CUDA with 10 bits of mantissa
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig(NetworkOptions):
+    """The diffusion model, and how its networks run."""
+
+    path: str  # a StableDiffusionPipeline folder
+    sha256: str = ""  # of the folder's manifest (see records.folder_digest); empty: not checked
+    dtype: DType = "float32"  # of the networks; on a CPU they run in float32 whatever stands here
+    latents: Literal["float32", "float16"] = "float32"  # latents and solver; official rounding: float16
