@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segmentdreamer.records import file_digest
+from segmentdreamer.records import file_digest, folder_digest
 
 # The files that turn views into scores; their digest is part of every record.
 CODE = (
@@ -51,8 +51,5 @@ class Protocol:
 
 def code_digest() -> str:
     """SHA-256 over the scoring code."""
-    digest = hashlib.sha256()
-    for path in (Path(__file__).parent / name for name in CODE):
-        if path.exists():
-            digest.update(f"{path.name}\0{file_digest(path)}\n".encode())
-    return digest.hexdigest()
+    here = Path(__file__).parent
+    return folder_digest(here, (here / name for name in CODE))

@@ -11,7 +11,6 @@ once around the object in even steps, in the order of their numbers, unless came
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -23,6 +22,8 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+
+from segmentdreamer.records import write_json
 
 from .prompt_table import read_texts
 from .scales import read_scale
@@ -67,7 +68,7 @@ def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Pat
     out.mkdir(parents=True, exist_ok=True)
     arrays = {space: values.astype(np.float32) for space, values in features.items()}
     np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
-    (out / "protocol.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(out / "protocol.json", record)
     scores.to_csv(out / "scores.csv", index=False, float_format="%.6g")
 
 

@@ -22,6 +22,7 @@ from segmentdreamer.interfaces import Conditioning, Gradient, Method, Progress
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.view_prompts import ViewPrompts
 from segmentdreamer.randomness import derive_seed, generator
+from segmentdreamer.records import replacing
 from segmentdreamer.scene.brightness import equalize
 from segmentdreamer.scene.cameras import training_cameras
 from segmentdreamer.scene.density import build_strategy
@@ -218,10 +219,8 @@ def save_checkpoint(run: Run, path: Path, key: str) -> None:
         "cost": asdict(run.cost),
         **{name: getattr(run, name) for name in ("step", "rows")},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    torch.save(state, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        torch.save(state, partial)
 
 
 def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str) -> Run | None:

@@ -11,7 +11,6 @@ are each object's true scene and its worn copy.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +24,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 import numpy as np
 
 from eval.tables.formats import Marked, grid
+from segmentdreamer.records import write_json
 from toybox import defects
 from toybox.evaluate_scorers import rounded
 from toybox.janus_gates import find_assets, summarize
@@ -184,7 +184,7 @@ def main(argv: list[str] | None = None) -> None:
     found = {"metrics": calibrate(measured, args.seed), "janus_gates": summarize(measured, judging)}
     record = setting | rounded_lists(found)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(record, indent=2) + "\n")
+    write_json(args.out, record)
     page = args.readme.read_text()
     for name, table in tables(record).items():
         print(table, end="\n\n")

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segmentdreamer.records import replacing, write_json
 from toybox import data, scenes
 
 FOLDER = Path(__file__).parent / "models" / "judge"
@@ -164,18 +165,12 @@ def fit(
             left = minutes - spent / 60
             print(f"step {step} loss {average:.4f}, {left:.1f} minutes left", flush=True)
         if step % 500 == 0:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
             state = {"step": step, "spent": spent, "average": average}
             state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state, checkpoint.with_suffix(".new"))
-            checkpoint.with_suffix(".new").replace(checkpoint)
+            with replacing(checkpoint) as partial:
+                torch.save(state, partial)
     checkpoint.unlink(missing_ok=True)
     model.eval()
-
-
-def write_config(config: dict, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(config, indent=1) + "\n")
 
 
 def save(model: nn.Module, folder: Path) -> None:
@@ -216,7 +211,7 @@ def main() -> None:
         return torch.stack(errors).sum()
 
     fit(model, loss, args.minutes, args.seed, args.out / "checkpoint.pt")
-    write_config({"widths": WIDTHS, "heads": HEADS}, args.out / "config.json")
+    write_json(args.out / "config.json", {"widths": WIDTHS, "heads": HEADS})
     save(model, args.out)
 
 

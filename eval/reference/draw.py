@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 
-from segmentdreamer.records import file_digest, folder_digest, run_key
+from segmentdreamer.records import file_digest, folder_digest, replacing, run_key, write_json
 
 from .origin import ORIGIN, check_origin
 from .samples import Batch, Sampler, batches, draw, load_prior, shard
@@ -63,10 +63,8 @@ def draw_shard(args: argparse.Namespace) -> None:
 
 def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:
     """One batch, atomically: a killed shard leaves whole parts only."""
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as stream:
+    with replacing(path) as partial, partial.open("wb") as stream:
         np.savez(stream, thumbnails=thumbnails, **features)  # type: ignore[arg-type]
-    partial.replace(path)
 
 
 def report(done: int, of: int, seconds: float, batch: Batch) -> None:
@@ -110,7 +108,7 @@ def merge(args: argparse.Namespace) -> None:
         "images": {space: len(values) for space, values in pooled.items()},
         "shards": {path.name: file_digest(path) for path in args.shards},
     }
-    (args.out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    write_json(args.out / "manifest.json", manifest)
     features[ORIGIN] = np.array(records[0])
     np.savez(args.out / "features.npz", **features)  # type: ignore[arg-type]
 

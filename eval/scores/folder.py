@@ -7,14 +7,14 @@ summary.md and protocol.json.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from segmentdreamer.records import folder_digest, write_json
 
 from ..statistics.intervals import SMALLEST_SAMPLE, mean_intervals
 from ..views.archive import read_asset, read_failure
@@ -103,7 +103,7 @@ def write(
     arrays = {f"{space}/{n}/{s}": v for (n, s), spaces in features.items() for space, v in spaces.items()}
     np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
     record = scorers.protocol.record(views_digest(folder)) | {"failed": failed, "notes": notes}
-    (out / "protocol.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(out / "protocol.json", record)
     columns = ["prompt", "seed", "view", "metric", "value"]
     scores[columns].to_csv(out / "scores.csv", index=False, float_format="%.6g")
     summary.to_csv(out / "summary.csv", index=False, float_format="%.6g")
@@ -116,10 +116,8 @@ def write(
 
 def views_digest(folder: Path) -> str:
     """SHA-256 over the names and bytes of all views below a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".zip") and p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
+    views = (p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".zip") and p.is_file())
+    return folder_digest(folder, views)
 
 
 def markdown(summary: pd.DataFrame, failed: Mapping[str, str], protocol: str, name: str) -> str:

@@ -11,7 +11,6 @@ inference_rank.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -23,6 +22,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pandas as pd
 import torch
+
+from segmentdreamer.records import write_json
 
 from ..prompt_table import read_prompts
 from ..protocol import Protocol, file_digest
@@ -66,7 +67,7 @@ def score_archive(model: Any, views: Path, prompt: str, batch: int = BATCH) -> p
 
 def write_rewards(rows: pd.DataFrame, record: dict, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / "image_reward.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(out / "image_reward.json", record)
     rows.to_csv(out / "image_reward.csv", index=False, float_format="%.6g")
 
 

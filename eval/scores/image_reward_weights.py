@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import string
 import sys
@@ -21,6 +20,8 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
+
+from segmentdreamer.records import replacing, write_json
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "med_config.json", "bert-base-uncased/vocab.txt"
 
@@ -134,16 +135,15 @@ def check_names(missing: Iterable[str], unexpected: Iterable[str]) -> None:
 def save(state: dict[str, torch.Tensor], folder: Path) -> None:
     from safetensors.torch import save_file
 
-    partial = folder / f"{WEIGHTS}.part"
-    save_file(state, partial)
-    partial.replace(folder / WEIGHTS)
+    with replacing(folder / WEIGHTS) as partial:
+        save_file(state, partial)
 
 
 def write_stand_ins(folder: Path) -> None:
     """Configuration and vocabulary of the true size where they are absent; the words are single letters."""
     (folder / VOCABULARY).parent.mkdir(parents=True, exist_ok=True)
     if not (folder / CONFIG).exists():
-        (folder / CONFIG).write_text(json.dumps(BERT, indent=2) + "\n")
+        write_json(folder / CONFIG, BERT)
     if not (folder / VOCABULARY).exists():
         letters = string.ascii_lowercase + string.digits + string.punctuation
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{x}" for x in letters)]

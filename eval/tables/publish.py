@@ -18,6 +18,8 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
+from segmentdreamer.records import write_json
+
 TABLES = (
     "table1.csv", "table1.md", "table1.tex", "table1.html", "table1.json", "table1_extended.csv",
     "table1_extended.md", "per_prompt.csv", "summary.csv", "comparisons.csv", "variance.csv",
@@ -122,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
             (args.out / name).write_text(publish_page(path, files), encoding="utf-8")
         else:
             shutil.copyfile(path, args.out / name)
-    (args.out / "manifest.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(args.out / "manifest.json", record)
 
 
 if __name__ == "__main__":

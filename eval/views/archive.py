@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from segmentdreamer.records import replacing
+
 from .naming import KINDS, choose, hidden
 from .pictures import read_alpha, read_picture
 
@@ -42,12 +44,9 @@ def write_failure(reason: str, path: Path) -> None:
 
 
 def write_archive(members: Iterable[tuple[str, bytes]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
-    partial.replace(path)
 
 
 @dataclass(frozen=True)

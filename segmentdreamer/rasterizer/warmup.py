@@ -6,11 +6,12 @@ differently in the last bit: without this, the first run on a machine would not 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from segmentdreamer.records import folder_digest, run_key
 
 FOLDER = Path(__file__).parent
 RUNNING = "SEGMENTDREAMER_COMPILING"  # set in the compiling process, which must not start another
@@ -39,9 +40,8 @@ def marker_path() -> Path:
     import numba
     from llvmlite.binding import get_host_cpu_name
 
-    digest = hashlib.sha256()
-    for path in sorted(FOLDER.glob("*.py")):
-        digest.update(path.read_bytes())
-    digest.update(f"{numba.__version__} {sys.version} {get_host_cpu_name()}".encode())
+    key = run_key(
+        folder_digest(FOLDER, FOLDER.glob("*.py")), numba.__version__, sys.version, get_host_cpu_name()
+    )
     folder = Path(os.environ.get("NUMBA_CACHE_DIR", FOLDER / "__pycache__"))
-    return folder / f"kernels-{digest.hexdigest()[:16]}.ready"
+    return folder / f"kernels-{key}.ready"
