@@ -103,13 +103,13 @@ def optimize_asset(
     key: str,
 ) -> tuple[Run, Any, str]:
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
+    from segmentdreamer.checkpoint import save_checkpoint
     from segmentdreamer.optimize import (
         READ_EVERY,
         AssetFailed,
         check_progress,
         optimize,
         read_rows,
-        save_checkpoint,
     )
     from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.prior.view_prompts import embed_views
@@ -150,7 +150,8 @@ def begin_or_resume(config: GenerationConfig, seed: int, device: str, checkpoint
     """The run of the checkpoint, if it belongs to these inputs, or one at its start."""
     import torch
 
-    from segmentdreamer.optimize import load_checkpoint, start_run
+    from segmentdreamer.checkpoint import load_checkpoint
+    from segmentdreamer.optimize import start_run
     from segmentdreamer.start.shapes import start_state
 
     run = load_checkpoint(checkpoint, key, config, device)

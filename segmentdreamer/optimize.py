@@ -8,9 +8,8 @@ gradient, regularizers, backward, clipping, density control, brightness, Adam. E
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,6 @@ from segmentdreamer.interfaces import Conditioning, Gradient, Method, Progress
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.view_prompts import ViewPrompts
 from segmentdreamer.randomness import derive_seed, generator
-from segmentdreamer.records import replacing
 from segmentdreamer.scene.brightness import equalize
 from segmentdreamer.scene.cameras import training_cameras
 from segmentdreamer.scene.density import build_strategy
@@ -206,34 +204,3 @@ def check_progress(run: Run, patience: int) -> None:
     last = run.rows[-patience:]
     if len(last) == patience and all(row["skipped"] for row in last):
         raise AssetFailed(f"{patience} gradients in a row were not finite, by step {run.step}")
-
-
-def save_checkpoint(run: Run, path: Path, key: str) -> None:
-    """Write the run atomically; `key` names the inputs that it belongs to."""
-    read_rows(run.rows)
-    state = {
-        "key": key,
-        "params": {name: value.detach() for name, value in run.params.items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
-        "strategy": run.strategy_state,
-        "cost": asdict(run.cost),
-        **{name: getattr(run, name) for name in ("step", "rows")},
-    }
-    with replacing(path) as partial:
-        torch.save(state, partial)
-
-
-def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str) -> Run | None:
-    """The run saved at `path`, or None where there is none for these inputs."""
-    if not path.exists():
-        return None
-    state = torch.load(path, map_location=device, weights_only=True)
-    if state["key"] != key or "cost" not in state:  # of other inputs, or written by an older version
-        return None
-    params = {name: torch.nn.Parameter(value) for name, value in state["params"].items()}
-    run = start_run(params, config)
-    for name, optimizer in run.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    run.strategy_state.update(state["strategy"])
-    run.step, run.rows, run.cost = state["step"], state["rows"], Cost(**state["cost"])
-    return run

@@ -55,8 +55,12 @@ def test_a_killed_and_resumed_run_gives_the_bytes_of_a_straight_one(
         make(tmp_path / "resumed", *grow, method=method)
     assert (tmp_path / "resumed/.checkpoint.pt").exists()
     assert not (tmp_path / "resumed/asset.ply").exists()
-    monkeypatch.setattr(optimize, "take_step", original)
+    began: list[int] = []
+    monkeypatch.setattr(
+        optimize, "take_step", lambda run, *rest: (began.append(run.step), original(run, *rest))[1]
+    )
     make(tmp_path / "resumed", *grow, method=method)
+    assert began == [4, 5]  # the last checkpoint was written after the fourth step
     for name in ("asset.ply", "train.csv"):
         assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes()
     assert not (tmp_path / "resumed/.checkpoint.pt").exists()

@@ -76,6 +76,36 @@ def test_the_unet_can_be_differentiated_behind_the_exported_one(prior: Diffusers
     assert torch.allclose(eps, prior.eps(x.detach(), 500, cond), atol=1e-5)
 
 
+@pytest.mark.parametrize(("every", "reset"), [(2, True), (3, False)])
+def test_opacities_are_reset_to_a_hundredth_every_so_many_steps(
+    prior: DiffusersPrior, every: int, reset: bool
+) -> None:
+    settings = (f"optimizer.reset_every={every}", "optimizer.refine_stop=100", "train.steps=2")
+    run = run_with(load_method("sds", {}), prior, *settings, "start.opacity=0.2")
+    opacities, moments = run.params["opacities"].sigmoid(), run.optimizers["opacities"].state
+    assert bool((opacities <= 0.01 + 1e-6).all()) == reset and bool((opacities > 0.1).all()) != reset
+    assert (float(moments[run.params["opacities"]]["exp_avg"].abs().sum()) == 0) == reset
+
+
+class Encoder:
+    """An autoencoder whose posterior is known: mean = the first channels, deviation .5."""
+
+    reduction, scaling_factor = 1, 0.25
+    predict = embed = decode = None
+
+    def moments(self, images: Tensor) -> Tensor:
+        mean = images[:, :2]
+        return torch.cat([mean, torch.full_like(mean, 0.25).log()], 1)
+
+
+def test_latents_are_a_sample_of_the_posterior_scaled() -> None:
+    prior = DiffusersPrior(ROOT / "toybox/models/prior", networks=Encoder())  # type: ignore[arg-type]
+    images, noise = torch.rand(3, 3, 5, 5), torch.randn(3, 2, 5, 5)
+    expected = 0.25 * (2 * images[:, :2] - 1 + 0.5 * noise)
+    assert torch.allclose(prior.encode(images, noise), expected, atol=1e-6)
+    assert torch.allclose(prior.encode(images), 0.25 * (2 * images[:, :2] - 1), atol=1e-6)
+
+
 class PixelOnly:
     """A loss that asks for nothing but brighter pixels on the left half of what it sees."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ from segmentdreamer.scene.optimizer import (
     clip_gradients,
     set_learning_rates,
 )
-from segmentdreamer.scene.regularizers import total_variation
-from segmentdreamer.scene.render import RenderConfig, draw_backgrounds, to_disparity
+from segmentdreamer.scene.regularizers import RegularizerConfig, regularization, total_variation
+from segmentdreamer.scene.render import RenderConfig, Rendered, draw_backgrounds, to_disparity
 from segmentdreamer.start.shapes import StartConfig, ball
 
 
@@ -65,6 +66,14 @@ def test_relaxation_gives_the_published_ranges() -> None:
         assert r.radius == pytest.approx(radius, abs=0.02)
     late = relaxed(config, 4500)
     assert late.fov == (0.16, 0.60) and late.radius == pytest.approx((3.5, 5.0), abs=0.15)
+
+
+def test_a_set_of_cameras_has_the_ranges_of_the_step_that_opened_it() -> None:
+    """Sets of 10 in batches of 4 are opened at steps 0, 2 and 5; ranges halve every 2 steps."""
+    config = CameraConfig(fov=(0.4, 0.4), fov_min=0.01, relax_fov=(0.5, 0.5), relax_every=2)
+    fov = torch.cat([training_cameras(config, step, 0, 64).fov for step in range(8)])
+    expected = [0.4] * 10 + [0.2] * 10 + [0.1] * 10 + [0.05] * 2
+    assert torch.allclose(fov, torch.tensor(expected))
 
 
 def test_view_words_mix_linearly_on_the_circle() -> None:
@@ -133,6 +142,16 @@ def test_the_start_ball_is_gray_inside_its_radius_and_equal_for_equal_seeds() ->
 def test_total_variation_of_a_ramp_is_its_squared_slopes() -> None:
     ramp = (0.1 * torch.arange(8.0)[:, None] + 0.2 * torch.arange(8.0)).expand(2, 3, 8, 8)
     assert float(total_variation(ramp)) == pytest.approx(2 * (0.01 + 0.04), rel=1e-5)
+
+
+def test_the_regularizers_are_the_weighted_variation_and_the_mean_size() -> None:
+    ramp = (0.1 * torch.arange(8.0)[:, None] + 0.2 * torch.arange(8.0)).expand(2, 3, 8, 8)
+    scales = torch.arange(12.0).reshape(4, 3)
+    rendered = Rendered(ramp, torch.ones(2, 1, 8, 8), 2 * ramp[:, :1], scales, {})
+    weighted = regularization(rendered, RegularizerConfig(tv=3.0, scale=0.5))
+    assert float(weighted) == pytest.approx(0.5 * 5.5 + 3 * (0.1 + 4 * 0.1), rel=1e-5)
+    official = regularization(replace(rendered, disparity=None), RegularizerConfig())
+    assert float(official) == pytest.approx(5.5 + 0.1, rel=1e-5)
 
 
 def test_disparity_of_an_empty_frame_is_finite() -> None:
