@@ -205,13 +205,6 @@ def test_a_wrong_setting_is_named_in_one_line(override: str, words: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_defaults_of_the_configuration_are_the_official_ones() -> None:
-    from segmentdreamer.config import TrainConfig
-
-    assert (TrainConfig().steps, TrainConfig().warmup, TrainConfig().as_latent) == (5000, 1500, 0.2)
-    assert load_method("sctd", {}).omega == 7.5 and load_method("sds", {}).omega == 100
-
-
 def test_an_unknown_method_or_field_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown method 'sdss'"):
         load_method("sdss", {})
