@@ -26,7 +26,7 @@ import architectures
 import yaml
 from estimates import estimate, view_tflop
 from monitor import Job, run_watched
-from plan import CONFIG, ROOT, format_plan, read_work
+from plan import CONFIG, ROOT, format_plan, read_figures, read_work
 from random_weights import NETWORKS, write_networks
 from rehearsal_checks import check_results, read_costs
 
@@ -153,7 +153,7 @@ def report_jobs(jobs: list[Job]) -> str:
 
 def project(costs_of_assets: list[dict[str, Any]], numbers: dict[str, Any], device: str) -> str:
     """The full run's plan at the rate and the start-up time that were measured here."""
-    costs = yaml.safe_load((CONFIG / "costs.yaml").read_text())
+    costs = read_figures()
     default = yaml.safe_load((CONFIG / "default.yaml").read_text())
     paper = merge(default, yaml.safe_load((CONFIG / "paper.yaml").read_text()))
     rate = measured_rate(costs_of_assets, numbers, costs)
