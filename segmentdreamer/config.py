@@ -115,7 +115,7 @@ def build(cls: Any, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise ConfigError(f"{where or 'configuration'}: expected a mapping, got {data!r}")
     hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)}  # a key may be a word of Python's
     for key in data:
         if key not in fields:
             raise ConfigError(f"unknown key {_join(where, key)!r}; known: {', '.join(fields)}")
@@ -123,7 +123,10 @@ def build(cls: Any, data: Any, where: str) -> Any:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise ConfigError(f"missing key {_join(where, name)!r}")
-    return cls(**{key: _convert(hints[key], value, _join(where, key)) for key, value in data.items()})
+    values = {fields[key].name: value for key, value in data.items()}
+    return cls(
+        **{name: _convert(hints[name], v, _join(where, name.rstrip("_"))) for name, v in values.items()}
+    )
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

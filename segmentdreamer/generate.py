@@ -65,6 +65,7 @@ def generate(args: argparse.Namespace) -> None:
 
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
+    from segmentdreamer.prior.diffusers_prior import check_prior
     from segmentdreamer.records import run_key
     from segmentdreamer.start.shapes import located, start_digest
 
@@ -76,7 +77,7 @@ def generate(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.method} has no Perp-Neg; set prompts.perp_neg to false")
     torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    digest = check_weights(config)
+    digest = check_prior(config.prior)
     out = args.out or Path("assets") / args.method / prompt_id
     checkpoint = args.checkpoint or out / ".checkpoint.pt"
     chosen = hyper_parameters(method)
@@ -170,21 +171,6 @@ def progress_bar(args: argparse.Namespace, config: GenerationConfig, run: Run) -
     )  # fmt: skip
 
 
-def check_weights(config: GenerationConfig) -> str:
-    """The digest of the prior's folder; ValueError if it is missing or not the one configured."""
-    from segmentdreamer.records import folder_digest
-
-    folder = Path(config.prior.path)
-    if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(f"no diffusers pipeline at {folder} (prior.path)")
-    digest = folder_digest(folder)
-    if config.prior.sha256 and digest != config.prior.sha256:
-        raise ValueError(
-            f"weights at {folder} have SHA-256 {digest}, not the configured {config.prior.sha256}"
-        )
-    return digest
-
-
 def write_outputs(run: Run, out: Path, failure: str) -> None:
     """asset.ply, without a single Gaussian if the run failed, and train.csv."""
     from segmentdreamer.scene.gaussians import save_ply
@@ -209,8 +195,10 @@ def describe_cost(
     from segmentdreamer.timing.flops import known_work
 
     cost, others = run.cost, run.cost.others_cores
-    work = known_work(Path(config.prior.path), config.render.size, digest)
-    flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
+    flop = None  # of networks that are no folder's
+    if not config.prior.class_:
+        work = known_work(Path(config.prior.path), config.render.size, digest)
+        flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
     figures = {
         "seconds": round(cost.seconds, 3),  # in steps, first to last, over all resumes, as the next six
         "cpu_seconds": round(cost.cpu_seconds, 3),  # of this process, user and system
@@ -219,7 +207,7 @@ def describe_cost(
         "nfe": cost.nfe,
         "encodes": cost.encodes,
         "decodes": cost.decodes,
-        "tflop": float(f"{flop / 1e12:.6g}"),  # of the networks, counted
+        "tflop": None if flop is None else float(f"{flop / 1e12:.6g}"),  # of the networks, counted
         "wall_seconds": round(wall, 3),  # this process, start-up included
         "steps": run.step,
         "skipped_steps": int(sum(row["skipped"] for row in run.rows)),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import yaml
@@ -30,8 +30,7 @@ def load_method(name: str, hyper_parameters: dict[str, Any]) -> Method:
     known = registry()
     if name not in known:
         raise ConfigError(f"unknown method {name!r}; known: {', '.join(known)}")
-    module, _, cls = known[name]["class"].partition(":")
-    return build(getattr(importlib.import_module(module), cls), hyper_parameters, f"methods.{name}")
+    return build(resolve_name(known[name]["class"]), hyper_parameters, f"methods.{name}")
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def distill(
     if rendered.disparity is not None and not colors:
         picture = rendered.disparity.expand(-1, 3, -1, -1)
     picture = picture.flip(-1) if flip < train.flip else picture
-    shape = (len(picture), 4, *(side // prior.reduction for side in picture.shape[-2:]))
+    shape = (len(picture), prior.latent_shape[0], *(side // prior.reduction for side in picture.shape[-2:]))
     leaf = picture.detach().requires_grad_(True)
     z_0 = prior.encode(leaf, noise=torch.randn(shape, generator=g))
     gradient = method(prior, z_0.detach().to(prior.alphas_cumprod.dtype), conditioning, progress)

@@ -29,7 +29,10 @@ class NetworkOptions:
 class PriorConfig(NetworkOptions):
     """The diffusion model, and how its networks run."""
 
-    path: str  # a StableDiffusionPipeline folder
-    sha256: str = ""  # of the folder's manifest (see records.folder_digest); empty: not checked
+    path: str  # a StableDiffusionPipeline folder, or what `class` makes of it
+    # Key `class`: module:name of what makes the prior from (configuration, device, threads), in place of a
+    # folder's networks; a `UNetPrior` with encode, decode and encode_prompt, say.
+    class_: str = ""
+    sha256: str = ""  # of the folder (records.folder_digest) or file at `path`; empty: not checked
     dtype: DType = "float32"  # of the networks; on a CPU they run in float32 whatever stands here
     latents: Literal["float32", "float16"] = "float32"  # latents and solver; official rounding: float16

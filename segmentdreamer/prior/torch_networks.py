@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from segmentdreamer.prior.folder import find_weights, loading
 from segmentdreamer.prior.options import NetworkOptions
 
 COMPILER = "inductor"  # torch.compile's backend
@@ -94,12 +95,16 @@ def load_folder(
 
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    options = options or NetworkOptions()
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", local_files_only=True, torch_dtype=dtype)
-    vae = AutoencoderKL.from_pretrained(
-        folder / "vae", local_files_only=True, torch_dtype=vae_type(options, dtype)
-    )
+    unet = load_part(UNet2DConditionModel, folder / "unet", dtype)
+    vae = load_part(AutoencoderKL, folder / "vae", vae_type(options, dtype))
     return TorchNetworks(unet, vae, partial(embed_texts, folder), device, options)
+
+
+def load_part(cls: Any, part: Path, dtype: torch.dtype) -> Any:
+    """A network of diffusers or transformers from its folder; ValueError, in a line, if it cannot be read."""
+    _, variant = find_weights(part)
+    with loading(part):
+        return cls.from_pretrained(part, local_files_only=True, torch_dtype=dtype, variant=variant)
 
 
 def vae_type(options: NetworkOptions | None, dtype: torch.dtype) -> torch.dtype:
@@ -131,8 +136,7 @@ def load_text(folder: Path):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    encoder = CLIPTextModel.from_pretrained(
-        folder / "text_encoder", local_files_only=True, torch_dtype=torch.float32
-    )
+    with loading(folder / "tokenizer"):
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    encoder = load_part(CLIPTextModel, folder / "text_encoder", torch.float32)
     return tokenizer, encoder.eval().requires_grad_(False)

@@ -89,12 +89,10 @@ def verify(
 
 def check_epsilon(folder: Path) -> None:
     """WeightsError unless the pipeline in `folder` predicts epsilon."""
-    from segmentdreamer.prior.diffusers_prior import read_schedule
+    from segmentdreamer.prior.folder import read_scheduler
 
-    try:
-        read_schedule(folder)
-    except (ValueError, KeyError) as error:
-        raise WeightsError(str(error)) from error
+    if (found := read_scheduler(folder).prediction) != "epsilon":
+        raise WeightsError(f"{folder} predicts {found}, not epsilon")
 
 
 def download(

@@ -14,7 +14,7 @@ import torch
 
 from segmentdreamer import generate
 from segmentdreamer.diffusion.sampling import timesteps
-from segmentdreamer.prior.diffusers_prior import DiffusersPrior, read_schedule
+from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 
 ROOT = Path(__file__).parents[2]
 PRIOR = ROOT / "toybox" / "models" / "prior"
@@ -137,14 +137,6 @@ def test_the_prior_counts_every_row(priors: tuple[DiffusersPrior, DiffusersPrior
     before, null = prior.nfe, prior.encode_prompt([""])
     prior.eps(torch.randn(5, 4, 16, 16), 100, null)
     assert prior.nfe - before == 5
-
-
-def test_a_model_that_predicts_velocity_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "scheduler"
-    folder.mkdir()
-    (folder / "scheduler_config.json").write_text('{"prediction_type": "v_prediction"}')
-    with pytest.raises(ValueError, match="v_prediction"):
-        read_schedule(tmp_path)
 
 
 def test_sampling_times_descend_from_the_noisiest() -> None:

@@ -18,11 +18,11 @@ from segmentdreamer.placement import place
 from segmentdreamer.prior import random_networks as stable_diffusion
 from segmentdreamer.prior.diffusers_prior import (
     DiffusersPrior,
-    count_parameters,
     default_kind,
     load_networks,
     open_prior,
 )
+from segmentdreamer.prior.folder import count_parameters
 from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import TorchNetworks
 
