@@ -26,9 +26,8 @@ TIMEOUT = 240  # seconds for the tests of one mutant; a mutant that hangs is not
 # Area -> files that are changed, tests that must notice.
 AREAS: dict[str, tuple[str, str]] = {
     "losses": (
-        "baselines/*.py segmentdreamer/sctd.py segmentdreamer/segments.py segmentdreamer/diffusion/guidance.py "
-        "segmentdreamer/diffusion/solver.py segmentdreamer/diffusion/terms.py segmentdreamer/diffusion/times.py "
-        "segmentdreamer/scene/regularizers.py segmentdreamer/scene/brightness.py",
+        "baselines/*.py segmentdreamer/sctd.py segmentdreamer/segments.py "
+        "segmentdreamer/diffusion/[gst]*.py segmentdreamer/scene/[rb]*r*s*.py",
         "tests/baselines tests/segmentdreamer/test_times.py tests/segmentdreamer/test_trajectory.py "
         "tests/segmentdreamer/test_step.py tests/segmentdreamer/test_trunk.py",
     ),
@@ -101,29 +100,11 @@ def draw(copy: Path, patterns: list[str], sample: int, seed: int) -> list[Mutant
 
 def outcome(copy: Path, tests: list[str]) -> int:
     """The exit status of the fast tests on the copy; of a hang, that of a failure."""
-    environment = os.environ | {
-        "PYTHONPATH": str(copy),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_WAIT_POLICY": "passive",
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-n",
-        "2",
-        "-m",
-        "not slow",
-        "-o",
-        "addopts=",
-        *tests,
-    ]
+    quiet = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_WAIT_POLICY": "passive"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-o", "addopts=", *tests]
     try:
-        ran = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=TIMEOUT, check=False
-        )
+        ran = subprocess.run(command, cwd=copy, env=os.environ | quiet, capture_output=True, timeout=TIMEOUT,
+                             check=False)  # fmt: skip
     except subprocess.TimeoutExpired:
         return 1
     return ran.returncode

@@ -1,4 +1,4 @@
-"""One-line changes of a source file: what somebody could break by a slip, each with its place and its text."""
+"""One-line changes of a source file, as a slip would make them, each with its place and its text."""
 
 from __future__ import annotations
 
