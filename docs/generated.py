@@ -94,12 +94,11 @@ def workflow_rows(
 
 
 def section_table(cls: Any, mini: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
-    notes = field_notes(cls)
-    rows = [
-        (f"`{f.name}`", default(f), *(shown(own[f.name]) if f.name in own else "" for own in (mini, paper)),
-         notes.get(f.name, ""))
-        for f in dataclasses.fields(cls)
-    ]  # fmt: skip
+    notes, rows = field_notes(cls), []
+    for f in dataclasses.fields(cls):
+        key = f.name.rstrip("_")
+        values = [shown(own[key]) if key in own else "" for own in (mini, paper)]
+        rows.append((f"`{key}`", default(f), *values, notes.get(f.name, "")))
     return table(("key", "official", "mini", "paper", "meaning"), rows)
 
 

@@ -132,7 +132,8 @@ def test_the_new_metric_is_listed_and_gray_is_colorless(clone: Path, touched: di
         "import numpy as np; from types import SimpleNamespace as Asset\n"
         "from eval.metrics import columns; from eval.scores.colorfulness import Colorfulness\n"
         "views = np.full((2, 4, 4, 4), 255, np.uint8); views[1, ..., 0] = 0\n"
-        "print(columns()['colorfulness']['name'], *Colorfulness(None)(Asset(views=views))['colorfulness'])"
+        "values = Colorfulness(None, None)(Asset(views=views))['colorfulness']\n"
+        "print(columns()['colorfulness']['name'], *values)"
     )
     ran = run(clone, "-c", code)
     name, gray, cyan = ran.stdout.split()
