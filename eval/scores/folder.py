@@ -74,7 +74,7 @@ def score_places(
             truth = setting.truth / name if setting.truth else None
             rows, features[name, seed] = score_asset(scorers, asset.rgba, name, prompts, truth, whole)
             if (rows.loc[rows["metric"] == "janus_withheld", "value"] == 1).any():
-                told.append("janus_index withheld: consistency or CLIP below its gate (see eval/README.md)")
+                told.append("janus_index withheld: consistency or CLIP below its gate, see docs/protocols.md")
             for note in told:
                 notes.setdefault(note, []).append(f"{name}/{seed}")
             frames.append(rows.assign(prompt=name, seed=seed))

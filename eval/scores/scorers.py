@@ -20,7 +20,7 @@ from segmentdreamer.records import file_digest
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 from ..protocol import Protocol
-from ..views.archive import composite, has_alpha, read_views
+from ..views.archive import composite_on, has_alpha, read_views
 from ..views.ring import FEWEST, RING_METRICS
 from . import ground_truth
 from .clip_score import Clip, clip_scores, embed_images, embed_texts, fills, load_clip
@@ -167,7 +167,7 @@ def score_asset(
     own = prompts.ids.index(prompt_id)
     watch = scorers.watch
     with watch.part("compositing"):
-        images = composite(views)
+        images = composite_on(scorers.device, views)
     features = features_of(scorers, images)
     metrics = text_image_metrics(clip_scores(features["clip"], prompts.prompts), own)
     if scorers.reward is not None:
@@ -179,7 +179,7 @@ def score_asset(
         with watch.part("pathologies"):
             whole = ring and len(views) >= FEWEST
             faceless = prompts.symmetric[own] or prompts.cut[own] or not whole
-            found = score_pathologies(views, features["clip"], prompts.views[own], symmetric=faceless)
+            found = score_pathologies(views, features["clip"], prompts.views[own], faceless, scorers.device)
             metrics |= {name: values for name, values in found.items() if whole or name not in RING_METRICS}
             if whole:
                 metrics |= withhold(metrics, scorers.least)

@@ -138,8 +138,8 @@ def test_on_other_objects_the_gates_keep_clean_scenes_and_second_faces_and_refus
         assert auc["with"] >= auc["without"] - 0.01
 
 
-def test_the_readme_prints_the_record() -> None:
-    page = (ROOT / "eval/README.md").read_text()
+def test_the_page_prints_the_record() -> None:
+    page = (ROOT / "docs/protocols.md").read_text()
     for name, table in calibrate_pathologies.tables(RECORD).items():
         assert calibrate_pathologies.fill(page, name, table) == page, name
 
