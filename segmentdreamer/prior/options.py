@@ -31,8 +31,8 @@ class PriorConfig(NetworkOptions):
     """The diffusion model, and how its networks run."""
 
     path: str  # a StableDiffusionPipeline folder, or what `class` makes of it
-    # module:name of what makes the prior from (configuration, device, threads), say a `UNetPrior` with encode,
-    # decode and encode_prompt; empty: the networks of a folder.
+    # module:name of what makes the prior from (configuration, device, threads), say a `UNetPrior` with
+    # encode, decode and encode_prompt; empty: the networks of a folder.
     class_: str = ""
     sha256: str = ""  # of the folder (records.folder_digest) or file at `path`; empty: not checked
     dtype: DType = "float32"  # of the networks; on a CPU they run in float32 whatever stands here

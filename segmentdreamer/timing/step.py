@@ -39,7 +39,7 @@ from segmentdreamer.scene.cameras import orbit
 from segmentdreamer.scene.density import build_strategy
 from segmentdreamer.scene.gaussians import Parameters, activate
 from segmentdreamer.scene.render import render_views
-from segmentdreamer.start.shapes import ball
+from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.cost import read_meters
 from segmentdreamer.timing.flops import GUIDANCE, METHODS, Work, configured, count_work, shapes
 from segmentdreamer.timing.report import Measurement, Report, write_table
@@ -129,7 +129,7 @@ def new_run(config: GenerationConfig, device: str) -> Run:
 
 def start(config: GenerationConfig, device: str) -> Parameters:
     """A ball of as many Gaussians as a run starts with, wherever the run would get them from."""
-    drawn = ball(replace(config.start, kind="ball"), seed=0)
+    drawn = start_state(replace(config.start, kind="ball"), seed=0)
     return {name: torch.nn.Parameter(value.detach().to(device)) for name, value in drawn.items()}
 
 

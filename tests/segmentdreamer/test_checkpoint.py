@@ -9,7 +9,7 @@ import torch
 from segmentdreamer.checkpoint import load_checkpoint, save_checkpoint
 from segmentdreamer.config import load_config
 from segmentdreamer.optimize import Run, start_run
-from segmentdreamer.start.shapes import ball
+from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.cost import Cost
 
 CONFIG = load_config("mini", ["start.count=20"])
@@ -17,7 +17,9 @@ CONFIG = load_config("mini", ["start.count=20"])
 
 def used_run() -> Run:
     """A run some steps on: optimizers that have moments, rows, and costs."""
-    run = start_run({k: torch.nn.Parameter(v.detach()) for k, v in ball(CONFIG.start, 0).items()}, CONFIG)
+    run = start_run(
+        {k: torch.nn.Parameter(v.detach()) for k, v in start_state(CONFIG.start, 0).items()}, CONFIG
+    )
     for name, value in run.params.items():
         value.grad = torch.ones_like(value)
         run.optimizers[name].step()

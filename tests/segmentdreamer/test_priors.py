@@ -27,7 +27,7 @@ from segmentdreamer.prior.schedule import NO_SIGNAL, read_schedule
 from segmentdreamer.prior.view_prompts import embed_views
 from segmentdreamer.records import write_json
 from segmentdreamer.sctd import SCTD
-from segmentdreamer.start.shapes import ball
+from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 ROOT = Path(__file__).parents[2]
@@ -244,7 +244,9 @@ def test_channels_and_sides_of_latents_are_the_models(tmp_path: Path) -> None:
     )
     prior = open_prior(config.prior, "cpu", build=random_networks)
     assert prior.latent_shape == (6, 8, 8) and prior.reduction == 2
-    run = optimize.start_run({k: torch.nn.Parameter(v) for k, v in ball(config.start, 0).items()}, config)
+    run = optimize.start_run(
+        {k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}, config
+    )
     prompts = embed_views(prior, "a duck", config.prompts)
     optimize.optimize(run, load_method("gcs", {}), prior, prompts, config, 0, Stopwatch())
     assert run.rows[0]["gradient_rms"] > 0 and run.rows[0]["skipped"] == 0

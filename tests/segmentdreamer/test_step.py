@@ -17,7 +17,7 @@ from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views, perp_neg_weights
 from segmentdreamer.scene.brightness import BrightnessConfig, brightness, equalize
 from segmentdreamer.scene.optimizer import OptimizerConfig, apply_updates, build_optimizers
-from segmentdreamer.start.shapes import ball
+from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def short(*overrides: str) -> GenerationConfig:
 
 def run_with(method, prior: DiffusersPrior, *overrides: str) -> Run:
     config = short(*overrides)
-    run = start_run({k: torch.nn.Parameter(v) for k, v in ball(config.start, 0).items()}, config)
+    run = start_run({k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}, config)
     prompts = embed_views(prior, "a yellow duck", config.prompts)
     optimize(run, method, prior, prompts, config, 0, Stopwatch())
     read_rows(run.rows)
@@ -138,7 +138,7 @@ def pulled(prior: DiffusersPrior, *overrides: str) -> tuple[Tensor | None, Tenso
     from segmentdreamer.scene.render import render_training
 
     config = short(*overrides)
-    params = {k: torch.nn.Parameter(v) for k, v in ball(config.start, 0).items()}
+    params = {k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}
     cameras = training_cameras(config.cameras, 0, 0, 64)
     rendered = render_training(activate(params), cameras, config.render, 0, 0, config.train.disparity)
     rendered = replace(rendered, images=rendered.images.detach().requires_grad_(True))
@@ -157,7 +157,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(prior: Diffuse
         return replace(gradient, latent=gradient.latent * float("nan")) if progress.step == 1 else gradient
 
     config = short()
-    run = start_run({k: torch.nn.Parameter(v) for k, v in ball(config.start, 0).items()}, config)
+    run = start_run({k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}, config)
     optimize(run, broken, prior, embed_views(prior, "a duck", config.prompts), config, 0, Stopwatch())
     read_rows(run.rows)
     assert [row["skipped"] for row in run.rows] == [0, 1, 0]

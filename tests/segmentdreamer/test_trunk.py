@@ -22,7 +22,7 @@ from segmentdreamer.scene.optimizer import (
 )
 from segmentdreamer.scene.regularizers import RegularizerConfig, regularization, total_variation
 from segmentdreamer.scene.render import RenderConfig, Rendered, draw_backgrounds, to_disparity
-from segmentdreamer.start.shapes import StartConfig, ball
+from segmentdreamer.start.shapes import StartConfig, start_state
 
 
 def test_the_first_orbit_camera_stands_before_the_front() -> None:
@@ -97,7 +97,7 @@ def test_hard_view_words_switch_halfway() -> None:
 
 
 def test_an_asset_survives_its_ply(tmp_path: Path) -> None:
-    params = ball(StartConfig(count=50), seed=1)
+    params = start_state(StartConfig(count=50), seed=1)
     save_ply(params, tmp_path / "a.ply")
     again = load_ply(tmp_path / "a.ply")
     for name, value in params.items():
@@ -107,7 +107,7 @@ def test_an_asset_survives_its_ply(tmp_path: Path) -> None:
 
 
 def test_a_ply_has_the_fields_that_splat_viewers_read(tmp_path: Path) -> None:
-    save_ply(ball(StartConfig(count=3), seed=1), tmp_path / "a.ply")
+    save_ply(start_state(StartConfig(count=3), seed=1), tmp_path / "a.ply")
     header = (tmp_path / "a.ply").read_bytes().split(b"end_header")[0].decode()
     for name in ("x", "nx", "f_dc_2", "opacity", "scale_2", "rot_3"):
         assert f"property float {name}\n" in header
@@ -133,7 +133,7 @@ def test_activations_invert_the_start_values() -> None:
 
 
 def test_the_start_ball_is_gray_inside_its_radius_and_equal_for_equal_seeds() -> None:
-    a, b, c = ball(StartConfig(), 1), ball(StartConfig(), 1), ball(StartConfig(), 2)
+    a, b, c = start_state(StartConfig(), 1), start_state(StartConfig(), 1), start_state(StartConfig(), 2)
     assert torch.equal(a["means"], b["means"]) and not torch.equal(a["means"], c["means"])
     assert a["means"].norm(dim=1).max() <= 0.5
     assert torch.allclose(activate(a).colors, torch.full((1000, 3), 0.5))

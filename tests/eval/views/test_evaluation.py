@@ -19,7 +19,7 @@ from eval.statistics.intervals import mean_interval, prompt_means
 from eval.views.archive import composite, read_views, write_views
 from eval.views.render import render, write_all
 from segmentdreamer.scene.gaussians import save_ply
-from segmentdreamer.start.shapes import StartConfig, ball
+from segmentdreamer.start.shapes import StartConfig, start_state
 from toybox.scenes import Spec, primitives, two_faced
 from toybox.truth import read_specs, render_orbit
 
@@ -59,7 +59,7 @@ def test_compositing_is_exact_at_both_ends() -> None:
 
 
 def test_an_assets_views_come_with_cameras_sheet_and_turntable(tmp_path: Path) -> None:
-    save_ply(ball(StartConfig(count=200), 0), tmp_path / "asset.ply")
+    save_ply(start_state(StartConfig(count=200), 0), tmp_path / "asset.ply")
     view = {"count": 8, "elevation": 0.0, "radius": 4.1, "fov": 0.515, "size": 64}
     rgba, cameras = render(tmp_path / "asset.ply", view, "cpu")
     write_all(rgba, cameras, tmp_path / "out")
