@@ -32,6 +32,7 @@ from segmentdreamer.config import GenerationConfig, load_config
 from segmentdreamer.methods import load_method
 from segmentdreamer.optimize import Run, start_run, take_step
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior, open_prior
+from segmentdreamer.prior.folder import check_folder
 from segmentdreamer.prior.random_networks import random_networks
 from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views
 from segmentdreamer.records import describe_machine, package_versions, write_json
@@ -219,10 +220,10 @@ def run_benchmark(args: argparse.Namespace, device: str, scratch: Path) -> Repor
 
 def weights(config: GenerationConfig) -> Path:
     folder = Path(config.prior.path)
-    if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(
-            f"no diffusers pipeline at {folder} (prior.path); --random-weights needs none"
-        )
+    try:
+        check_folder(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; --random-weights needs none") from error
     return folder
 
 
