@@ -27,23 +27,21 @@ from .folder_distances import (
     prompt_distances,
     summarize_distances,
 )
-from .scorers import PromptTexts, Scorers, score_asset, text_notes
+from .scorers import Scorers, score_asset, text_notes
 
 
-def score_folder(
-    scorers: Scorers, folder: Path, prompts: PromptTexts, out: Path, setting: Setting | None = None
-) -> None:
+def score_folder(scorers: Scorers, folder: Path, out: Path, setting: Setting | None = None) -> None:
     """Score every prompt's views; write scores.csv, summary.{csv,md}, features.npz and protocol.json."""
-    setting = setting or Setting()
+    setting, prompts = setting or Setting(), scorers.prompts
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file, not a folder for scores")
     found = find_assets(folder, prompts.ids, prompts.texts)
     notes: Notes = {}
     if setting.reference:
-        check_reference(setting.reference, prompts, scorers, notes)
-    for name, note in text_notes(scorers, prompts):
+        check_reference(setting.reference, scorers, notes)
+    for name, note in text_notes(scorers):
         notes.setdefault(note, []).append(name)
-    scores, features, failed = score_places(scorers, folder, found, prompts, setting, notes)
+    scores, features, failed = score_places(scorers, folder, found, setting, notes)
     if setting.reference:
         scores = pd.concat([scores, prompt_distances(features, setting.reference)], ignore_index=True)
     summary = summarize(scores)
@@ -58,7 +56,7 @@ def score_folder(
 
 
 def score_places(
-    scorers: Scorers, folder: Path, found: Found, prompts: PromptTexts, setting: Setting, notes: Notes
+    scorers: Scorers, folder: Path, found: Found, setting: Setting, notes: Notes
 ) -> tuple[pd.DataFrame, Features, dict[str, str]]:
     """Scores (prompt, seed, view, metric, value), features and failures of all assets; notes are added."""
     frames, features, failed = [], {}, dict(found.missing)
@@ -72,7 +70,7 @@ def score_places(
             asset = read_asset(path)
             whole, told = judge(asset, path, folder, setting)
             truth = setting.truth / name if setting.truth else None
-            rows, features[name, seed] = score_asset(scorers, asset.rgba, name, prompts, truth, whole)
+            rows, features[name, seed] = score_asset(scorers, asset.rgba, name, truth, whole)
             if (rows.loc[rows["metric"] == "janus_withheld", "value"] == 1).any():
                 told.append("janus_index withheld: consistency or CLIP below its gate (see eval/README.md)")
             for note in told:

@@ -12,15 +12,16 @@ from ..distances.paired import MEASURES, OF_PROMPTS, intervals
 from ..reference.origin import UNKNOWN, check_origin, open_features, read_origin
 from ..statistics.intervals import SMALLEST_SAMPLE as FEW
 from ..views.remarks import Notes, shorten
-from .scorers import Metrics, PromptTexts, Scorers
+from .asset import Metrics
+from .scorers import Scorers
 
 SUMMARY = ["metric", "mean", "low", "high", "prompts"]
 Features = dict[tuple[str, str], Metrics]  # (prompt, seed) -> feature space -> array
 
 
-def check_reference(path: Path, prompts: PromptTexts, scorers: Scorers, notes: Notes) -> None:
+def check_reference(path: Path, scorers: Scorers, notes: Notes) -> None:
     """ValueError if the reference is of other prompts, texts or weights; a note if it does not say."""
-    names = {name for _, name in read_features(path)}
+    prompts, names = scorers.prompts, {name for _, name in read_features(path)}
     with open_features(path) as stored:
         origin = read_origin(stored, path)
     check_origin(origin, path, dict(zip(prompts.ids, prompts.texts, strict=True)), scorers.protocol.weights)
