@@ -22,10 +22,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 
 from .prompt_table import read_texts
-from .scales import read_scale
+from .scales import scorers_of
 from .scores.asset import VIEW_WORDS, Metrics
 from .scores.folder import score_folder
 from .scores.scorers import Scorers, load_models, prepare, score_asset
@@ -64,15 +63,8 @@ def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Pat
 
 def apply_scale(args: argparse.Namespace) -> None:
     """Fill in the scorers that the command line leaves out from the scale's configuration."""
-    config = read_scale(args.scale)
-    args.clip = args.clip or config["clip"]["name"]
-    args.clip_weights = args.clip_weights or config["clip"]["weights"]
-    args.reward = args.reward or (Path(config["reward"]) if config.get("reward") else None)
-    args.inception = args.inception or (Path(config["inception"]) if config.get("inception") else None)
-    generation = yaml.safe_load(Path(config["generation"]).read_text())
-    args.size = config.get("views", {}).get("size")
-    words = generation.get("prompts", {}).get("views", ["front", "side", "back"])
-    args.view_words = args.view_words or words
+    for name, value in scorers_of(args.scale).items():
+        setattr(args, name, getattr(args, name) or value)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -93,7 +93,7 @@ def test_every_column_of_a_class_is_scored_and_its_protocol_is_the_registrys(mod
     order = list(metrics.columns())
     assert list(scorers.protocol.metrics) == sorted(scorers.protocol.metrics, key=order.index)
     truth = ROOT / "absent"  # opaque views have no silhouette, so it is not read
-    opaque = np.full((2, 64, 64, 4), 255, np.uint8)
+    opaque = np.full((36, 64, 64, 4), 255, np.uint8)
     found = set(score_asset(scorers, opaque, "p03", truth)[0]["metric"])
     expected = {name for m in metrics.measures() if "alpha" not in m.needs for name in m.columns}
     assert found == expected
