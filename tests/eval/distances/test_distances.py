@@ -14,13 +14,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from eval.distances import frechet
 from eval.distances import kernels as mmd
-from eval.distances.frechet import Moments, load_moments, save_moments
+from eval.distances.frechet import Moments, save_moments
 from eval.distances.paired import MEASURES, OF_PROMPTS, compare, intervals, jackknife_error, measure
-from eval.scores.inception import stream_fid
 
 SEEDS = st.integers(0, 2**32 - 1)
 KINDS = ("kid", "kid_pp", "cmmd", "cmmd_pp")
@@ -62,7 +62,7 @@ def simulate(
 
 
 def through_torchmetrics(features: np.ndarray, reference: np.ndarray, batch: int = 64) -> float:
-    metric = stream_fid(Stored(features.shape[1]))
+    metric = FrechetInceptionDistance(feature=Stored(features.shape[1]))
     for real, stored in ((True, reference), (False, features)):
         for start in range(0, len(stored), batch):
             metric.update(torch.from_numpy(stored[start : start + batch]).double(), real=real)
@@ -137,14 +137,13 @@ def test_moments_of_batches_add_up_to_the_moments_of_the_whole(seed: int, sizes:
     assert rest.count == sum(sizes[1:]) and np.allclose(rest.mean, x[sizes[0] :].mean(0))
 
 
-def test_published_moments_give_the_fid_of_the_features(tmp_path: Path) -> None:
+def test_published_moments_are_the_features(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     x, y = rng.normal(size=(80, 6)), rng.normal(size=(90, 6)) + 0.5
     save_moments({"clip": Moments.of(y), "inception_clean": Moments.of(x)}, tmp_path / "statistics.npz")
-    stored = load_moments(tmp_path / "statistics.npz")
-    assert set(stored) == {"clip", "inception_clean"} and stored["clip"].count == 90
-    assert frechet.frechet(x, stored["clip"]) == pytest.approx(frechet.frechet(x, y), rel=1e-10)
-    assert np.allclose(np.load(tmp_path / "statistics.npz")["clip/cov"], np.cov(y.T))
+    stored = np.load(tmp_path / "statistics.npz")
+    assert stored["clip/count"] == 90 and np.allclose(stored["clip/mean"], y.mean(0))
+    assert np.allclose(stored["clip/cov"], np.cov(y.T)) and stored["inception_clean/cov"].shape == (6, 6)
 
 
 def test_one_feature_has_no_covariance() -> None:
@@ -167,24 +166,16 @@ def test_jackknife_leaves_prompts_out_of_both_sides_and_agrees_with_the_pooled_v
     assert spread_of(left_out[:, 0]) == pytest.approx(np.sqrt(4 * np.var(naive)))
 
 
-def test_a_bootstrap_row_is_the_fid_of_repeated_prompts_and_the_same_draw_for_all_methods() -> None:
-    rng = np.random.default_rng(2)
-    mine, reference = ([rng.normal(size=(n, 3)) + s * p for p in range(6)] for n, s in ((9, 0.3), (12, 0.1)))
-    rows = frechet.bootstrap([mine, mine], reference, resamples=4, seed=7)
-    draws = np.random.default_rng(7).integers(0, 6, (4, 6))
-    naive = [
-        frechet.frechet(np.concatenate([mine[p] for p in d]), np.concatenate([reference[p] for p in d]))
-        for d in draws
-    ]
-    assert np.allclose(rows[:, 0], naive, rtol=1e-8) and np.array_equal(rows[:, 0], rows[:, 1])
-
-
 def test_bootstrapping_a_fid_is_biased_and_its_paired_difference_is_not() -> None:
     rng = np.random.default_rng(5)
     mine, reference = simulate(rng, prompts=20, width=16)
     other = [block + 0.1 for block in mine]
     points, _ = frechet.jackknife([mine, other], reference)
-    drawn = frechet.bootstrap([mine, other], reference, resamples=300)
+    drawn = np.array([
+        [frechet.frechet(np.concatenate([m[p] for p in picks]), np.concatenate([reference[p] for p in picks]))
+         for m in (mine, other)]
+        for picks in rng.integers(0, 20, (300, 20))
+    ])  # fmt: skip
     spread = np.ptp(np.quantile(drawn[:, 1] - drawn[:, 0], [0.16, 0.84])) / 2
     assert drawn[:, 0].mean() > points[0] + 2 * drawn[:, 0].std()
     assert abs((drawn[:, 1] - drawn[:, 0]).mean() - (points[1] - points[0])) < 0.5 * spread
@@ -470,16 +461,6 @@ def test_the_value_of_a_method_does_not_depend_on_the_methods_beside_it() -> Non
     assert both["a"] == pytest.approx(expected) and both["a"] != both["b"]
     mine[0] = mine[0] + 1  # other bytes, so another figure
     assert measure("fid_clip", {"a": mine}, reference)["value"][0] != both["a"]
-
-
-def test_the_bootstrap_interval_agrees_with_the_jackknifes() -> None:
-    mine, reference = simulate(np.random.default_rng(13), prompts=20, width=8)
-    methods = {"sctd": mine, "sds": [block + 0.3 for block in mine]}
-    student = compare("fid_clip", methods, reference).iloc[0]
-    drawn = compare("fid_clip", methods, reference, resamples=400).iloc[0]
-    assert drawn["difference"] == student["difference"] and drawn["low"] != student["low"]
-    assert 0.5 < (drawn["high"] - drawn["low"]) / (student["high"] - student["low"]) < 2
-    assert drawn["low"] < student["difference"] < drawn["high"]
 
 
 def test_a_metric_names_the_feature_space_it_is_taken_on() -> None:
