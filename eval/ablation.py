@@ -33,7 +33,7 @@ FIGURES = ("level", "difference", "low", "high", "n")
 
 
 @cache
-def columns() -> dict[str, dict[str, Any]]:
+def ablation_columns() -> dict[str, dict[str, Any]]:
     """What each metric is called and how it is printed, in the order of the table."""
     shared, own = (yaml.safe_load(path.read_text()) for path in (METRICS, COLUMNS))
     return {metric: spec or shared[metric] for metric, spec in own.items()}
@@ -63,7 +63,7 @@ def tabulate(
             **found.get(name, Guidance()).columns(),
             **{field: plain(stated[field]) if field in stated else "" for field in fields},
         }
-        for metric in columns():
+        for metric in ablation_columns():
             if metric in tables and name in tables[metric]:
                 figures = figures_of(tables[metric], name, known["official"])
                 rows.append({**known, "metric": metric, **dict(zip(FIGURES, figures, strict=True))})
@@ -100,7 +100,7 @@ def guidance_texts(table: pd.DataFrame) -> dict[str, str]:
 def shown_columns(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The columns for which any variant or control has a value."""
     present = set(table.loc[table["level"].notna(), "metric"])
-    return {metric: spec for metric, spec in columns().items() if metric in present}
+    return {metric: spec for metric, spec in ablation_columns().items() if metric in present}
 
 
 def cell(figures: Mapping[Any, Any], digits: int) -> str:

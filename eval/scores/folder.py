@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..statistics.intervals import SMALLEST_SAMPLE, mean_intervals
+from ..tables.formats import NOTHING, Marked, grid
 from ..views.archive import read_asset, read_failure
 from ..views.folders import Found, find_assets
 from ..views.remarks import Notes, Setting, judge, shorten
@@ -121,14 +122,13 @@ def views_digest(folder: Path) -> str:
 
 
 def markdown(summary: pd.DataFrame, failed: Mapping[str, str], protocol: str, name: str) -> str:
-    lines = [
-        f"{name}: mean over prompts with 95 % intervals, protocol {protocol}", "",
-        "| metric | mean | 95 % interval | prompts |", "| --- | --- | --- | --- |",
-    ]  # fmt: skip
+    body = []
     for row in summary.to_dict("records"):
-        mean = "–" if np.isnan(row["mean"]) else f"{row['mean']:.4g}"
-        span = "–" if np.isnan(row["low"]) else f"[{row['low']:.4g}, {row['high']:.4g}]"
-        lines.append(f"| {row['metric']} | {mean} | {span} | {row['prompts']} |")
+        mean = NOTHING if np.isnan(row["mean"]) else f"{row['mean']:.4g}"
+        span = NOTHING if np.isnan(row["low"]) else f"[{row['low']:.4g}, {row['high']:.4g}]"
+        body.append([Marked(row["metric"]), Marked(mean), Marked(span), str(row["prompts"])])
+    table = grid(["metric", "mean", "95 % interval", "prompts"], body)
+    lines = [f"{name}: mean over prompts with 95 % intervals, protocol {protocol}\n\n{table}"]
     lines += [
         f"\n{row['metric']}: {row['reason']}" for row in summary.to_dict("records") if row.get("reason")
     ]

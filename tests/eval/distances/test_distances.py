@@ -20,7 +20,8 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from eval.distances import frechet
 from eval.distances import kernels as mmd
 from eval.distances.frechet import Moments, save_moments
-from eval.distances.paired import MEASURES, OF_PROMPTS, compare, intervals, jackknife_error, measure
+from eval.distances.paired import MEASURES, OF_PROMPTS, differences, intervals, jackknife_error, measure
+from eval.statistics.comparison import compare_distances
 
 SEEDS = st.integers(0, 2**32 - 1)
 KINDS = ("kid", "kid_pp", "cmmd", "cmmd_pp")
@@ -412,11 +413,11 @@ def test_the_error_of_a_paired_difference_is_its_spread_over_runs_within_a_facto
         mine, reference = simulate(rng, prompts=10, width=8)
         noise = [rng.normal(size=(1, 8)) * 0.3 + 0.3 for _ in mine]
         other = [block + step for block, step in zip(mine, noise, strict=True)]
-        table = compare(metric, {"sctd": mine, "sds": other}, reference)
-        rows.append((table["difference"][0], table["se"][0]))
-    differences, errors = np.array(rows).T
-    assert 0.6 < errors.mean() / differences.std() < 2
-    assert differences.mean() > 0
+        table = differences(metric, {"sctd": mine, "sds": other}, reference)
+        rows.append((table["difference"][0], table["error"][0]))
+    found, errors = np.array(rows).T
+    assert 0.6 < errors.mean() / found.std() < 2
+    assert found.mean() > 0
 
 
 # The table's entry point
@@ -429,16 +430,17 @@ def test_every_metric_measures_and_compares_methods(metric: str) -> None:
     table = measure(metric, {"sctd": good, "sds": bad}, reference)
     assert list(table) == ["method", "metric", "value", "se"] and list(table["method"]) == ["sctd", "sds"]
     assert (table["metric"] == metric).all() and (table["se"] > 0).all()
-    row = compare(metric, {"sctd": good, "sds": bad, "same": good}, reference).set_index("method").loc["sds"]
+    gaps = differences(metric, {"sctd": good, "sds": bad, "same": good}, reference)
+    row = compare_distances(gaps).set_index("method").loc["sds"]
     assert row["difference"] == pytest.approx(table["value"][1] - table["value"][0])
     assert row["low"] < row["difference"] < row["high"] and row["low"] > 0 and row["p"] < 0.05
 
 
 def test_a_method_is_no_different_from_itself_and_the_reference_row_is_left_out() -> None:
     mine, reference = simulate(np.random.default_rng(8), prompts=5)
-    table = compare("cmmd_pp", {"sctd": mine, "same": list(mine)}, reference)
+    table = compare_distances(differences("cmmd_pp", {"sctd": mine, "same": list(mine)}, reference))
     assert list(table["method"]) == ["same"]
-    assert table.loc[0, ["difference", "se", "low", "high"]].eq(0).all() and table["p"][0] == 1
+    assert table.loc[0, ["difference", "low", "high"]].eq(0).all() and table["p"][0] == 1
 
 
 def test_fewer_prompts_are_the_same_as_a_run_of_those_prompts_and_two_have_no_error() -> None:
@@ -479,4 +481,4 @@ def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match="a has 2 prompts, the reference 3"):
         measure("kid", {"a": mine[:2]}, reference)
     with pytest.raises(ValueError, match="no method 'sctd'"):
-        compare("kid", {"a": mine}, reference)
+        differences("kid", {"a": mine}, reference)
