@@ -229,7 +229,7 @@ def describe_cost(
         "failed": failure,  # empty, or the reason
     }
     if device != "cpu":
-        figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_reserved() / 2**20, 1)
         figures["unseen"] = "what other processes did on the GPU"  # by others_cores and alone
     return figures
 

@@ -76,8 +76,8 @@ def detail_error(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
     def gather(values: np.ndarray) -> np.ndarray:
         return gaussian_filter(values, (0, WINDOW, WINDOW), mode="constant")
 
-    true, core = laplacian(truth)
-    mine = np.pad(laplacian(views)[0], ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
+    true, core = (part.numpy() for part in laplacian(truth))
+    mine = np.pad(laplacian(views)[0].numpy(), ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
     height, width = true.shape[1:]
     least = np.full(true.shape, np.inf)
     for down, right in itertools.product(range(2 * SHIFT + 1), repeat=2):

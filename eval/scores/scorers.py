@@ -18,7 +18,7 @@ from segmentdreamer.records import file_digest
 
 from ..metrics import Measure, columns, measures
 from ..protocol import Protocol
-from ..views.archive import composite
+from ..views.archive import composite_on
 from .asset import VIEW_WORDS, Asset, Metrics, Models, PromptTexts, embed_prompts
 from .clip_score import SQUARE, embed_images, fills, load_clip
 
@@ -131,7 +131,7 @@ def score_asset(
     if prompt_id not in prompts.ids:
         raise ValueError(f"no prompt {prompt_id!r} in the prompt table")
     with watch.part("compositing"):
-        images = composite(views)
+        images = composite_on(scorers.models.device, views)
     features = features_of(scorers.models, images)
     asset = Asset(views, images, features, prompts, prompts.ids.index(prompt_id), truth, ring)
     offered = asset.offers()

@@ -22,10 +22,10 @@ COLUMNS = (
 )  # fmt: skip
 PAPER_COLUMN = "paper, min"  # stands beside its own scale alone
 NOTES = """\
-Step: the median; mean: the mean, from which the minutes follow. Floor: the counted operations at the matrix
-rate. The split is of other steps, which wait for the device wherever a part ends. Waits: how often a step
-makes the host wait for the device. Ratios to SCTD: of means, of counted operations and of NFE, under the same
-guidance."""
+Step: the median; mean: the mean, from which the minutes follow; steps follow one another without a wait.
+Floor: the counted operations at the matrix rate. The split is of other steps, which wait for the device
+wherever a part ends. Waits: how often a step makes the host wait for the device. Peak: held in reserve.
+Ratios to SCTD: of means, of counted operations and of NFE, under the same guidance."""
 PAPER_NOTE = """\
 Paper: minutes on one A100; of the methods other than SCTD it does not say whether under Perp-Neg."""
 

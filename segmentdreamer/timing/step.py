@@ -4,12 +4,14 @@
 
 prints a Markdown table and with --out writes benchmark.md and benchmark.json. The steps that are timed lie
 evenly spread over the configured run, so that methods whose cost depends on the time they draw count on
-average. Peak memory is CUDA's own; on a CPU it is the process's, which never sinks from row to row.
+average. Peak memory is what CUDA's allocator held; on a CPU it is the process's, which never sinks from row
+to row.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import resource
 import statistics
@@ -102,33 +104,55 @@ def measure(
     strategy = build_strategy(config.optimizer)
     prompts = replace(bench.prompts, perp_neg=GUIDANCE[guidance])
 
-    def take(step: int, watch: Stopwatch) -> float:
-        bench.prior.watch, run.step = watch, step
-        wait(bench.device)
-        began = time.perf_counter()
-        take_step(run, method, bench.prior, prompts, config, 0, strategy, watch)
-        wait(bench.device)
-        return time.perf_counter() - began
+    def take(step: int, watch: Stopwatch | None = None) -> None:
+        bench.prior.watch = watch or Stopwatch()
+        run.step = step
+        take_step(run, method, bench.prior, prompts, config, 0, strategy, bench.prior.watch)
 
     total = config.train.steps
     for step in spread(total, warmup):
-        take(step, Stopwatch())
+        take(step)
     if bench.device != "cpu":
         torch.cuda.reset_peak_memory_stats(bench.device)
     before = read_meters(bench.prior)
-    seconds = tuple(take(step, Stopwatch()) for step in spread(total, steps))
+    seconds = time_each(take, spread(total, steps), bench.device)
     spent = read_meters(bench.prior) - before
     flop = bench.work.total(spent.nfe, spent.encodes, spent.decodes, spent.unet_backwards)
     peak, watch = peak_mib(bench.device), Stopwatch(synchronize=True)
     again = spread(total, max(1, steps // 3))
-    split = [take(step, watch) for step in again]
+    split = time_each(lambda step: take(step, watch), again, bench.device)
     parts = {part: watch.seconds[part] / len(again) for part in NAMED}
     return Measurement(
         name, guidance, seconds, config.cameras.batch, spent.nfe / steps / config.cameras.batch, flop / steps,
         {**parts, "rest": statistics.fmean(split) - sum(parts.values())},
-        None if bench.device == "cpu" else count_waits(lambda: take(total // 2, Stopwatch())),
+        None if bench.device == "cpu" else count_waits(lambda: take(total // 2)),
         peak, statistics.fmean(seconds) * total / 60,
     )  # fmt: skip
+
+
+def time_each(take: Callable[[int], Any], steps: Sequence[int], device: str) -> tuple[float, ...]:
+    """Seconds of every step, taken one after the other as a run takes them: the host may run ahead."""
+    wait(device)
+    marks = [mark(device)]
+    for step in steps:
+        take(step)
+        marks.append(mark(device))
+    wait(device)
+    return tuple(seconds_between(*pair) for pair in itertools.pairwise(marks))
+
+
+def mark(device: str) -> Any:
+    """Now, by the clock of the device's work where it has one."""
+    if device == "cpu":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def seconds_between(first: Any, last: Any) -> float:
+    """Of marks that the device has reached."""
+    return last - first if isinstance(first, float) else first.elapsed_time(last) / 1e3
 
 
 def spread(total: int, count: int) -> list[int]:
@@ -152,13 +176,14 @@ def wait(device: str) -> None:
 
 
 def peak_mib(device: str) -> float:
+    """What the process held at most; on CUDA in reserve, since a replay allocates none of what it uses."""
     if device != "cpu":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        return torch.cuda.max_memory_reserved(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # KiB on Linux
 
 
 def count_waits(step: Callable[[], Any]) -> int:
-    """How often a step makes the host wait for CUDA; the two waits around the step do not count as such."""
+    """How often a step makes the host wait for CUDA."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
@@ -219,9 +244,13 @@ def run_benchmark(args: argparse.Namespace, device: str, scratch: Path) -> Repor
     for (name, guidance), config in configs.items():
         if GUIDANCE[guidance] and not getattr(load_method(name, {}), "has_perp_neg", True):
             continue
-        print(f"{name}, {guidance} ...", file=sys.stderr, flush=True)
         bench = Bench(prior, prompts, work, device)
-        report.rows.append(measure(bench, name, guidance, config, args.steps, args.warmup))
+        try:
+            report.rows.append(measure(bench, name, guidance, config, args.steps, args.warmup))
+            told = f"{1e3 * report.rows[-1].mean:.1f} ms a step"
+        except RuntimeError as error:  # the device's, such as too little memory: the other rows go on
+            told = f"failed: {str(error).splitlines()[0]}"
+        print(f"{name}, {guidance}: {told}", file=sys.stderr, flush=True)
     return replace(report, views_seconds=time_views(base, device)) if args.views else report
 
 

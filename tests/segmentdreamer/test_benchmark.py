@@ -211,3 +211,28 @@ def test_scoring_is_timed_by_part_on_views_with_an_outline(capsys: pytest.Captur
     parts = {line.split()[0]: float(line.split()[1]) for line in printed.splitlines()[1:]}
     assert {"clip", "inception", "pathology", "compositing"} <= set(parts)
     assert 0 < sum(parts.values()) <= total + 0.05
+
+
+def test_a_row_that_fails_is_named_and_the_others_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = benchmark.take_step
+
+    def fail(state: Any, method: Any, *rest: Any) -> Any:
+        if type(method).__name__ == "SDS":
+            raise RuntimeError("CUDA out of memory.\nand more")
+        return real(state, method, *rest)
+
+    monkeypatch.setattr(benchmark, "take_step", fail)
+    found = run(tmp_path, "--methods", "sds", "cds", "--guidance", "cfg", "--steps", "1")
+    assert [row["method"] for row in found["rows"]] == ["cds"]
+    assert "sds, cfg: failed: CUDA out of memory.\n" in capsys.readouterr().err
+
+
+def test_the_rate_of_the_reference_set_is_that_of_drawing_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from eval.scores import benchmark as scoring
+
+    scoring.main(["--reference", "1", "--prior", str(ROOT / "toybox/models/prior"), "--device", "cpu"])
+    printed = capsys.readouterr().out
+    seconds, hours = (float(word) for word in printed.split() if word.replace(".", "").isdigit())
+    assert seconds > 0 and hours == pytest.approx(seconds * 50_000 / 3600, abs=0.01 * 50)

@@ -194,3 +194,25 @@ def test_a_part_of_the_stopwatch_does_not_count_what_is_inside_it() -> None:
         with watch.part("inner"):
             time.sleep(0.05)
     assert 0.05 <= watch.seconds["inner"] < 0.2 and 0.01 <= watch.seconds["outer"] < 0.045
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("method", ["sds", "gcs", "sctd"])
+def test_a_step_waits_for_the_device_in_gsplat_alone(method: str) -> None:
+    """It counts the tiles that Gaussians meet; the next step's cameras and draws are made meanwhile."""
+    from segmentdreamer.optimize import take_step
+    from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.scene.density import build_strategy
+    from segmentdreamer.timing.step import count_waits, new_run
+
+    config = short()
+    on_cuda, loss = open_prior(config.prior, "cuda"), load_method(method, {})
+    prompts = embed_views(on_cuda, "a duck", config.prompts)
+    run, strategy = new_run(config, "cuda"), build_strategy(config.optimizer)
+
+    def step() -> None:
+        take_step(run, loss, on_cuda, prompts, config, 0, strategy, Stopwatch())
+
+    for run.step in (0, 1):
+        step()
+    assert count_waits(step) <= 1
