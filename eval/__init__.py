@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .python import score_views as score_views
     from .run import load_run as load_run
-    from .scores.views import score_views as score_views
 
-HOMES = {"load_run": ".run", "score_views": ".scores.views"}
+HOMES = {"load_run": ".run", "score_views": ".python"}
 
 
 def __getattr__(name: str) -> Any:

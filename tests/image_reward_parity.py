@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from eval.scores import image_reward_weights as weights
+from eval.scores import image_reward as weights
 from eval.scores.image_reward import score_images
 from tests.rehearsal import image_reward_random as random_weights
 

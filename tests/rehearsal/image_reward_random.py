@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from eval.scores.image_reward_weights import CONFIG, ELSEWHERE, VOCABULARY, WEIGHTS, construct
+from eval.scores.image_reward import CONFIG, ELSEWHERE, VOCABULARY, WEIGHTS, construct
 
 # BLIP's text encoder: BERT base with cross-attention, and two tokens more.
 BERT = {

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.scores import image_reward, image_reward_weights
+from eval.scores import image_reward
 from eval.views.archive import write_failure
 
 ROOT = Path(__file__).parents[3]
@@ -137,7 +137,7 @@ def test_a_failed_asset_has_a_score_file_without_rows(tmp_path: Path) -> None:
 )
 def test_weights_of_another_network_are_named(missing: list, unexpected: list, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        image_reward_weights.check_names(missing, unexpected)
+        image_reward.check_names(missing, unexpected)
 
 
 def test_the_stand_in_vocabulary_has_the_true_size_and_keeps_what_is_there(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..prompt_table import check, fill_in, plain, read_texts
-from ..scales import scorers_of
-from ..views.archive import read_asset
-from ..views.remarks import Setting, judge
-from .asset import Models
-from .scorers import load_models, prepare, score_asset
+from .prompt_table import check, fill_in, plain, read_texts
+from .scales import scorers_of
+from .scores.asset import Models
+from .scores.scorers import load_models, prepare, score_asset
+from .views.archive import read_asset
+from .views.remarks import Setting, judge
 
 
 def score_views(
