@@ -63,13 +63,9 @@ def save_moments(moments: Mapping[str, Moments], path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def as_moments(features: np.ndarray | Moments) -> Moments:
-    return features if isinstance(features, Moments) else Moments.of(features)
-
-
-def frechet(features: np.ndarray | Moments, reference: np.ndarray | Moments) -> float:
-    """FID of two sets, each features (n, D) or their moments; ValueError below two features."""
-    return float(distances_to(as_moments(reference), [as_moments(features)])[0])
+def frechet(features: np.ndarray, reference: np.ndarray) -> float:
+    """FID of two sets of features (n, D); ValueError below two features."""
+    return float(distances_to(Moments.of(reference), [Moments.of(features)])[0])
 
 
 def distances_to(reference: Moments, methods: Sequence[Moments]) -> np.ndarray:

@@ -44,6 +44,12 @@ def test_a_prompt_that_says_more_than_its_spec_stands_against_the_table() -> Non
     assert hard_captions("a cat", {}, ["a cat", "A  cat", "a dog", "a dog"]) == ["a dog"]
 
 
+def test_the_papers_prompts_stand_against_all_and_their_swaps() -> None:
+    texts = read_prompts(ROOT / "prompts/dreamfusion40.tsv")["prompt"].tolist()
+    table = [*texts, *(changed for text in texts for changed in swaps(text))]
+    assert {len(hard_captions(text, {}, table)) for text in texts} == {128}  # chance 1/129
+
+
 def test_swaps_change_one_word_and_the_article_before_it() -> None:
     found = list(swaps("A red cat and two wooden owls"))
     assert "An orange cat and two wooden owls" in found and "A red cat and three wooden owls" in found
