@@ -77,9 +77,11 @@ def prepare(models: Models, table: pd.DataFrame) -> Scorers:
     prompts, metrics = embed_prompts(models, table), []
     texts, weights = feature_protocols(models), dict(models.weights)
     for measure in measures():
-        folder = models.folders.get(measure.name) or (Path(measure.weights) if measure.weights else None)
-        given = measure.name in models.folders or folder is not None and folder.is_dir()
-        if "weights" in measure.needs and not given or "spec" in measure.needs and not any(prompts.specs):
+        folder = models.folders.get(measure.name)
+        if folder is None and measure.weights and Path(measure.weights).is_dir():
+            folder = Path(measure.weights)
+        lacking = {"weights": folder is None, "spec": not any(prompts.specs)}
+        if any(lacking.get(need) for need in measure.needs):
             continue
         metric: Metric = measure.load(models, prompts, *([folder] if folder else []))
         if folder:
@@ -87,12 +89,8 @@ def prepare(models: Models, table: pd.DataFrame) -> Scorers:
         metrics.append((measure, metric))
         texts |= metric.protocol
     ordered = {name: texts[name] for name in columns() if name in texts}
-    return Scorers(
-        models,
-        prompts,
-        metrics,
-        Protocol(ordered | ({"views": models.orbit} if models.orbit else {}), weights),
-    )
+    ordered |= {"views": models.orbit} if models.orbit else {}
+    return Scorers(models, prompts, metrics, Protocol(ordered, weights))
 
 
 def feature_protocols(models: Models) -> dict[str, str]:
