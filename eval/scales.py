@@ -30,3 +30,17 @@ def read_scale(name: str) -> dict[str, Any]:
         raise FileNotFoundError(f"no scale {name!r}; known: {', '.join(SCALES)}, or a YAML file")
     default = yaml.safe_load(Path(SCALES["mini"]).read_text())
     return merge(default, yaml.safe_load(source.read_text()) or {})
+
+
+def scorers_of(name: str) -> dict[str, Any]:
+    """What a scale scores with: clip, clip_weights, reward, inception, view_words, and size of its views."""
+    config = read_scale(name)
+    generation = yaml.safe_load(Path(config["generation"]).read_text())
+    folders = {key: Path(config[key]) if config.get(key) else None for key in ("reward", "inception")}
+    return {
+        "clip": config["clip"]["name"],
+        "clip_weights": config["clip"]["weights"],
+        **folders,
+        "view_words": generation.get("prompts", {}).get("views", ["front", "side", "back"]),
+        "size": config.get("views", {}).get("size"),
+    }

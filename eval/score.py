@@ -21,45 +21,35 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 
 from segmentdreamer.records import write_json
 
 from .prompt_table import read_texts
-from .scales import read_scale
+from .scales import scorers_of
+from .scores.asset import VIEW_WORDS, Metrics
 from .scores.folder import score_folder
-from .scores.scorers import (
-    VIEW_WORDS,
-    Metrics,
-    PromptTexts,
-    Scorers,
-    embed_prompts,
-    load_scorers,
-    score_asset,
-)
+from .scores.scorers import Scorers, load_models, prepare, score_asset
 from .views.archive import read_asset, read_failure
 from .views.remarks import Setting, judge
 
 COLUMNS = ["view", "metric", "value"]
 
 
-def score_archive(
-    scorers: Scorers, views: Path, prompt_id: str, prompts: PromptTexts, out: Path, setting: Setting
-) -> None:
+def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting) -> None:
     """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
     failed = read_failure(views)
     notes: list[str] = []
     scores = pd.DataFrame(columns=COLUMNS)
     features: Metrics = {}
     if failed is None:
-        with scorers.watch.part("reading"):
+        with scorers.models.watch.part("reading"):
             asset = read_asset(views)
         whole, notes = judge(asset, views, views.parent, setting)
         truth = setting.truth / prompt_id if setting.truth else None
-        scores, features = score_asset(scorers, asset.rgba, prompt_id, prompts, truth, whole)
+        scores, features = score_asset(scorers, asset.rgba, prompt_id, truth, whole)
     for note in notes:
         print(f"note: {views}: {note}", file=sys.stderr)
-    text = dict(zip(prompts.ids, prompts.texts, strict=True)).get(prompt_id)
+    text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
     record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes}
     write_scores(scores, features, record, out)
 
@@ -74,15 +64,8 @@ def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Pat
 
 def apply_scale(args: argparse.Namespace) -> None:
     """Fill in the scorers that the command line leaves out from the scale's configuration."""
-    config = read_scale(args.scale)
-    args.clip = args.clip or config["clip"]["name"]
-    args.clip_weights = args.clip_weights or config["clip"]["weights"]
-    args.reward = args.reward or (Path(config["reward"]) if config.get("reward") else None)
-    args.inception = args.inception or (Path(config["inception"]) if config.get("inception") else None)
-    generation = yaml.safe_load(Path(config["generation"]).read_text())
-    args.size = config.get("views", {}).get("size")
-    words = generation.get("prompts", {}).get("views", ["front", "side", "back"])
-    args.view_words = args.view_words or words
+    for name, value in scorers_of(args.scale).items():
+        setattr(args, name, getattr(args, name) or value)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -138,23 +121,23 @@ def main(argv: list[str] | None = None) -> None:
             apply_scale(args)
         table = read_texts(args.prompts)
         setting = Setting(args.reference, args.truth, args.size, args.arc)
-        scorers = load_scorers(
+        models = load_models(
             args.clip, args.clip_weights, args.reward, args.inception, args.view_words or VIEW_WORDS, device,
             args.orbit,
         )  # fmt: skip
         loaded = time.perf_counter() - began
-        prompts = embed_prompts(scorers, table)
+        scorers = prepare(models, table)
         if args.views:
             for views, prompt_id, out in zip(args.views, args.prompt_id, args.out, strict=True):
-                score_archive(scorers, views, prompt_id, prompts, out, setting)
+                score_archive(scorers, views, prompt_id, out, setting)
         else:
             out = args.out[0] if args.out else Path("scores") / args.folder.resolve().name
-            score_folder(scorers, args.folder, prompts, out, setting)
+            score_folder(scorers, args.folder, out, setting)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).splitlines())}")
     if args.profile:
-        scorers.watch.seconds["loading"] = loaded
-        print(scorers.watch.table(time.perf_counter() - began), file=sys.stderr)
+        models.watch.seconds["loading"] = loaded
+        print(models.watch.table(time.perf_counter() - began), file=sys.stderr)
 
 
 if __name__ == "__main__":

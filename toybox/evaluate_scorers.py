@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from eval.scores import toy_reward
+from eval.views.archive import composite
 from segmentdreamer.records import write_json
 from toybox import data, judge, scenes, train_clip, train_reward
-from toybox.render import composite
 
 MODELS = Path(__file__).parent / "models"
 SEED = 20_000  # far from the trainers' seeds

@@ -33,18 +33,18 @@ SHOWN = 16  # images a prompt on the contact sheet
 def draw_shard(args: argparse.Namespace) -> None:
     """One shard: features as SPACE/PROMPT/FIRST, a few thumbnails, and how they were made."""
     from ..prompt_table import read_prompts
-    from ..scores.scorers import features_of, load_scorers
+    from ..scores.scorers import features_of, load_models
 
     prompts = read_prompts(args.prompts)
     texts = dict(zip(prompts["id"], prompts["prompt"], strict=True))
     sampler = Sampler(args.steps, args.omega, args.negative)
     work = shard(batches(list(texts), args.count), args.shard, args.of)
     prior = load_prior(args.prior, args.threads)
-    scorers = load_scorers(args.clip, args.clip_weights, None, args.inception, device=prior.device)
+    models = load_models(args.clip, args.clip_weights, None, args.inception, device=prior.device)
     record = {
         "sampler": sampler.describe(),
         "count": args.count,
-        "weights": scorers.protocol.weights,
+        "weights": models.weights,
         "prior_sha256": folder_digest(args.prior),
         "texts": texts,
     }
@@ -54,7 +54,7 @@ def draw_shard(args: argparse.Namespace) -> None:
     open_work = [batch for batch in work if not (scratch / f"{batch.name}.npz").exists()]
     began = time.time()
     for i, (batch, images) in enumerate(draw(prior, texts, open_work, sampler, "reference")):
-        features = features_of(scorers, images)
+        features = features_of(models, images)
         save_part(scratch / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
         report(i + 1, len(open_work), time.time() - began, batch)
     join_parts(work, scratch, record, args.out)

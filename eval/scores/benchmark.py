@@ -31,7 +31,7 @@ from segmentdreamer.timing.stopwatch import Stopwatch
 
 from ..reference.samples import BATCH, Sampler, batches, draw
 from .inception import InceptionV3
-from .scorers import Scorers, embed_prompts, load_scorers, score_asset
+from .scorers import Scorers, load_models, prepare, score_asset
 
 PROMPT = "a yellow duck"
 IMAGES = 50_000  # of the paper's reference set
@@ -39,8 +39,8 @@ IMAGES = 50_000  # of the paper's reference set
 
 def build_scorers(clip: str, weights: str, device: str) -> Scorers:
     """CLIP by its open_clip name, with random weights if `weights` is empty, and a random Inception-v3."""
-    scorers = load_scorers(clip, weights, device=device)
-    return replace(scorers, inception=InceptionV3().to(device))
+    models = replace(load_models(clip, weights, device=device), inception=InceptionV3().to(device))
+    return prepare(models, pd.DataFrame({"id": ["p"], "prompt": [PROMPT], "symmetric": ["no"]}))
 
 
 def draw_views(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -55,15 +55,14 @@ def draw_views(count: int, side: int, seed: int = 0) -> np.ndarray:
 
 def time_scoring(scorers: Scorers, views: np.ndarray, repeats: int) -> tuple[float, dict[str, float]]:
     """Median seconds of scoring one asset, after one time to warm up, and the mean seconds by part."""
-    table = pd.DataFrame({"id": ["p"], "prompt": [PROMPT], "symmetric": ["no"]})
-    prompts = embed_prompts(scorers, table)
-    score_asset(scorers, views, "p", prompts)
-    scorers, seconds = replace(scorers, watch=Stopwatch(synchronize=True)), []
+    score_asset(scorers, views, "p")
+    models, seconds = replace(scorers.models, watch=Stopwatch(synchronize=True)), []
+    scorers = replace(scorers, models=models)
     for _ in range(repeats):
         began = time.perf_counter()
-        score_asset(scorers, views, "p", prompts)
+        score_asset(scorers, views, "p")
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds), {part: s / repeats for part, s in scorers.watch.seconds.items()}
+    return statistics.median(seconds), {part: s / repeats for part, s in models.watch.seconds.items()}
 
 
 def time_reference(folder: Path, device: str, count: int) -> float:

@@ -8,18 +8,48 @@ own; `score_pathologies` gathers all. toybox/calibrate_pathologies.py measures h
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..views.pictures import as_tensor
-from .consistency import consistency
+from ..views.ring import RING_METRICS
+from .consistency import GATE, consistency
 from .floaters import floaters
-from .janus import janus_index
+from .janus import FIRST, LEAST, TEMPLATE, janus_index, withhold
+
+if TYPE_CHECKING:
+    from .asset import Asset, Models, PromptTexts
 
 BLOWN = 0.98  # of full brightness
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601
+
+
+@dataclass(frozen=True)
+class Pathologies:
+    """All pathologies of an asset; those of the ring only where its views are a whole one."""
+
+    models: Models
+    prompts: PromptTexts
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        clip, words = self.models.clip, "/".join(self.models.view_words)
+        gates = f"consistency {GATE} (120 views), own prompt first in {FIRST}"
+        gates += f", clip {LEAST[clip.name]}" if clip.name in LEAST else ""
+        return {"janus_index": f"softmax over '{TEMPLATE}' of {words}, withheld below {gates}; {clip.how}"}
+
+    def __call__(self, asset: Asset) -> dict[str, np.ndarray]:
+        prompts, own = self.prompts, asset.own
+        faceless = prompts.symmetric[own] or prompts.cut[own] or not asset.whole
+        device = self.models.device
+        found = score_pathologies(asset.views, asset.features["clip"], prompts.views[own], faceless, device)
+        if not asset.whole:
+            return {name: values for name, values in found.items() if name not in RING_METRICS}
+        return found | withhold(found | asset.scores, LEAST.get(self.models.clip.name, -np.inf))
 
 
 def score_pathologies(

@@ -21,8 +21,9 @@ from segmentdreamer.records import write_json
 from ..guidance import Guidance, tell_each
 from ..metrics import columns, primary_method, read_titles
 from ..prompt_table import read_prompts
-from ..run import Run, read_run, read_study
+from ..run import Run, read_run
 from ..study.identity import IDENTITY
+from ..study.result import read_study
 from .analysis import Analysis, analyze, shown_metrics
 from .caption import caption
 from .formats import grid, markdown, quote

@@ -142,7 +142,7 @@ def write_image_reward(out: Path, size: str, seed: int) -> None:
     if not python.exists():
         raise Unavailable(f"there is no environment with the package ({python}); a rule builds it")
     out.mkdir(parents=True, exist_ok=True)
-    program = "eval.scores.image_reward_weights"
+    program = "tests.rehearsal.image_reward_random"
     command = [str(python), "-m", program, str(out.resolve()), "--random", str(seed)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if ran.returncode:

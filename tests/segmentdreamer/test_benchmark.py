@@ -212,7 +212,7 @@ def test_scoring_is_timed_by_part_on_views_with_an_outline(capsys: pytest.Captur
     assert "2 views of 64 px on cpu" in printed
     total = float(printed.splitlines()[0].split(": ")[1].removesuffix(" s"))
     parts = {line.split()[0]: float(line.split()[1]) for line in printed.splitlines()[1:]}
-    assert {"clip", "inception", "pathologies", "compositing"} <= set(parts)
+    assert {"clip", "inception", "pathology", "compositing"} <= set(parts)
     assert 0 < sum(parts.values()) <= total + 0.05
 
 

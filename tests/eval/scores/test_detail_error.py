@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from eval.metrics import columns
-from eval.scores.ground_truth import detail_error
+from eval.scores.ground_truth import detail_error, score_truth
 from eval.scores.pathology import detail, laplacian
-from eval.scores.scorers import score_truth
 from eval.views.archive import write_views
 from toybox import defects
 from toybox.scenes import CLASSES, Spec, primitives, two_faced

@@ -41,7 +41,7 @@ def test_a_sheet_has_a_row_a_prompt_and_sides_in_the_order_of_their_azimuth(tmp_
     write_views(rgba, tmp_path / "views.zip")
     picked = sheet.pick(tmp_path / "views.zip", list(sheet.SIDES.values()))
     assert picked[:, 0, 0, 0].tolist() == [0, 2, 4, 6]
-    drawn = sheet.compose(["a method", "another"], [sheet.Row("p01: a thing", [picked, picked])] * 3)
+    drawn = sheet.compose(["a method", "another"], [sheet.Strip("p01: a thing", [picked, picked])] * 3)
     assert drawn.width == sheet.LEFT + 2 * (4 * sheet.TILE + sheet.GAP)
     assert drawn.height == sheet.TOP + 3 * (sheet.TILE + sheet.GAP)
 
