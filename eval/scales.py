@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.utils import update_config
+
+from segmentdreamer.resources import shipped
 
 SCALES = {"mini": "workflow/config/default.yaml", "paper": "workflow/config/paper.yaml"}
-
-
-def merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` over it, section by section, as Snakemake lays one config file over another."""
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
-    return merged
 
 
 def read_scale(name: str) -> dict[str, Any]:
@@ -25,8 +17,9 @@ def read_scale(name: str) -> dict[str, Any]:
 
     Raises FileNotFoundError if there is no such scale or file.
     """
-    source = Path(SCALES.get(name, name))
+    source = shipped(SCALES.get(name, name))
     if not source.is_file():
         raise FileNotFoundError(f"no scale {name!r}; known: {', '.join(SCALES)}, or a YAML file")
-    default = yaml.safe_load(Path(SCALES["mini"]).read_text())
-    return merge(default, yaml.safe_load(source.read_text()) or {})
+    config = yaml.safe_load(shipped(SCALES["mini"]).read_text())
+    update_config(config, yaml.safe_load(source.read_text()) or {})
+    return config

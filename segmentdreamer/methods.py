@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from segmentdreamer.config import ConfigError, build
 from segmentdreamer.interfaces import Method
+from segmentdreamer.resources import ROOT, load
 
-REGISTRY = Path(__file__).parent.parent / "baselines" / "methods.yaml"
+REGISTRY = ROOT / "baselines" / "methods.yaml"
 
 
 def registry() -> dict[str, dict[str, Any]]:
@@ -30,8 +29,7 @@ def load_method(name: str, hyper_parameters: dict[str, Any]) -> Method:
     known = registry()
     if name not in known:
         raise ConfigError(f"unknown method {name!r}; known: {', '.join(known)}")
-    module, _, cls = known[name]["class"].partition(":")
-    return build(getattr(importlib.import_module(module), cls), hyper_parameters, f"methods.{name}")
+    return build(load(known[name]["class"]), hyper_parameters, f"methods.{name}")
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:

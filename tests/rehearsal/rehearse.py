@@ -29,8 +29,9 @@ from monitor import Job, run_watched
 from plan import CONFIG, ROOT, format_plan, read_work
 from random_weights import NETWORKS, write_networks
 from rehearsal_checks import check_results, read_costs
+from snakemake.utils import update_config
 
-from eval.scales import merge
+from eval.scales import read_scale
 
 MEMORY_LIMIT = 16e9  # bytes of one job
 LARGEST = {"true": 512, "tiny": 64}  # pixels of a picture
@@ -79,7 +80,8 @@ def rehearsal_config(
             "count": numbers["gaussians"],
         },
     }
-    generation = merge(yaml.safe_load((ROOT / paper["generation"]).read_text()), changes)
+    generation = yaml.safe_load((ROOT / paper["generation"]).read_text())
+    update_config(generation, changes)
     (folder / "generation.yaml").write_text(yaml.safe_dump(generation, sort_keys=False))
     inception = "" if "inception" in lacking else str(weights / "inception" / "inception.safetensors")
     return {
@@ -154,8 +156,7 @@ def report_jobs(jobs: list[Job]) -> str:
 def project(costs_of_assets: list[dict[str, Any]], numbers: dict[str, Any], device: str) -> str:
     """The full run's plan at the rate and the start-up time that were measured here."""
     costs = yaml.safe_load((CONFIG / "costs.yaml").read_text())
-    default = yaml.safe_load((CONFIG / "default.yaml").read_text())
-    paper = merge(default, yaml.safe_load((CONFIG / "paper.yaml").read_text()))
+    paper = read_scale("paper")
     rate = measured_rate(costs_of_assets, numbers, costs)
     start_up = sum(c["wall_seconds"] - c["seconds"] for c in costs_of_assets) / len(costs_of_assets)
     measured = {**costs, "seconds": costs["seconds"] | {"start_up": start_up}}

@@ -13,11 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segmentdreamer import benchmark
 from segmentdreamer.config import load_config
 from segmentdreamer.methods import load_method
 from segmentdreamer.prior.random_networks import build_modules, write_shapes
 from segmentdreamer.timing import flops
-from segmentdreamer.timing import step as benchmark
 from segmentdreamer.timing.flops import Work, configured, count, count_evaluations, count_work
 from segmentdreamer.timing.report import write_table
 from segmentdreamer.timing.step import Measurement, Report, matrix_rate, spread

@@ -29,6 +29,7 @@ from segmentdreamer.scene.gaussians import SH_C0, activate, load_ply
 from segmentdreamer.scene.render import render_views
 from segmentdreamer.start import point_e
 from segmentdreamer.start import shapes as start
+from segmentdreamer.start.__main__ import main
 from segmentdreamer.start.clouds import Cloud, neighbor_scales, read_cloud, read_comments, thin, write_cloud
 from segmentdreamer.start.meshes import sample_mesh
 from segmentdreamer.start.point_e import PointEError
@@ -464,7 +465,7 @@ def test_a_bad_start_is_one_clear_line(choice: str, reason: str, tmp_path: Path,
     monkeypatch.chdir(tmp_path)
     overrides = [word for item in choice.split() for word in ("--set", f"start.{item}")]
     with pytest.raises(SystemExit) as stop:
-        start.main(["--scale", "paper", "--prompt-id", "p01", "--out", "out.ply", *overrides])
+        main(["--scale", "paper", "--prompt-id", "p01", "--out", "out.ply", *overrides])
     message = str(stop.value.code)
     assert message.startswith("error: ") and reason in message and "\n" not in message
     assert not Path("out.ply").exists()
@@ -476,7 +477,7 @@ def test_a_bad_start_is_one_clear_line(choice: str, reason: str, tmp_path: Path,
 def test_the_start_command_writes_the_state_that_a_run_starts_from(tmp_path: Path) -> None:
     mesh = write_mesh(tmp_path / "head.glb")
     settings = ["--set", "start.kind=mesh", "--set", f"start.file={mesh}"]
-    start.main(["--prompt-id", "p01", "--seed", "3", "--out", str(tmp_path / "a.ply"), *settings])
+    main(["--prompt-id", "p01", "--seed", "3", "--out", str(tmp_path / "a.ply"), *settings])
     config = load_config("mini", settings[1::2])
     expected = start_state(config.start, start.start_seed("p01", 3))
     for name, value in load_ply(tmp_path / "a.ply").items():
@@ -484,7 +485,7 @@ def test_the_start_command_writes_the_state_that_a_run_starts_from(tmp_path: Pat
 
 
 def test_the_sphere_control_is_opaque_gray_and_round(tmp_path: Path) -> None:
-    start.main(["--shape", "sphere", "--out", str(tmp_path / "a.ply")])
+    main(["--shape", "sphere", "--out", str(tmp_path / "a.ply")])
     cameras = orbit(views=5, elevation=20, size=64)
     rgba = render_views(activate(load_ply(tmp_path / "a.ply")), cameras)
     row, column = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
@@ -498,7 +499,7 @@ def test_the_sphere_control_is_opaque_gray_and_round(tmp_path: Path) -> None:
 
 def test_a_start_belongs_to_a_prompt(capsys) -> None:
     with pytest.raises(SystemExit):
-        start.main(["--out", "a.ply"])
+        main(["--out", "a.ply"])
     assert "Give --prompt-id" in capsys.readouterr().err
 
 

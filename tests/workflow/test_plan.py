@@ -14,6 +14,7 @@ from estimates import Work, count_jobs, estimate, generation_tflop, sampling_tfl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eval.scales import read_scale
 from segmentdreamer.prior.random_networks import write_shapes
 from segmentdreamer.timing.flops import count_work
 from segmentdreamer.weights.catalog import read_list
@@ -41,8 +42,7 @@ WORK = st.builds(
 
 
 def merged(name: str) -> dict:
-    files = [ROOT / f"workflow/config/{part}.yaml" for part in ("default", name)]
-    return plan.merge(*(yaml.safe_load(path.read_text()) for path in files))
+    return read_scale(f"{ROOT}/workflow/config/{name}.yaml")
 
 
 def test_the_listed_arithmetic_is_that_of_the_networks(tmp_path: Path) -> None:

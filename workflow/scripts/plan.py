@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 from estimates import Plan, Stage, Work, estimate
+from snakemake.utils import update_config
 
-from eval.scales import merge
 from segmentdreamer.start.shapes import StartConfig
 from segmentdreamer.weights.catalog import Weights, format_bytes, read_list
 from segmentdreamer.weights.commands import missing_files
@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         config: dict[str, Any] = {}
         for path in [CONFIG / "default.yaml", *args.configfile]:
-            config = merge(config, yaml.safe_load(path.read_text()))
+            update_config(config, yaml.safe_load(path.read_text()))
         print(describe(config, args.device))
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

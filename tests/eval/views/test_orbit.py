@@ -107,7 +107,7 @@ def test_the_workflow_renders_assets_and_truth_on_the_configured_orbit(tmp_path:
     target = f"{tmp_path}/r/scores/sctd/p01/0/scores.csv"
     ran = snakemake(target, "-n", "-p", "--configfile", str(orbit_file), "--config", f"results={tmp_path}/r")
     planned = ran.stdout + ran.stderr
-    for program in ("eval.views.render", "toybox.truth"):
+    for program in ("eval.views", "toybox.truth"):
         (command,) = [line for line in planned.splitlines() if f"-m {program} " in line]
         assert "--radius 4.25 --fov 0.485" in command
     assert "--orbit '120 azimuths at elevation 0, radius 4.25, field of view 0.485 rad, 64 px'" in planned
