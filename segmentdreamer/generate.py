@@ -81,7 +81,7 @@ def generate(
     scale: Scale = "mini",
     overrides: Overrides = None,
     seed: Annotated[int, settings("another number, another asset")] = 0,
-    out: Annotated[Path | None, outputs("folder to write to (default: results/assets/METHOD/PROMPT)")] = None,
+    out: Annotated[Path | None, outputs("folder (default: results/assets/METHOD/PROMPT)")] = None,
     device: Device = None,
     threads: Threads = 1,
     prompt_id: Annotated[str | None, inputs("for seeds and files (default: from the prompt)")] = None,
