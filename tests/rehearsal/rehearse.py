@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+sys.path.append(str(Path(__file__).parents[2] / "workflow" / "scripts"))
 
 import architectures
 import pandas as pd
@@ -30,9 +31,8 @@ from estimates import estimate, view_tflop
 from plan import CONFIG, ROOT, format_plan, read_work
 from random_weights import NETWORKS, write_networks
 from rehearsal_checks import check_results, read_costs
+from segmentdreamer.eval.scales import read_scale
 from snakemake.utils import update_config
-
-from eval.scales import read_scale
 
 MEMORY_LIMIT = 16e3  # MB of one job
 LARGEST = {"true": 512, "tiny": 64}  # pixels of a picture

@@ -30,7 +30,8 @@ CONFIG = ROOT / "workflow" / "config"
 
 def read_work(config: Mapping[str, Any]) -> Work:
     """The numbers of a merged configuration, with the files that it names. Raises ValueError, OSError."""
-    from eval.prompt_table import read_prompts
+    from segmentdreamer.eval.prompt_table import read_prompts
+
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import registry, trunk_settings
 
