@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.utils import update_config
+
+from segmentdreamer.resources import shipped
 
 SCALES = {"mini": "workflow/config/default.yaml", "paper": "workflow/config/paper.yaml"}
-
-
-def merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` over it, section by section, as Snakemake lays one config file over another."""
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
-    return merged
 
 
 def read_scale(name: str) -> dict[str, Any]:
@@ -25,21 +17,22 @@ def read_scale(name: str) -> dict[str, Any]:
 
     Raises FileNotFoundError if there is no such scale or file.
     """
-    source = Path(SCALES.get(name, name))
+    source = shipped(SCALES.get(name, name))
     if not source.is_file():
         raise FileNotFoundError(f"no scale {name!r}; known: {', '.join(SCALES)}, or a YAML file")
-    default = yaml.safe_load(Path(SCALES["mini"]).read_text())
-    return merge(default, yaml.safe_load(source.read_text()) or {})
+    config = yaml.safe_load(shipped(SCALES["mini"]).read_text())
+    update_config(config, yaml.safe_load(source.read_text()) or {})
+    return config
 
 
 def scorers_of(name: str) -> dict[str, Any]:
     """What a scale scores with: clip, clip_weights, reward, inception, view_words, and size of its views."""
     config = read_scale(name)
-    generation = yaml.safe_load(Path(config["generation"]).read_text())
-    folders = {key: Path(config[key]) if config.get(key) else None for key in ("reward", "inception")}
+    generation = yaml.safe_load(shipped(config["generation"]).read_text())
+    folders = {key: shipped(config[key]) if config.get(key) else None for key in ("reward", "inception")}
     return {
         "clip": config["clip"]["name"],
-        "clip_weights": config["clip"]["weights"],
+        "clip_weights": str(shipped(config["clip"]["weights"])),
         **folders,
         "view_words": generation.get("prompts", {}).get("views", ["front", "side", "back"]),
         "size": config.get("views", {}).get("size"),

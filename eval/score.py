@@ -10,19 +10,33 @@ once around the object in even steps, in the order of their numbers, unless came
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pandas as pd
 import torch
+from typer import Argument, BadParameter
 
+from segmentdreamer.command import (
+    Device,
+    Profile,
+    Program,
+    Prompts,
+    Threads,
+    inputs,
+    option,
+    outputs,
+    settings,
+)
 from segmentdreamer.records import write_json
+from segmentdreamer.resources import shipped
 
 from .prompt_table import read_texts
 from .scales import scorers_of
@@ -33,6 +47,7 @@ from .views.archive import read_asset, read_failure
 from .views.remarks import Setting, judge
 
 COLUMNS = ["view", "metric", "value"]
+scorers = partial(option, "Scorers (default: the scale's)")
 
 
 def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting) -> None:
@@ -62,83 +77,90 @@ def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Pat
     scores.to_csv(out / "scores.csv", index=False, float_format="%.6g")
 
 
-def apply_scale(args: argparse.Namespace) -> None:
-    """Fill in the scorers that the command line leaves out from the scale's configuration."""
-    for name, value in scorers_of(args.scale).items():
-        setattr(args, name, getattr(args, name) or value)
+def check_usage(
+    folder: Path | None,
+    views: list[Path] | None,
+    prompt_id: list[str] | None,
+    out: list[Path] | None,
+    arc: float | None,
+) -> None:
+    """BadParameter where the arguments do not fit together."""
+    if arc is not None and not 0 < arc <= 360:
+        raise BadParameter("--arc is a number of degrees, above 0 and at most 360")
+    if (folder is None) == (not views):
+        raise BadParameter("give either FOLDER or --views")
+    if views and not len(views) == len(prompt_id or []) == len(out or []):
+        raise BadParameter("--views, --prompt-id and --out need as many values as there are assets")
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Score views of 3D assets by their prompts; the models are loaded once for all.",
-        epilog="With FOLDER: scores.csv, summary.csv, summary.md, features.npz and protocol.json in --out.",
-    )
-    parser.add_argument("folder", type=Path, nargs="?", help="views of anyone's method, a folder a prompt")
-    parser.add_argument("--prompts", type=Path, required=True,
-                        help="table or JSON of id and prompt, or a prompt a line")  # fmt: skip
-    parser.add_argument("--out", type=Path, nargs="+", help="default: scores/NAME; one each with --views")
-    parser.add_argument("--views", type=Path, nargs="+", help="views.zip of each asset, instead of FOLDER")
-    parser.add_argument("--prompt-id", nargs="+", help="the prompt of each asset of --views")
-    parser.add_argument("--scale", help="whose scorers stand where none are named: mini, paper, or a "
-                        "workflow's YAML (default: mini with FOLDER, none with --views)")  # fmt: skip
-    parser.add_argument("--clip", help="open_clip model name (default: the scale's)")
-    parser.add_argument("--clip-weights", help="its weights (default: the scale's)")
-    parser.add_argument("--reward", type=Path, help="folder of a ToyReward model (default: the scale's)")
-    parser.add_argument("--inception", type=Path, help="weights of FID's Inception (default: the scale's)")
-    parser.add_argument("--view-words", nargs="+", metavar="WORD",
-                        help=f"front first (default: the scale's, e.g. {', '.join(VIEW_WORDS)})")  # fmt: skip
-    parser.add_argument("--orbit", default="", metavar="TEXT", help="how views were taken, for the protocol")
-    parser.add_argument("--reference", type=Path, help="features.npz of eval.reference, for FID and the like")
-    parser.add_argument("--truth", type=Path, help="folder with PROMPT/views.zip and two_faced.zip")
-    parser.add_argument("--arc", type=float, metavar="DEGREES",
-                        help="that views go around (default: as cameras.json says, else 360)")  # fmt: skip
-    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--profile", action="store_true", help="print where the time went")
-    args = parser.parse_args(argv)
-    args.size = None  # of the scale's views
-    if args.arc is not None and not 0 < args.arc <= 360:
-        parser.error("--arc is a number of degrees, above 0 and at most 360")
-    if (args.folder is None) == (args.views is None):
-        parser.error("give either FOLDER or --views")
-    lists = [x for x in (args.views, args.prompt_id, args.out) if x is not None]
-    if args.views and (len(lists) < 3 or len({len(x) for x in lists}) > 1):
-        parser.error("--views, --prompt-id and --out need as many values as there are assets")
-    if args.folder:
-        args.scale = args.scale or "mini"
-    elif args.scale is None and not (args.clip and args.clip_weights):
-        parser.error("with --views name the scorers: --scale, or --clip and --clip-weights at least")
-    return args
+def score(
+    prompts: Prompts,
+    folder: Annotated[Path | None, Argument(help="views of anyone's method, a folder a prompt")] = None,
+    views: Annotated[
+        list[Path] | None, inputs("views.zip of each asset, instead of FOLDER", metavar="FILE...")
+    ] = None,
+    prompt_id: Annotated[
+        list[str] | None, inputs("the prompt of each asset of --views", metavar="ID...")
+    ] = None,
+    reference: Annotated[Path | None, inputs("features.npz of eval.reference, for FID and the like")] = None,
+    truth: Annotated[Path | None, inputs("folder with PROMPT/views.zip and two_faced.zip")] = None,
+    out: Annotated[
+        list[Path] | None,
+        outputs("folder (default: results/scores/NAME); one each with --views", metavar="FOLDER..."),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        scorers(
+            "that stand where none are named: mini, paper, or a workflow's YAML (default: mini with FOLDER)"
+        ),
+    ] = None,
+    clip: Annotated[str | None, scorers("open_clip model name")] = None,
+    clip_weights: Annotated[str | None, scorers("its weights")] = None,
+    reward: Annotated[Path | None, scorers("folder of a ToyReward model")] = None,
+    inception: Annotated[Path | None, scorers("weights of FID's Inception")] = None,
+    view_words: Annotated[
+        list[str] | None, scorers(f"front first, e.g. {' '.join(VIEW_WORDS)}", metavar="WORD...")
+    ] = None,
+    orbit: Annotated[str, settings("how views were taken, for the protocol", metavar="TEXT")] = "",
+    arc: Annotated[
+        float | None,
+        settings("degrees that views go around (default: as cameras.json says, else 360)"),
+    ] = None,
+    device: Device = None,
+    threads: Threads = 1,
+    profile: Profile = False,
+) -> None:
+    """Score views of 3D assets by their prompts; the models are loaded once for all.
 
-
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(argv)
+    With a folder: scores.csv, summary.csv, summary.md, features.npz and protocol.json in `out`. Raises
+    ValueError and OSError, in one line, for what cannot be scored rightly.
+    """
     began = time.perf_counter()
-    torch.set_num_threads(args.threads)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        if args.scale:
-            apply_scale(args)
-        table = read_texts(args.prompts)
-        setting = Setting(args.reference, args.truth, args.size, args.arc)
-        models = load_models(
-            args.clip, args.clip_weights, args.reward, args.inception, args.view_words or VIEW_WORDS, device,
-            args.orbit,
-        )  # fmt: skip
-        loaded = time.perf_counter() - began
-        scorers = prepare(models, table)
-        if args.views:
-            for views, prompt_id, out in zip(args.views, args.prompt_id, args.out, strict=True):
-                score_archive(scorers, views, prompt_id, out, setting)
-        else:
-            out = args.out[0] if args.out else Path("scores") / args.folder.resolve().name
-            score_folder(scorers, args.folder, out, setting)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).splitlines())}")
-    if args.profile:
+    check_usage(folder, views, prompt_id, out, arc)
+    if folder is None and scale is None and not (clip and clip_weights):
+        raise BadParameter("with --views name the scorers: --scale, or --clip and --clip-weights at least")
+    torch.set_num_threads(threads)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    scale = scale or ("mini" if folder else None)
+    named = {"clip": clip, "clip_weights": clip_weights, "reward": reward, "inception": inception,
+             "view_words": view_words}  # fmt: skip
+    chosen = {"view_words": VIEW_WORDS, "size": None} | (scorers_of(scale) if scale else {})
+    chosen |= {name: value for name, value in named.items() if value}
+    setting = Setting(reference, truth, chosen.pop("size"), arc)
+    models = load_models(**chosen, device=device, orbit=orbit)
+    loaded = time.perf_counter() - began
+    scorers = prepare(models, read_texts(shipped(prompts)))
+    places = out or [Path("results/scores") / (folder or Path()).resolve().name]
+    if folder:
+        score_folder(scorers, folder, places[0], setting)
+    for archive, name, place in zip(views or [], prompt_id or [], places, strict=False):
+        score_archive(scorers, archive, name, place, setting)
+    if profile:
         models.watch.seconds["loading"] = loaded
         print(models.watch.table(time.perf_counter() - began), file=sys.stderr)
 
+
+main = Program(score)
 
 if __name__ == "__main__":
     main()

@@ -17,6 +17,7 @@ import yaml
 
 from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.prior.view_prompts import PromptConfig
+from segmentdreamer.resources import shipped
 from segmentdreamer.scene.brightness import BrightnessConfig
 from segmentdreamer.scene.cameras import PRESETS, CameraConfig
 from segmentdreamer.scene.optimizer import OptimizerConfig
@@ -80,6 +81,8 @@ def load_config(
         apply_override(data, override)
     if isinstance(cameras := data.get("cameras", {}), dict):
         data["cameras"] = apply_preset(cameras, camera_preset)
+    if isinstance(prior := data.get("prior"), dict) and isinstance(prior.get("path"), str):
+        prior["path"] = str(shipped(prior["path"]))
     return build(GenerationConfig, data, "")
 
 

@@ -1,109 +1,152 @@
 """Make one 3D asset from a prompt.
 
-    python -m segmentdreamer.generate --prompt "a red bear with a blue hat" --method sctd
+    segmentdreamer generate "a red bear with a blue hat" --method sctd
+    from segmentdreamer import generate; generate("a red bear with a blue hat", method="sctd")
 
-writes asset.ply, train.csv, cost.json and provenance.json into --out. A killed run goes on from its
-checkpoint when the same command is given again.
+writes asset.ply, train.csv, cost.json and provenance.json. A killed run goes on from its checkpoint when the
+same is asked for again.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
+import inspect
 import os
 import resource
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument
+
+from segmentdreamer.command import (
+    Device,
+    Overrides,
+    Profile,
+    Program,
+    Scale,
+    Threads,
+    hardware,
+    inputs,
+    outputs,
+    settings,
+)
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from segmentdreamer.config import GenerationConfig
-    from segmentdreamer.optimize import Run
+    from segmentdreamer.interfaces import Method
+    from segmentdreamer.optimize import Row, Run
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Make one 3D Gaussian asset from a prompt by score distillation.",
-        epilog="Outputs: asset.ply (3DGS), train.csv, cost.json, provenance.json.",
-    )
-    parser.add_argument("--prompt", required=True, help="what to make, without view words")
-    parser.add_argument("--method", required=True, help="a name in baselines/methods.yaml, e.g. sctd")
-    parser.add_argument("--out", type=Path, help="folder to write to (default: assets/METHOD/PROMPT)")
-    parser.add_argument("--scale", default="mini", help="mini, or a YAML file of your own (default: mini)")
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--prompt-id", help="name for seeds and files (default: made from the prompt)")
-    parser.add_argument("--camera-preset", metavar="KIND",
-                        help="object, animal or head: the views that suit the prompt, where the scale "
-                        "leaves the choice to it (default: object)")  # fmt: skip
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
-                        help="override a configuration value; may be given again")  # fmt: skip
-    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--checkpoint", type=Path, help="checkpoint file (default: in --out)")
-    parser.add_argument("--profile", action="store_true", help="print where the time went")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args(argv)
+@dataclass(frozen=True)
+class Asset:
+    """A finished optimization: the file, what is in it, and the records that lie beside it."""
+
+    path: Path  # asset.ply, without a single Gaussian if the run failed
+    parameters: dict[str, Tensor]
+    provenance: dict[str, Any]
+    cost: dict[str, Any]  # `failed` tells the reason, if any
+    rows: list[Row]  # of train.csv, a step each
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(argv)
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(args.threads))
-    try:
-        generate(args)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+@dataclass(frozen=True)
+class Job:
+    """One asset to make: all that it depends on, checked."""
+
+    prompt: str
+    prompt_id: str
+    name: str  # of the method
+    method: Method
+    chosen: dict[str, Any]  # its hyper-parameters
+    seed: int  # index, from which the run's seed is drawn
+    config: GenerationConfig
+    weights: str  # digest of the prior's folder
+    start: str  # digest of the file that the run starts from; empty for a shape
+    key: str  # of all that the result depends on: what a checkpoint belongs to
+    device: str
+    threads: int
 
 
-def generate(args: argparse.Namespace) -> None:
-    """Check everything, then optimize, then write; nothing is written before the inputs are good."""
+def generate(
+    prompt: Annotated[str, Argument(help="what to make, without view words; or --prompt TEXT")],
+    method: Annotated[str, inputs("a name in baselines/methods.yaml")] = "sctd",
+    scale: Scale = "mini",
+    overrides: Overrides = None,
+    seed: Annotated[int, settings("another number, another asset")] = 0,
+    out: Annotated[Path | None, outputs("folder (default: results/assets/METHOD/PROMPT)")] = None,
+    device: Device = None,
+    threads: Threads = 1,
+    prompt_id: Annotated[str | None, inputs("for seeds and files (default: from the prompt)")] = None,
+    camera_preset: Annotated[str | None, settings("object, animal or head, if the scale asks")] = None,
+    checkpoint: Annotated[Path | None, outputs("checkpoint file (default: in --out)")] = None,
+    profile: Profile = False,
+    quiet: Annotated[bool, hardware("no progress bar", "--quiet")] = False,
+) -> Asset:
+    """Make a 3D Gaussian asset from a prompt by score distillation: asset.ply and its records.
+
+    Nothing is written before all inputs are good. An asset that fails on the way is written as an empty one,
+    with the reason in `cost`. Raises ValueError and FileNotFoundError, in one line, for bad input.
+    """
     began = time.time()
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
     import torch
 
+    torch.set_num_threads(threads)
+    prompt_id = prompt_id or "-".join(prompt.lower().split())
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    job = prepare(prompt, prompt_id, method, seed, scale, overrides or [], camera_preset, device, threads)
+    out = Path(out or Path("results/assets") / method / prompt_id)
+    checkpoint = checkpoint or out / ".checkpoint.pt"
+    run, watch, failure = optimize_asset(job, checkpoint, profile, quiet)
+    asset = write_asset(job, run, out, failure, began)
+    checkpoint.unlink(missing_ok=True)
+    if failure:
+        print(f"failed: {failure}; {asset.path} is empty", file=sys.stderr)
+    if profile:
+        print(watch.table(run.cost.seconds), file=sys.stderr)
+    return asset
+
+
+def prepare(
+    prompt: str,
+    prompt_id: str,
+    name: str,
+    seed: int,
+    scale: str,
+    overrides: list[str],
+    camera_preset: str | None,
+    device: str,
+    threads: int,
+) -> Job:
+    """The job, its configuration, method, start and weights checked."""
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
     from segmentdreamer.prior.diffusers_prior import check_prior
     from segmentdreamer.records import run_key
     from segmentdreamer.start.shapes import located, start_digest
 
-    prompt_id = args.prompt_id or "-".join(args.prompt.lower().split())
-    config = load_config(args.scale, [*trunk_settings(args.method), *args.set], args.camera_preset)
-    config = dataclasses.replace(config, start=located(config.start, prompt_id, args.seed))
-    method = load_method(args.method, config.methods.get(args.method, {}))
+    config = load_config(scale, [*trunk_settings(name), *overrides], camera_preset)
+    config = dataclasses.replace(config, start=located(config.start, prompt_id, seed))
+    method = load_method(name, config.methods.get(name, {}))
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
-        raise ValueError(f"{args.method} has no Perp-Neg; set prompts.perp_neg to false")
-    torch.set_num_threads(args.threads)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    digest = check_prior(config.prior)
-    out = args.out or Path("assets") / args.method / prompt_id
-    checkpoint = args.checkpoint or out / ".checkpoint.pt"
-    chosen = hyper_parameters(method)
-    inputs = [digest, start_digest(config.start)]
-    key = run_key(config, args.method, chosen, args.prompt, prompt_id, args.seed, inputs, device)
-
-    run, watch, failure = optimize_asset(args, config, method, prompt_id, device, checkpoint, key)
-    write_outputs(run, out, failure)
-    write_records(run, out, args, config, chosen, prompt_id, device, digest, time.time() - began, failure)
-    checkpoint.unlink(missing_ok=True)
-    if failure:
-        print(f"failed: {failure}; {out / 'asset.ply'} is empty", file=sys.stderr)
-    if args.profile:
-        print(watch.table(run.cost.seconds), file=sys.stderr)
+        raise ValueError(f"{name} has no Perp-Neg; set prompts.perp_neg to false")
+    digests, chosen = (check_prior(config.prior), start_digest(config.start)), hyper_parameters(method)
+    key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device)
+    return Job(prompt, prompt_id, name, method, chosen, seed, config, *digests, key, device, threads)
 
 
-def optimize_asset(
-    args: argparse.Namespace,
-    config: GenerationConfig,
-    method: Any,
-    prompt_id: str,
-    device: str,
-    checkpoint: Path,
-    key: str,
-) -> tuple[Run, Any, str]:
+def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tuple[Run, Any, str]:
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
+    from tqdm import tqdm
+
     from segmentdreamer.checkpoint import save_checkpoint
     from segmentdreamer.optimize import (
         READ_EVERY,
@@ -118,29 +161,31 @@ def optimize_asset(
     from segmentdreamer.timing.stopwatch import Stopwatch
     from segmentdreamer.timing.warmup import warm_up
 
-    seed = start_seed(prompt_id, args.seed)
-    prior = open_prior(config.prior, device, args.threads)
-    prompts = embed_views(prior, args.prompt, config.prompts)
-    run = begin_or_resume(config, seed, device, checkpoint, key)
-    if run.step and not args.quiet:
-        print(f"resuming at step {run.step} of {config.train.steps}", file=sys.stderr)
-    warm_up(run, method, prior, prompts, config, seed)
-    watch = Stopwatch(synchronize=args.profile)
-    bar = progress_bar(args, config, run)
+    config, train = job.config, job.config.train
+    seed = start_seed(job.prompt_id, job.seed)
+    prior = open_prior(config.prior, job.device, job.threads)
+    prompts = embed_views(prior, job.prompt, config.prompts)
+    run = begin_or_resume(config, seed, job.device, checkpoint, job.key)
+    if run.step and not quiet:
+        print(f"resuming at step {run.step} of {train.steps}", file=sys.stderr)
+    warm_up(run, job.method, prior, prompts, config, seed)
+    watch = Stopwatch(synchronize=profile)
+    about = f"{job.name} {job.prompt!r}"
+    bar = tqdm(total=train.steps, initial=run.step, desc=about, disable=quiet, mininterval=0.5, unit="step")
 
     def after_step(state: Run) -> None:
         bar.update(1)
-        if state.step % READ_EVERY == 0 or state.step == config.train.steps:
-            check_progress(state, config.train.patience)
+        if state.step % READ_EVERY == 0 or state.step == train.steps:
+            check_progress(state, train.patience)
             row = state.rows[-1]
             bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
-        if state.step % config.train.checkpoint_every == 0 and state.step < config.train.steps:
-            save_checkpoint(state, checkpoint, key)
+        if state.step % train.checkpoint_every == 0 and state.step < train.steps:
+            save_checkpoint(state, checkpoint, job.key)
 
     failure = ""
     with bar:
         try:
-            optimize(run, method, prior, prompts, config, seed, watch, after_step)
+            optimize(run, job.method, prior, prompts, config, seed, watch, after_step)
         except AssetFailed as error:
             failure = str(error)
             read_rows(run.rows)
@@ -162,31 +207,39 @@ def begin_or_resume(config: GenerationConfig, seed: int, device: str, checkpoint
     return start_run({k: torch.nn.Parameter(v.to(device)) for k, v in start.items()}, config)
 
 
-def progress_bar(args: argparse.Namespace, config: GenerationConfig, run: Run) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=config.train.steps, initial=run.step, desc=f"{args.method} {args.prompt!r}",
-        disable=args.quiet, mininterval=0.5, unit="step",
-    )  # fmt: skip
-
-
-def write_outputs(run: Run, out: Path, failure: str) -> None:
-    """asset.ply, without a single Gaussian if the run failed, and train.csv."""
+def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:
+    """Write asset.ply, train.csv, cost.json and provenance.json; began: time of the process's start."""
+    from segmentdreamer.records import describe_machine, file_digest, package_versions, write_json
     from segmentdreamer.scene.gaussians import save_ply
 
-    kept = 0 if failure else None
-    save_ply({name: value.detach()[:kept] for name, value in run.params.items()}, out / "asset.ply")
-    names = list(dict.fromkeys(name for row in run.rows for name in row))
+    path, kept = out / "asset.ply", 0 if failure else None
+    params = {name: value.detach()[:kept] for name, value in run.params.items()}
+    save_ply(params, path)
     with (out / "train.csv").open("w", newline="") as stream:
+        names = list(dict.fromkeys(name for row in run.rows for name in row))
         writer = csv.DictWriter(stream, names, restval="")
         writer.writeheader()
         writer.writerows(run.rows)
+    cost = describe_cost(job, run, time.time() - began, failure)
+    write_json(out / "cost.json", cost)
+    provenance = {
+        "prompt": job.prompt,
+        "prompt_id": job.prompt_id,
+        "method": job.name,
+        "hyper_parameters": job.chosen,
+        "seed": job.seed,
+        "config": dataclasses.asdict(job.config),
+        "weights_sha256": job.weights,
+        "start_sha256": job.start,
+        "asset_sha256": file_digest(path),
+        "versions": package_versions(),
+        "machine": describe_machine(job.device),
+    }
+    write_json(out / "provenance.json", provenance)
+    return Asset(path, params, provenance, cost, run.rows)
 
 
-def describe_cost(
-    run: Run, config: GenerationConfig, device: str, digest: str, wall: float, failure: str
-) -> dict[str, Any]:
+def describe_cost(job: Job, run: Run, wall: float, failure: str) -> dict[str, Any]:
     """What cost.json says; `alone` tells whether `seconds` may be compared with another run's."""
     import torch
 
@@ -196,8 +249,8 @@ def describe_cost(
 
     cost, others = run.cost, run.cost.others_cores
     flop = None  # of networks that are no folder's
-    if not config.prior.class_:
-        work = known_work(Path(config.prior.path), config.render.size, digest)
+    if not job.config.prior.class_:
+        work = known_work(Path(job.config.prior.path), job.config.render.size, job.weights)
         flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
     figures = {
         "seconds": round(cost.seconds, 3),  # in steps, first to last, over all resumes, as the next six
@@ -214,47 +267,24 @@ def describe_cost(
         "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians
         "peak_memory_mib": round(peak, 1),
         "gaussians": len(run.params["means"]),
-        "device": device,
+        "device": job.device,
         "failed": failure,  # empty, or the reason
     }
-    if device != "cpu":
+    if job.device != "cpu":
         figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_reserved() / 2**20, 1)
         figures["unseen"] = "what other processes did on the GPU"  # by others_cores and alone
     return figures
 
 
-def write_records(
-    run: Run,
-    out: Path,
-    args: argparse.Namespace,
-    config: GenerationConfig,
-    chosen: dict[str, Any],
-    prompt_id: str,
-    device: str,
-    digest: str,
-    wall: float,
-    failure: str,
-) -> None:
-    """cost.json and provenance.json."""
-    from segmentdreamer import records as provenance
-    from segmentdreamer.start.shapes import start_digest
+class _Callable(ModuleType):
+    """Makes `from segmentdreamer import generate` both what `python -m` runs and a function."""
 
-    provenance.write_json(out / "cost.json", describe_cost(run, config, device, digest, wall, failure))
-    record = {
-        "prompt": args.prompt,
-        "prompt_id": prompt_id,
-        "method": args.method,
-        "hyper_parameters": chosen,
-        "seed": args.seed,
-        "config": dataclasses.asdict(config),
-        "weights_sha256": digest,
-        "start_sha256": start_digest(config.start),  # of its file; empty for a shape
-        "asset_sha256": provenance.file_digest(out / "asset.ply"),
-        "versions": provenance.package_versions(),
-        "machine": provenance.describe_machine(device),
-    }
-    provenance.write_json(out / "provenance.json", record)
+    __call__ = staticmethod(generate)
+    __signature__ = inspect.signature(generate)
 
+
+sys.modules[__name__].__class__ = _Callable
+main = Program(generate)
 
 if __name__ == "__main__":
     main()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import yaml
 
 from segmentdreamer.config import ConfigError, build
 from segmentdreamer.interfaces import Method
+from segmentdreamer.resources import ROOT, load
 
-REGISTRY = Path(__file__).parent.parent / "baselines" / "methods.yaml"
+REGISTRY = ROOT / "baselines" / "methods.yaml"
 
 
 def registry() -> dict[str, dict[str, Any]]:
@@ -30,7 +29,7 @@ def load_method(name: str, hyper_parameters: dict[str, Any]) -> Method:
     known = registry()
     if name not in known:
         raise ConfigError(f"unknown method {name!r}; known: {', '.join(known)}")
-    return build(resolve_name(known[name]["class"]), hyper_parameters, f"methods.{name}")
+    return build(load(known[name]["class"]), hyper_parameters, f"methods.{name}")
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:

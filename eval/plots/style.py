@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from segmentdreamer.resources import ROOT
+
 from ..variants import method_of
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.ImageFont import FreeTypeFont
 
-REGISTRY = Path(__file__).parents[2] / "baselines" / "methods.yaml"
+REGISTRY = ROOT / "baselines" / "methods.yaml"
 WIDTH = 3.5  # inches: a column of a two-column page
 DIVERGING = ("#D55E00", "#F7F7F7", "#0072B2")  # worse, neither, better
 SHADES = ("0.75", "0.5", "0.25", "0")  # of what is ordered and no method

@@ -7,17 +7,16 @@ python -m eval.tables.publish --results results/mini --out results/published/min
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from html import escape, unescape
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from segmentdreamer.command import Program, inputs, outputs
 from segmentdreamer.records import write_json
 
 TABLES = (
@@ -108,24 +107,22 @@ def publish_page(page: Path, files: dict[Path, str]) -> str:
     return text if LINK.search(text) else LINKS_TEXT.sub("", text)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Publish the tables of a finished run.")
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args(argv)
-    try:
-        record = manifest(read_records(args.results))
-        files = chosen_files(args.results)
-    except FileNotFoundError as error:
-        sys.exit(f"error: {error}")
-    for path, name in files.items():
-        (args.out / name).parent.mkdir(parents=True, exist_ok=True)
+def publish(
+    results: Annotated[Path, inputs("e.g. results/mini")],
+    out: Annotated[Path, outputs("folder that the repository keeps")],
+) -> None:
+    """Copy the tables of a finished run to where they are published, with a manifest of its assets."""
+    record = manifest(read_records(results))
+    for path, name in (files := chosen_files(results)).items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".html":
-            (args.out / name).write_text(publish_page(path, files), encoding="utf-8")
+            (out / name).write_text(publish_page(path, files), encoding="utf-8")
         else:
-            shutil.copyfile(path, args.out / name)
-    write_json(args.out / "manifest.json", record)
+            shutil.copyfile(path, out / name)
+    write_json(out / "manifest.json", record)
 
+
+main = Program(publish)
 
 if __name__ == "__main__":
     main()

@@ -27,22 +27,22 @@ for these views and this schedule: nothing here speaks of a trained network.
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pandas as pd
+
+from segmentdreamer.command import Program, inputs, outputs, settings
 
 from .figure import draw
 from .fit import EDGE, FIXED, LARGEST, SHOWN, compare_methods, fit_exponents
@@ -202,8 +202,10 @@ def by_start(starts: Starts, shared: dict, latents: dict[str, Tensor]) -> list[d
     ]
 
 
-def build(args: argparse.Namespace) -> tuple[MixturePrior, Starts]:
-    """The mixture over every `every`-th view of each archive, and starts from the views between."""
+def build(
+    views: list[Path], prior: Path, every: int, count: int, deviation: float | None, seed: int
+) -> tuple[MixturePrior, Starts]:
+    """The mixture over every `every`-th view of each archive, and `count` starts from the views between."""
     import torch
 
     from segmentdreamer.diffusion.mixture import MixturePrior
@@ -212,13 +214,13 @@ def build(args: argparse.Namespace) -> tuple[MixturePrior, Starts]:
 
     from ..views.archive import composite, read_views
 
-    encoder = DiffusersPrior(args.prior)
+    encoder = DiffusersPrior(prior)
     centers, held, labels = [], [], []
-    for path in args.views:
+    for path in views:
         images = torch.from_numpy(composite(read_views(path))).permute(0, 3, 1, 2).float() / 255
         with torch.no_grad():
             latents = encoder.encode(images).double()
-        chosen = torch.arange(len(latents)) % args.every == 0
+        chosen = torch.arange(len(latents)) % every == 0
         if chosen.all():
             raise ValueError(f"{path}: no view is left between the centers")
         centers.append(latents[chosen])
@@ -226,14 +228,14 @@ def build(args: argparse.Namespace) -> tuple[MixturePrior, Starts]:
         labels += [path.parent.name] * int(chosen.sum())
     pairs = zip(held, centers, strict=True)
     nearest = torch.cat([torch.cdist(h.flatten(1), c.flatten(1)).min(1).values for h, c in pairs])
-    deviation = args.deviation or float(nearest.square().mean() / centers[0][0].numel()) ** 0.5
-    g = generator(args.seed, "starts")
-    picks = [i for i in range(len(held)) for _ in range(args.starts)]
+    deviation = deviation or float(nearest.square().mean() / centers[0][0].numel()) ** 0.5
+    g = generator(seed, "starts")
+    picks = [i for i in range(len(held)) for _ in range(count)]
     z_0 = torch.stack([held[i][int(torch.randint(len(held[i]), (), generator=g))] for i in picks])
     noise = torch.randn(z_0.shape, generator=g, dtype=z_0.dtype)
-    names = [args.views[i].parent.name for i in picks]
-    prior = MixturePrior(torch.cat(centers), deviation, labels, alphas_cumprod=encoder.alphas_cumprod)
-    return prior, Starts(z_0, noise, names)
+    names = [views[i].parent.name for i in picks]
+    mixture = MixturePrior(torch.cat(centers), deviation, labels, alphas_cumprod=encoder.alphas_cumprod)
+    return mixture, Starts(z_0, noise, names)
 
 
 def reference_change(prior: MixturePrior, starts: Starts) -> float:
@@ -246,37 +248,36 @@ def reference_change(prior: MixturePrior, starts: Starts) -> float:
     return float((ends[0] - ends[1]).abs().max())
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Measure Theorem 1 on the analytic prior.")
-    parser.add_argument("--views", type=Path, nargs="+", required=True, help="PROMPT/views.zip, ...")
-    parser.add_argument("--prior", type=Path, required=True, help="the pipeline folder that encodes them")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=3, help="every n-th view is a center (default: 3)")
-    parser.add_argument("--starts", type=int, default=2, help="starting points a prompt (default: 2)")
-    parser.add_argument("--deviation", type=float, help="of a component (default: from held-out views)")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args(argv)
+def measure_theory(
+    views: Annotated[list[Path], inputs("PROMPT/views.zip, ...", metavar="FILE...")],
+    prior: Annotated[Path, inputs("the pipeline folder that encodes them")],
+    out: Annotated[Path, outputs("folder of tables, page and figure")],
+    every: Annotated[int, settings("every n-th view is a center", min=1)] = 3,
+    starts: Annotated[int, settings("starting points a prompt", min=1)] = 2,
+    deviation: Annotated[float | None, settings("of a component (default: from held-out views)")] = None,
+    seed: Annotated[int, settings("of the starting points")] = 0,
+) -> None:
+    """Measure Theorem 1 on the analytic prior."""
     import torch
 
     torch.set_num_threads(1)
-    try:
-        prior, starts = build(args)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    points = pd.concat([measure_routes(prior, starts, args.seed), measure_round_trips(prior, starts)])
+    mixture, begun = build(views, prior, every, starts, deviation, seed)
+    points = pd.concat([measure_routes(mixture, begun, seed), measure_round_trips(mixture, begun)])
     exponents, methods = fit_exponents(points), compare_methods(points)
-    args.out.mkdir(parents=True, exist_ok=True)
-    points.to_csv(args.out / "theory.csv", index=False, float_format="%.6g")
-    exponents.to_csv(args.out / "exponents.csv", index=False, float_format="%.4g")
-    methods.to_csv(args.out / "methods.csv", index=False, float_format="%.4g")
+    out.mkdir(parents=True, exist_ok=True)
+    points.to_csv(out / "theory.csv", index=False, float_format="%.6g")
+    exponents.to_csv(out / "exponents.csv", index=False, float_format="%.4g")
+    methods.to_csv(out / "methods.csv", index=False, float_format="%.4g")
     setting = (
-        f"{len(prior.centers)} components of deviation {prior.deviation:.3g} under {len(args.views)} "
-        f"prompts, {len(starts.labels)} starting points; the exact trajectory moves by at most "
-        f"{reference_change(prior, starts):.0e} when its tolerance is quartered"
+        f"{len(mixture.centers)} components of deviation {mixture.deviation:.3g} under {len(views)} "
+        f"prompts, {len(begun.labels)} starting points; the exact trajectory moves by at most "
+        f"{reference_change(mixture, begun):.0e} when its tolerance is quartered"
     )
-    write_page(points, exponents, methods, setting, args.out / "theory.md")
-    draw(points, args.out)
+    write_page(points, exponents, methods, setting, out / "theory.md")
+    draw(points, out)
 
+
+main = Program(measure_theory)
 
 if __name__ == "__main__":
     main()

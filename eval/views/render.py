@@ -8,19 +8,20 @@ which is read from `cost.json` beside the asset.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
+from typer import BadParameter
 
+from segmentdreamer.command import Device, Program, inputs, outputs, settings
 from segmentdreamer.records import write_json
 
 from ..scales import read_scale
@@ -122,43 +123,40 @@ def write_failed(reason: str, out: Path) -> None:
     write_failure(reason, out / "views.zip")
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """The command line; where it names no view setting, the scale's stands, else the official one."""
-    parser = argparse.ArgumentParser(description="Render the evaluation views of 3D Gaussian assets.")
-    parser.add_argument("--asset", type=Path, nargs="+", required=True, help="3DGS PLY files")
-    parser.add_argument("--out", type=Path, nargs="+", required=True, help="a folder for each asset")
-    parser.add_argument("--scale", help="whose views these are: mini, paper, or a workflow's YAML "
-                        "(default: the official orbit, 512 px)")  # fmt: skip
-    parser.add_argument("--size", type=int, help="pixels (official: 512)")
-    parser.add_argument("--views", dest="count", type=int, help="azimuths (official: 120)")
-    parser.add_argument("--elevation", type=float, help="degrees (official: 0)")
-    parser.add_argument("--radius", type=float, help="distance of the cameras (official: 3.5)")
-    parser.add_argument("--fov", type=float, help="field of view in radians (official: .55)")
-    parser.add_argument("--device", default=None, help="cpu or cuda")
-    args = parser.parse_args(argv)
-    if len(args.asset) != len(args.out):
-        parser.error("--asset and --out need as many values as there are assets")
-    return args
+def render_assets(
+    asset: Annotated[list[Path], inputs("3DGS PLY files", metavar="FILE...")],
+    out: Annotated[list[Path], outputs("a folder for each asset", metavar="FOLDER...")],
+    scale: Annotated[
+        str | None,
+        inputs("whose views: mini, paper, or a workflow's YAML (default: the official orbit, 512 px)"),
+    ] = None,
+    size: Annotated[int | None, settings("pixels (official: 512)", min=1)] = None,
+    views: Annotated[int | None, settings("azimuths (official: 120)", min=1)] = None,
+    elevation: Annotated[float | None, settings("degrees (official: 0)")] = None,
+    radius: Annotated[float | None, settings("distance of the cameras (official: 3.5)")] = None,
+    fov: Annotated[float | None, settings("field of view in radians (official: .55)")] = None,
+    device: Device = None,
+) -> None:
+    """Render the evaluation views of 3D Gaussian assets.
 
-
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(argv)
+    Where no setting is named, the scale's stands, else the official one. Raises ValueError and
+    FileNotFoundError, in one line, for a file that is no asset.
+    """
     import torch
 
+    if len(asset) != len(out):
+        raise BadParameter("--asset and --out need as many values as there are assets")
     torch.set_num_threads(1)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        view = OFFICIAL | (read_scale(args.scale)["views"] if args.scale else {})
-        view |= {name: value for name in view if (value := getattr(args, name)) is not None}
-        for asset, out in zip(args.asset, args.out, strict=True):
-            try:
-                write_all(*render(asset, view, device), out)
-            except FailedAsset as failure:
-                print(f"{asset}: failed: {failure}", file=sys.stderr)
-                write_failed(str(failure), out)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    named = {"size": size, "count": views, "elevation": elevation, "radius": radius, "fov": fov}
+    view = OFFICIAL | (read_scale(scale)["views"] if scale else {})
+    view |= {name: value for name, value in named.items() if value is not None}
+    for path, folder in zip(asset, out, strict=True):
+        try:
+            write_all(*render(path, view, device), folder)
+        except FailedAsset as failure:
+            print(f"{path}: failed: {failure}", file=sys.stderr)
+            write_failed(str(failure), folder)
 
 
-if __name__ == "__main__":
-    main()
+main = Program(render_assets)

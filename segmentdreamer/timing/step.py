@@ -1,18 +1,13 @@
-"""Time the optimization step of each method against its arithmetic.
+"""The optimization step of each method, timed against its arithmetic.
 
-    python -m segmentdreamer.benchmark --scale paper --random-weights --out benchmark
-
-prints a Markdown table and with --out writes benchmark.md and benchmark.json. The steps that are timed lie
-evenly spread over the configured run, so that methods whose cost depends on the time they draw count on
-average. Peak memory is what CUDA's allocator held; on a CPU it is the process's, which never sinks from row
-to row.
+The steps that are timed lie evenly spread over the configured run, so that methods whose cost depends on the
+time they draw count on average. Peak memory is what CUDA's allocator held; on a CPU the process's, which
+never sinks from row to row.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import os
 import resource
 import statistics
 import sys
@@ -24,26 +19,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
-
 import torch
 
-from segmentdreamer.config import GenerationConfig, load_config
+from segmentdreamer.config import GenerationConfig
 from segmentdreamer.methods import load_method
 from segmentdreamer.optimize import Run, start_run, take_step
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior, open_prior
 from segmentdreamer.prior.folder import check_folder
 from segmentdreamer.prior.random_networks import random_networks
 from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views
-from segmentdreamer.records import describe_machine, package_versions, write_json
+from segmentdreamer.records import describe_machine, package_versions
 from segmentdreamer.scene.cameras import orbit
 from segmentdreamer.scene.density import build_strategy
 from segmentdreamer.scene.gaussians import Parameters, activate
 from segmentdreamer.scene.render import render_views
 from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.cost import read_meters
-from segmentdreamer.timing.flops import GUIDANCE, METHODS, Work, configured, count_work, shapes
-from segmentdreamer.timing.report import Measurement, Report, write_table
+from segmentdreamer.timing.flops import GUIDANCE, Work, count_work, shapes
+from segmentdreamer.timing.report import Measurement, Report
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 NAMED = ("unet", "vae", "rasterizer")  # parts of a step; what is left is its rest
@@ -185,23 +178,27 @@ def time_views(config: GenerationConfig, device: str, repeats: int = 3) -> float
     return statistics.median(seconds[1:])
 
 
-def run_benchmark(args: argparse.Namespace, device: str, scratch: Path) -> Report:
-    """Everything that was asked for; methods without Perp-Neg have no row for it."""
-    configs = {
-        (name, guidance): configured(args.scale, name, guidance, args.set)
-        for name in args.methods
-        for guidance in args.guidance
-    }
+def time_methods(
+    configs: dict[tuple[str, str], GenerationConfig],
+    base: GenerationConfig,
+    prompt: str,
+    random_weights: bool,
+    steps: int,
+    warmup: int,
+    device: str,
+    threads: int,
+) -> Report:
+    """A row for each method and guidance of `configs`; methods without Perp-Neg have none for it."""
     for (name, _), config in configs.items():  # before anything is loaded
         load_method(name, config.methods.get(name, {}))
-    base = load_config(args.scale, args.set)
-    folder = shapes(Path(base.prior.path), scratch) if args.random_weights else weights(base)
-    build = random_networks if args.random_weights else None
-    prior = open_prior(replace(base.prior, path=str(folder)), device, args.threads, build)
-    prompts = embed_views(prior, args.prompt, base.prompts)
-    work = count_work(folder, base.render.size, tokens=prompts.null.shape[1])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = shapes(Path(base.prior.path), Path(scratch)) if random_weights else weights(base)
+        build = random_networks if random_weights else None
+        prior = open_prior(replace(base.prior, path=str(folder)), device, threads, build)
+        prompts = embed_views(prior, prompt, base.prompts)
+        work = count_work(folder, base.render.size, tokens=prompts.null.shape[1])
     report = Report(
-        base.scale, "random" if args.random_weights else base.prior.path, asdict(base.prior),
+        base.scale, "random" if random_weights else base.prior.path, asdict(base.prior),
         describe_machine(device), package_versions(), str(prior.dtype).removeprefix("torch."),
         matrix_rate(device, prior.dtype), work,
     )  # fmt: skip
@@ -210,12 +207,12 @@ def run_benchmark(args: argparse.Namespace, device: str, scratch: Path) -> Repor
             continue
         bench = Bench(prior, prompts, work, device)
         try:
-            report.rows.append(measure(bench, name, guidance, config, args.steps, args.warmup))
+            report.rows.append(measure(bench, name, guidance, config, steps, warmup))
             told = f"{1e3 * report.rows[-1].mean:.1f} ms a step"
         except RuntimeError as error:  # the device's, such as too little memory: the other rows go on
             told = f"failed: {str(error).splitlines()[0]}"
         print(f"{name}, {guidance}: {told}", file=sys.stderr, flush=True)
-    return replace(report, views_seconds=time_views(base, device)) if args.views else report
+    return report
 
 
 def weights(config: GenerationConfig) -> Path:
@@ -225,47 +222,3 @@ def weights(config: GenerationConfig) -> Path:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; --random-weights needs none") from error
     return folder
-
-
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time the optimization step of each method.")
-    parser.add_argument("--scale", default="mini", help="mini, paper, or a YAML file (default: mini)")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="(default: those of Table 1)")
-    parser.add_argument("--guidance", nargs="+", choices=list(GUIDANCE), default=list(GUIDANCE),
-                        help="(default: both)")  # fmt: skip
-    parser.add_argument("--steps", type=int, default=30, help="steps to time (default: 30)")
-    parser.add_argument("--warmup", type=int, default=5, help="steps before those (default: 5)")
-    parser.add_argument("--random-weights", action="store_true",
-                        help="random weights in the shapes of prior.path or, where that is not there, of "
-                        "SD 2.1-base")  # fmt: skip
-    parser.add_argument("--views", action="store_true", help=f"time the rendering of {ORBIT} views as well")
-    parser.add_argument("--prompt", default="a yellow duck", help="(default: a yellow duck)")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
-                        help="override a configuration value; may be given again")  # fmt: skip
-    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--out", type=Path, help="folder for benchmark.md and benchmark.json")
-    args = parser.parse_args(argv)
-    if args.steps < 1 or args.warmup < 0:
-        parser.error("--steps must be at least 1, --warmup at least 0")
-    return args
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_arguments(argv)
-    torch.set_num_threads(args.threads)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            report = run_benchmark(args, device, Path(scratch))
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    page = write_table(report)
-    print(page, end="")
-    if args.out:
-        write_json(args.out / "benchmark.json", asdict(report))
-        (args.out / "benchmark.md").write_text(page)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,8 +11,9 @@ from pathlib import Path
 import yaml
 
 from segmentdreamer.config import ConfigError, build
+from segmentdreamer.resources import ROOT
 
-LIST = Path(__file__).parents[2] / "workflow" / "config" / "weights.yaml"
+LIST = ROOT / "workflow" / "config" / "weights.yaml"
 
 
 @dataclass(frozen=True)

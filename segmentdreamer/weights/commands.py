@@ -10,11 +10,14 @@ $SEGMENTDREAMER_WEIGHTS/NAME) is linked, not copied.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
+from typer import Argument, BadParameter
+
+from segmentdreamer.command import Program, inputs, outputs
 from segmentdreamer.records import folder_digest
 from segmentdreamer.weights.catalog import (
     LIST,
@@ -88,38 +91,36 @@ def obtain_one(name: str, weights: Weights, out: Path, local: Path | None) -> No
         print(f"{folder_digest(out)}  the folder, for prior.sha256")
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Fetch and verify the weights that a scale needs.")
-    parser.add_argument("name", nargs="?", help="an entry of the list, e.g. sd21-base")
-    parser.add_argument("--all", action="store_true", help="every entry that is not complete yet")
-    parser.add_argument("--check", action="store_true",
-                        help="list what is there and what is missing; fails if anything is")  # fmt: skip
-    parser.add_argument("--out", type=Path, help="folder of NAME to install into (default: weights/NAME)")
-    parser.add_argument("--root", type=Path, default=ROOT, help="folder of all models (default: weights)")
-    parser.add_argument("--from", dest="local", type=Path, metavar="FOLDER",
-                        help=f"local folder to link instead (default: ${LOCAL}/NAME, if there)")  # fmt: skip
-    parser.add_argument("--list", type=Path, default=LIST, help="(default: workflow/config/weights.yaml)")
-    args = parser.parse_args(argv)
-    if (args.name is not None) + args.all + args.check != 1:
-        parser.error("give a name, --all or --check")
-    return args
-
-
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(argv)
+def fetch(
+    name: Annotated[str | None, Argument(help="an entry of the list, e.g. sd21-base")] = None,
+    all_of_them: Annotated[bool, inputs("every entry that is not complete yet", "--all")] = False,
+    check: Annotated[
+        bool, inputs("list what is there and what is missing; fails if anything is", "--check")
+    ] = False,
+    out: Annotated[Path | None, outputs("folder of NAME to install into (default: weights/NAME)")] = None,
+    root: Annotated[Path, outputs("folder of all models")] = ROOT,
+    local: Annotated[
+        Path | None, inputs(f"local folder to link instead (default: ${LOCAL}/NAME, if there)", "--from")
+    ] = None,
+    listed: Annotated[Path, inputs("YAML", "--list", show_default="workflow/config/weights.yaml")] = LIST,
+) -> None:
+    """Fetch and verify the weights that a scale needs."""
+    if (name is not None) + all_of_them + check != 1:
+        raise BadParameter("give a name, --all or --check")
     try:
-        if args.check:
-            entries = read_list(args.list)
-            print(report(entries, args.root))
-            sys.exit(1 if missing_files(entries, args.root) else 0)
-        if args.all:
-            obtain_all(read_list(args.list), args.root)
-        else:
-            weights = read_weights(args.name, args.list)
-            obtain_one(args.name, weights, args.out or args.root / args.name, args.local)
-    except (ValueError, OSError) as error:
+        if check:
+            entries = read_list(listed)
+            print(report(entries, root))
+            sys.exit(1 if missing_files(entries, root) else 0)
+        if all_of_them:
+            obtain_all(read_list(listed), root)
+        elif name:
+            obtain_one(name, read_weights(name, listed), out or root / name, local)
+    except WeightsError as error:  # of several lines: what to put where
         sys.exit(f"error: {error}")
 
+
+main = Program(fetch)
 
 if __name__ == "__main__":
     main()

@@ -142,7 +142,7 @@ def clip(size: str) -> nn.Module:
 
 def inception() -> nn.Module:
     """FID's Inception-v3; there is one size, since its features must have 2,048 columns."""
-    from eval.scores.inception import InceptionV3
+    from segmentdreamer.eval.scores.inception import InceptionV3
 
     with torch.device("meta"):
         return InceptionV3()

@@ -74,7 +74,7 @@ def check_asset(path: Path) -> Iterator[str]:
 
 def check_views(path: Path, numbers: Mapping[str, Any]) -> Iterator[str]:
     """Count, size and type of an archive of views; pictures of the prior have a count of their own."""
-    from eval.views.archive import read_views
+    from segmentdreamer.eval.views.archive import read_views
 
     try:
         views = read_views(path)

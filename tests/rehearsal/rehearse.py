@@ -17,22 +17,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+sys.path.append(str(Path(__file__).parents[2] / "workflow" / "scripts"))
 
 import architectures
+import pandas as pd
 import yaml
 from estimates import estimate, view_tflop
-from monitor import Job, run_watched
 from plan import CONFIG, ROOT, format_plan, read_figures, read_work
 from random_weights import NETWORKS, write_networks
 from rehearsal_checks import check_results, read_costs
+from segmentdreamer.eval.scales import read_scale
+from snakemake.utils import update_config
 
-from eval.scales import merge
-
-MEMORY_LIMIT = 16e9  # bytes of one job
+MEMORY_LIMIT = 16e3  # MB of one job
 LARGEST = {"true": 512, "tiny": 64}  # pixels of a picture
 
 
@@ -79,7 +81,8 @@ def rehearsal_config(
             "count": numbers["gaussians"],
         },
     }
-    generation = merge(yaml.safe_load((ROOT / paper["generation"]).read_text()), changes)
+    generation = yaml.safe_load((ROOT / paper["generation"]).read_text())
+    update_config(generation, changes)
     (folder / "generation.yaml").write_text(yaml.safe_dump(generation, sort_keys=False))
     inception = "" if "inception" in lacking else str(weights / "inception" / "inception.safetensors")
     return {
@@ -103,16 +106,17 @@ def rehearsal_config(
     }
 
 
-def run_workflow(folder: Path, target: str, cores: int) -> tuple[int, list[Job]]:
-    """Run the target with paper.yaml and the rehearsal's changes over it."""
+def run_workflow(folder: Path, target: str, cores: int) -> int:
+    """Run the target with paper.yaml and the rehearsal's changes over it; the exit status."""
     command = [
         sys.executable, "-m", "snakemake", target, "--cores", str(cores), "--quiet", "rules",
-        "--nolock", "--keep-going", "--resources", f"mem_mb={MEMORY_LIMIT / 1e6:.0f}",
+        "--nolock", "--resources", "gpu=1", f"mem_mb={MEMORY_LIMIT:.0f}",
         "--set-threads", f"generate={cores}", "--configfile", "workflow/config/paper.yaml",
         str(folder / "rehearsal.yaml"),
     ]  # fmt: skip
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return run_watched(command, ROOT, os.environ | {"PATH": path}, folder / "snakemake.log")
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with (folder / "snakemake.log").open("w") as log:
+        return subprocess.run(command, cwd=ROOT, env=env, stdout=log, stderr=log).returncode
 
 
 def measured_rate(costs_of_assets: list[dict[str, Any]], numbers: dict[str, Any], costs: dict) -> float:
@@ -139,23 +143,25 @@ def report_steps(costs_of_assets: list[dict[str, Any]], costs: dict) -> str:
     return "\n".join(lines)
 
 
-def report_jobs(jobs: list[Job]) -> str:
-    """A line a program: the longest and the largest of its kind."""
-    kinds: dict[str, list[Job]] = {}
-    for job in jobs:
-        kinds.setdefault(job.name.split()[0], []).append(job)
-    lines = [f"{'program':<28} {'jobs':>5} {'longest':>9} {'peak memory':>12}"]
-    for name, group in kinds.items():
-        longest, peak = max(job.seconds for job in group), max(job.peak for job in group)
-        lines.append(f"{name:<28} {len(group):>5} {longest:>7.0f} s {peak / 1e9:>9.2f} GB")
-    return "\n".join(lines)
+def read_jobs(results: Path) -> pd.DataFrame:
+    """What Snakemake measured of every job: its `stage`, seconds `s`, peak memory `max_rss` in MB."""
+    folder, read = results / "benchmarks", partial(pd.read_csv, sep="\t", na_values="-")
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*.tsv"))
+    return pd.concat([read(folder / name).assign(stage=name.parts[0], job=str(name)[:-4]) for name in names])
+
+
+def report_jobs(jobs: pd.DataFrame) -> str:
+    """A line a stage: the longest and the largest of its jobs."""
+    stages = jobs.groupby("stage", sort=False)
+    figures = stages.agg(jobs=("s", "size"), seconds=("s", "max"), memory_gb=("max_rss", "max"))
+    figures["memory_gb"] /= 1e3
+    return figures.round({"seconds": 0, "memory_gb": 2}).to_string()
 
 
 def project(costs_of_assets: list[dict[str, Any]], numbers: dict[str, Any], device: str) -> str:
     """The full run's plan at the rate and the start-up time that were measured here."""
     costs = read_figures()
-    default = yaml.safe_load((CONFIG / "default.yaml").read_text())
-    paper = merge(default, yaml.safe_load((CONFIG / "paper.yaml").read_text()))
+    paper = read_scale("paper")
     rate = measured_rate(costs_of_assets, numbers, costs)
     start_up = sum(c["wall_seconds"] - c["seconds"] for c in costs_of_assets) / len(costs_of_assets)
     measured = {**costs, "seconds": costs["seconds"] | {"start_up": start_up}}
@@ -186,13 +192,14 @@ def rehearse(args: argparse.Namespace, folder: Path) -> list[str]:
     config = rehearsal_config(folder, args.size, device, args.prompts, numbers, lacking)
     (folder / "rehearsal.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     print(f"{device}, {args.size} networks: {numbers}", file=sys.stderr, flush=True)
-    status, jobs = run_workflow(folder, args.target, args.cores)
-    if status:
+    if run_workflow(folder, args.target, args.cores):
         log = (folder / "snakemake.log").read_text().splitlines()[-5:]
         return [f"the workflow failed ({folder / 'snakemake.log'}):", *log, *first_errors(folder)]
     assets = read_costs(folder / "results")
     problems = check_results(folder / "results", config, numbers, args.size)
-    problems += [f"{job.name}: {job.peak / 1e9:.1f} GB of memory" for job in jobs if job.peak > MEMORY_LIMIT]
+    jobs = read_jobs(folder / "results")
+    greedy = jobs[jobs["max_rss"] > MEMORY_LIMIT]
+    problems += (greedy["job"] + ": " + greedy["max_rss"].astype(str) + " MB of memory").tolist()
     print(report_jobs(jobs), end="\n\n")
     print(project(assets, numbers, device) if args.size == "true" else "tiny networks: no projection")
     for name, reason in lacking.items():

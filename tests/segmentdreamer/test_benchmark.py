@@ -14,10 +14,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segmentdreamer import benchmark
 from segmentdreamer.config import load_config
 from segmentdreamer.prior.random_networks import build_modules, write_shapes
-from segmentdreamer.timing import flops
-from segmentdreamer.timing import step as benchmark
+from segmentdreamer.timing import flops, step
 from segmentdreamer.timing.flops import Work, count, count_work
 from segmentdreamer.timing.report import Measurement, Report, write_table
 from segmentdreamer.timing.step import matrix_rate, spread
@@ -219,14 +219,14 @@ def test_scoring_is_timed_by_part_on_views_with_an_outline(capsys: pytest.Captur
 def test_a_row_that_fails_is_named_and_the_others_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = benchmark.take_step
+    real = step.take_step
 
     def fail(state: Any, method: Any, *rest: Any) -> Any:
         if type(method).__name__ == "SDS":
             raise RuntimeError("CUDA out of memory.\nand more")
         return real(state, method, *rest)
 
-    monkeypatch.setattr(benchmark, "take_step", fail)
+    monkeypatch.setattr(step, "take_step", fail)
     found = run(tmp_path, "--methods", "sds", "cds", "--guidance", "cfg", "--steps", "1")
     assert [row["method"] for row in found["rows"]] == ["cds"]
     assert "sds, cfg: failed: CUDA out of memory.\n" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from dry_runs import snakemake
 from same_table import differences
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,12 @@ SHOW = [
     "-c",
     "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep({})",
 ]
+
+
+AT_HOME = {  # seconds of work, or the network: on the submitting node
+    "all", "sphere", "truth_views", "shuffled_views", "claims", "environment", "weights",
+    "ablation_table", "ablation_plot", "ablation_grid", "ablation_n",
+}  # fmt: skip
 
 
 def environment(tmp_path: Path, devices: str, **more: str) -> dict[str, str]:
@@ -79,23 +86,16 @@ def test_the_commands_exit_status_is_passed_on(tmp_path: Path) -> None:
     assert subprocess.run(command, env=environment(tmp_path, "0"), check=False).returncode == 5
 
 
-def rules() -> dict[str, str]:
-    """The text of every rule that runs a job, by file and name."""
-    found = {}
-    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
-        for name, body in re.findall(r"^ *rule *(\w*):\n((?: +.*\n|\n)*)", path.read_text(), re.M):
-            if "shell:" in body or "script:" in body:
-                found[f"{path.name}:{name}"] = body
-    return found
-
-
-@pytest.mark.parametrize("name", rules())
-def test_every_job_states_threads_memory_runtime_and_disk_or_runs_at_home(name: str) -> None:
-    body = rules()[name]
-    local = (ROOT / "workflow/rules" / name.split(":")[0]).read_text().split("localrules:")[-1]
-    if "localrule: True" in body or re.search(rf"^    {name.split(':')[1]},$", local, re.M):
-        return
-    assert all(word in body for word in ("threads:", "mem_mb=", "runtime=", "disk_mb=")), name
+@pytest.mark.parametrize("config", ["default", "paper"])
+def test_every_job_states_memory_runtime_and_disk_or_runs_at_home(config: str, tmp_path: Path) -> None:
+    ran = snakemake("all", "ablation_n", "-n", "--configfile", f"workflow/config/{config}.yaml",
+                    "--config", f"results={tmp_path}/r")  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    parts = re.split(r"^ *rule (\w+):$", ran.stdout + ran.stderr, flags=re.M)[1:]
+    jobs = list(zip(parts[::2], parts[1::2], strict=True))
+    assert {"generate", "views", "scores", "table1"} <= {name for name, _ in jobs}
+    stated = ("mem_mb", "runtime", "disk_mb")
+    assert {name for name, told in jobs if not all(f" {word}=" in told for word in stated)} <= AT_HOME
 
 
 def test_a_retry_asks_for_more_memory_and_time(tmp_path: Path) -> None:
@@ -113,21 +113,23 @@ def test_a_retry_asks_for_more_memory_and_time(tmp_path: Path) -> None:
     assert memory[1] == 2 * memory[0] and runtime[1] == 2 * runtime[0]
 
 
-@pytest.mark.parametrize("profile", ["local", "slurm", "paper"])
+@pytest.mark.parametrize("profile", ["default", "slurm", "paper"])
 def test_a_profile_explains_every_setting_and_plans_the_run(profile: str, tmp_path: Path) -> None:
-    lines = (PROFILES / profile / "profile.yaml").read_text().splitlines()
+    folder = (ROOT / "profiles" if profile == "default" else PROFILES) / profile
+    lines = (folder / "profile.yaml").read_text().splitlines()
     for above, line in zip(["", *lines], lines, strict=False):
-        if re.match(r"[a-z-]+:", line) and not line.startswith(("executor", "cores: all", "configfile")):
+        if re.match(r" *[a-z-]+: ", line) and not line.startswith(("executor", "cores: all", "configfile")):
             assert "#" in line or above.startswith("#"), line
     extra = ["--config", f"results={tmp_path}/r"]
-    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--workflow-profile",
-               str(PROFILES / profile), *extra]  # fmt: skip
+    named = ["--cores", "2"] if profile == "default" else ["--workflow-profile", str(folder)]
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", *named, *extra]
     if profile == "slurm":
         pytest.importorskip("snakemake_executor_plugin_slurm")
         if not any((Path(p) / "sbatch").exists() for p in os.environ["PATH"].split(os.pathsep)):
             pytest.skip("no sbatch on this machine")
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+    assert f"profile {folder if named[0] != '--cores' else 'profiles/default'} " in ran.stderr
     assert re.search(rf"^generate +{200 if profile == 'paper' else 30}$", ran.stdout + ran.stderr, re.M)
 
 
@@ -141,8 +143,8 @@ def test_the_same_table_is_told_from_another() -> None:
 @pytest.mark.slow
 def test_the_slurm_profile_finds_the_table_of_the_local_run() -> None:
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    ran = subprocess.run([str(SCRIPTS / "test_slurm")], cwd=ROOT, env=env, capture_output=True, text=True,
-                         check=False)  # fmt: skip
+    script = str(ROOT / "tests/slurm/test_slurm")
+    ran = subprocess.run([script], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if ran.returncode == 77:
         pytest.skip(ran.stderr.strip().splitlines()[-1])
     assert ran.returncode == 0 and "the same table" in ran.stdout, ran.stdout + ran.stderr

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import plan
 import pytest
-import yaml
 from dry_runs import planned, snakemake
 from estimates import Work, count_jobs, estimate, generation_tflop, sampling_tflop, view_tflop
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eval.scales import read_scale
 from segmentdreamer.weights.catalog import read_list
 
 ROOT = Path(__file__).parents[2]
@@ -39,8 +39,7 @@ WORK = st.builds(
 
 
 def merged(name: str) -> dict:
-    files = [ROOT / f"workflow/config/{part}.yaml" for part in ("default", name)]
-    return plan.merge(*(yaml.safe_load(path.read_text()) for path in files))
+    return read_scale(f"{ROOT}/workflow/config/{name}.yaml")
 
 
 def test_the_papers_own_minutes_come_out() -> None:

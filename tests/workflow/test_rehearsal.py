@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import random_weights
 import torch
-from monitor import program, run_watched
 from rehearsal_checks import check_cost, check_features, check_results, check_scores, check_views
-from rehearse import measured_rate
+from rehearse import measured_rate, read_jobs, report_jobs
 
 from eval.scores.clip_score import embed_images, embed_texts, load_clip
 from eval.scores.inception import embed as embed_inception
@@ -179,18 +178,14 @@ def test_a_run_that_made_nothing_is_found(tmp_path: Path) -> None:
     ]
 
 
-def test_the_memory_and_time_of_programs_are_seen(tmp_path: Path) -> None:
-    (tmp_path / "hungry.py").write_text("import time; x = bytearray(200_000_000); time.sleep(1.5)\n")
-    command = ["bash", "-c", f"{sys.executable} -m hungry --method sctd --prompt-id p01; exit 3"]
-    status, jobs = run_watched(command, tmp_path, {"PATH": "/usr/bin:/bin"}, tmp_path / "log")
-    assert status == 3 and [job.name for job in jobs] == ["hungry sctd p01"]
-    assert 200e6 < jobs[0].peak < 400e6 and jobs[0].seconds > 1
-
-
-def test_only_programs_count() -> None:
-    assert program(["/a/python3.11", "-m", "eval.reference", "draw", "--shard", "1"]) == "eval.reference 1"
-    assert program(["bash", "-c", "python -m eval.score"]) == program(["python", "x.py"]) == ""
-    assert program(["python", "-m", "snakemake", "all"]) == ""
+def test_what_snakemake_measured_is_told_by_stage(tmp_path: Path) -> None:
+    folder = tmp_path / "benchmarks/generate"
+    folder.mkdir(parents=True)
+    for job, row in {"sds-p01-0": "61.2\t2100", "sctd-p01-0": "75.0\t2500", "short": "0.1\t-"}.items():
+        (folder / f"{job}.tsv").write_text(f"s\tmax_rss\n{row}\n")
+    jobs = read_jobs(tmp_path)
+    assert set(jobs["job"]) == {"generate/sds-p01-0", "generate/sctd-p01-0", "generate/short"}
+    assert report_jobs(jobs).splitlines()[-1].split() == ["generate", "3", "75.0", "2.5"]
 
 
 def test_the_rate_is_arithmetic_over_time() -> None:
@@ -212,7 +207,7 @@ def rehearsed(*arguments: str) -> subprocess.CompletedProcess:
 def test_the_whole_run_is_rehearsed_with_small_networks(tmp_path: Path) -> None:
     ran = rehearsed("--size", "tiny", "--device", "cpu", "--out", str(tmp_path))
     assert ran.returncode == 0, ran.stderr[-3000:]
-    assert "the rehearsal passed" in ran.stdout and "segmentdreamer.generate" in ran.stdout
+    assert "the rehearsal passed" in ran.stdout and "generate" in ran.stdout
     methods = {path.name for path in (tmp_path / "results/assets").iterdir()}
     assert {"sds", "ism", "cds", "gcs", "sctd", "start", "sphere"} <= methods
 

@@ -196,17 +196,17 @@ def test_a_killed_shard_of_other_settings_or_texts_is_not_gone_on_from(
     (tmp_path / "prompts.tsv").write_text((ROOT / "prompts/smoke.tsv").read_text())
     command = ["draw", "--prior", "toybox/models/prior", "--prompts", str(tmp_path / "prompts.tsv"),
                "--omega", "5", "--count", "4", "--scratch", str(tmp_path / "parts")]  # fmt: skip
-    honest, drawn = reference.draw, []
+    honest, drawn = reference.draw_images, []
 
     def killed(prior, texts, work, sampler, stream):
         drawn.append(list(work))
         yield from honest(prior, texts, work, sampler, stream)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reference, "draw", killed)
+    monkeypatch.setattr(reference, "draw_images", killed)
     for steps, text in (("2", "snowman"), ("2", "snowman"), ("3", "snowman"), ("2", "bear")):
         rows = (ROOT / "prompts/smoke.tsv").read_text().replace("white snowman", f"white {text}")
         (tmp_path / "prompts.tsv").write_text(rows)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match="130"):
             reference.main([*command, "--steps", steps, "--out", str(tmp_path / "shard.npz")])
     assert [len(work) for work in drawn] == [1, 0, 1, 1]

@@ -21,8 +21,7 @@ def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Pa
     methods, prompts = len(yaml.safe_load((ROOT / "workflow/config/default.yaml").read_text())["methods"]), 6
     assert ran.returncode == 0, ran.stderr
     assert jobs["generate"] == methods * prompts and jobs["start"] == jobs["sphere"] == prompts
-    assert jobs["views"] == jobs["scores"] == methods
-    assert jobs["views_control"] == 2 and jobs["scores_control"] == 5
+    assert jobs["views"] == methods + 2 and jobs["scores"] == methods + 5
     assert jobs["truth_views"] == jobs["shuffled_views"] == prompts and jobs["prior_views"] == 1
     assert jobs["reference_shard"] == jobs["reference"] == jobs["truth"] == jobs["table1"] == 1
     assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
@@ -62,7 +61,7 @@ def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
     prompts, seeds = 6, 1
     assert ran.returncode == 0, ran.stderr
     assert jobs["generate"] == points * prompts * seeds
-    assert jobs["scores_variant"] == jobs["views_variant"] == points * seeds and jobs["scores_control"] == 2
+    assert jobs["scores_variant"] == jobs["views_variant"] == points * seeds and jobs["scores"] == 2
     assert jobs["ablation_table"] == jobs["ablation_plot"] == jobs["ablation_grid"] == 1
     assert "table1" not in jobs and "reference" not in jobs
 
@@ -177,7 +176,7 @@ def test_a_foreign_method_enters_with_an_entry_and_a_four_line_rule(tmp_path: Pa
     ran = snakemake("-n", "--quiet", "rules", "--config", "methods=[foreign]", "results=r", cwd=tmp_path)
     jobs = planned(ran.stdout + ran.stderr)
     assert ran.returncode == 0, ran.stderr
-    assert jobs["foreign"] == 6 and "generate" not in jobs and jobs["views"] == 1
+    assert jobs["foreign"] == 6 and "generate" not in jobs and jobs["views"] == 3  # start and sphere, too
 
 
 def test_the_papers_plan_has_its_full_size(tmp_path: Path) -> None:
@@ -187,9 +186,9 @@ def test_the_papers_plan_has_its_full_size(tmp_path: Path) -> None:
     jobs = planned(ran.stdout + ran.stderr)
     prompts, methods = 40, 5
     assert ran.returncode == 0, ran.stderr
-    assert jobs["generate"] == jobs["views"] == jobs["scores"] == methods * prompts == 200
+    assert jobs["generate"] == methods * prompts == 200
     assert jobs["start"] == jobs["sphere"] == jobs["shuffled_views"] == jobs["prior_views"] == prompts
-    assert jobs["views_control"] == 2 * prompts and jobs["scores_control"] == 4 * prompts
+    assert jobs["views"] == (methods + 2) * prompts and jobs["scores"] == (methods + 4) * prompts
     assert jobs["reference_shard"] == 50 and jobs["reference"] == 1
     assert jobs["point_e"] == prompts
     assert all(jobs[name] == 1 for name in ("table1", "figures", "claims", "sheet"))

@@ -15,16 +15,15 @@ rule generate:
         provenance=f"{RESULTS}/assets/{{method}}/{{prompt}}/{{seed}}/provenance.json",
     log:
         f"{RESULTS}/logs/generate/{{method}}-{{prompt}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/generate/{{method}}-{{prompt}}-{{seed}}.tsv"
     wildcard_constraints:
         method=f"(?:{'|'.join(OURS)}){VARIATION}*",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
+        **need("generate"),
         gpu=GPU,
-        mem_mb=need("generate", "mem_mb"),
-        runtime=need("generate", "runtime"),
-        disk_mb=need("generate", "disk_mb"),
     params:
         device=ON_DEVICE,
         text=prompt_text,

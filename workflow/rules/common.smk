@@ -38,9 +38,6 @@ def read_yaml(path):
     return yaml.safe_load(Path(path).read_text())
 
 
-# Unlimited resources are ignored locally: without this, every core would start a job on one GPU.
-workflow.global_resources.setdefault("gpu", max(1, len(visible_devices())))
-
 # Threads that wait must not spin, and no compute job may reach for a hub.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -133,8 +130,7 @@ PER_ASSET = config["jobs"] == "asset"
 EVERY = ["{prompt}"] if PER_ASSET else IDS
 OF_JOB = "{method}-{prompt}-{seed}" if PER_ASSET else "{method}-{seed}"
 BATCHES = [
-    ("", f"(?!(?:{'|'.join(CONTROLS)})/){NAME}", EVERY),
-    ("_control", "|".join(CONTROLS), EVERY),
+    ("", NAME, EVERY),
     (
         "_variant",
         f"{NAME}{VARIATION}+",

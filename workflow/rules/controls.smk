@@ -12,11 +12,8 @@ rule start:
         f"{RESULTS}/logs/start/{{prompt}}-{{seed}}.log",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
-        mem_mb=need("start", "mem_mb"),
-        runtime=need("start", "runtime"),
-        disk_mb=need("start", "disk_mb"),
+        **need("start"),
     params:
         settings=common_settings,
     shell:
@@ -67,15 +64,14 @@ rule prior_views:
         ),
     log:
         f"{RESULTS}/logs/prior_views/{OF_JOB.removeprefix('{method}-')}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prior_views/{OF_JOB.removeprefix('{method}-')}.tsv"
     priority: 5
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
+        **need("reference"),
         gpu=GPU,
-        mem_mb=need("reference", "mem_mb"),
-        runtime=need("reference", "runtime"),
-        disk_mb=need("reference", "disk_mb"),
     params:
         device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
@@ -100,11 +96,8 @@ rule truth:
         f"{RESULTS}/logs/truth.log",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
-        mem_mb=need("views", "mem_mb"),
-        runtime=need("views", "runtime"),
-        disk_mb=need("views", "disk_mb"),
+        **need("views"),
     params:
         folder=subpath(output[0], ancestor=2),
         view=config["views"],
@@ -129,4 +122,4 @@ rule truth_views:
         "cp {input:q} {output:q} > {log:q} 2>&1"
 
 
-ruleorder: truth_views > shuffled_views > prior_views > views_control
+ruleorder: truth_views > shuffled_views > prior_views > views

@@ -31,18 +31,17 @@ if IMAGE_REWARD:
                 ),
             log:
                 f"{RESULTS}/logs/image_reward/{OF_JOB}.log",
+            benchmark:
+                f"{RESULTS}/benchmarks/image_reward/{OF_JOB}.tsv"
             wildcard_constraints:
                 method=methods,
             group:
                 "views_and_scores"
             conda:
                 "../../environment.yml"
-            threads: 1
             resources:
+                **need("reward"),
                 gpu=GPU,
-                mem_mb=need("reward", "mem_mb"),
-                runtime=need("reward", "runtime"),
-                disk_mb=need("reward", "disk_mb"),
             params:
                 device=ON_DEVICE,
                 python=python_of("image_reward"),

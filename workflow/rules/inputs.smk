@@ -79,14 +79,13 @@ def code_of(wildcards):
     return REGISTRY[method_of(wildcards.method)]["code"]
 
 
-def need(stage, resource):
-    """An input function: what a job of this stage needs, more with every attempt (resources.yaml)."""
-    amount = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
-
-    def grown(wildcards, attempt):
-        return amount[resource] * attempt
-
-    return grown
+def need(stage):
+    """The resources of a job of this stage, by name; more with every attempt (resources.yaml)."""
+    amounts = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
+    return {
+        name: lambda wildcards, attempt, amount=amount: amount * attempt
+        for name, amount in amounts.items()
+    }
 
 
 def prompts_of(wildcards, output):

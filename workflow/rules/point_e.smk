@@ -13,14 +13,13 @@ rule point_e:
         f"{RESULTS}/starts/{{prompt}}-{{seed}}.ply",
     log:
         f"{RESULTS}/logs/point_e/{{prompt}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/point_e/{{prompt}}-{{seed}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
+        **need("start"),
         gpu=GPU,
-        mem_mb=need("start", "mem_mb"),
-        runtime=need("start", "runtime"),
-        disk_mb=need("start", "disk_mb"),
     params:
         device=ON_DEVICE,
         python=python_of("point_e"),

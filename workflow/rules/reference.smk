@@ -15,17 +15,16 @@ rule reference_shard:
         temp(f"{RESULTS}/reference/shards/{{shard}}.npz"),
     log:
         f"{RESULTS}/logs/reference/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference_shard/{{shard}}.tsv"
     wildcard_constraints:
         shard="[0-9]+",
     priority: 10  # the longest single jobs: start them first
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
+        **need("reference"),
         gpu=GPU,
-        mem_mb=need("reference", "mem_mb"),
-        runtime=need("reference", "runtime"),
-        disk_mb=need("reference", "disk_mb"),
     params:
         device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
@@ -52,13 +51,12 @@ rule reference:
         sheet=report(f"{RESULTS}/reference/sheet.png", category="Reference set"),
     log:
         f"{RESULTS}/logs/reference.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/all.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
-        mem_mb=need("reference", "mem_mb"),
-        runtime=need("reference", "runtime"),
-        disk_mb=need("reference", "disk_mb"),
+        **need("reference"),
     params:
         folder=subpath(output.features, parent=True),
     shell:

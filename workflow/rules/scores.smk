@@ -33,18 +33,17 @@ for batch, methods, prompts in BATCHES:
             ),
         log:
             f"{RESULTS}/logs/scores/{OF_JOB}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/scores/{OF_JOB}.tsv"
         wildcard_constraints:
             method=methods,
         group:
             "views_and_scores"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
+            **need("scores"),
             gpu=GPU,
-            mem_mb=need("scores", "mem_mb"),
-            runtime=need("scores", "runtime"),
-            disk_mb=need("scores", "disk_mb"),
         params:
             device=ON_DEVICE,
             prompts=prompts_of,

@@ -47,13 +47,12 @@ rule table1:
         ),
     log:
         f"{LOGS}/table1.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/table1/{SELECTED or 'all'}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
-        mem_mb=need("tables", "mem_mb"),
-        runtime=need("tables", "runtime"),
-        disk_mb=need("tables", "disk_mb"),
+        **need("tables"),
     params:
         results=subpath(output.csv, ancestor=DEPTH),
         selection=option("--selection", SELECTED),
@@ -84,11 +83,8 @@ rule figures:
         f"{LOGS}/figures.log",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
-        mem_mb=need("light", "mem_mb"),
-        runtime=need("light", "runtime"),
-        disk_mb=need("light", "disk_mb"),
+        **need("light"),
     params:
         results=subpath(input.table, ancestor=DEPTH),
         selection=option("--selection", SELECTED),
@@ -136,11 +132,8 @@ rule sheet:
         f"{LOGS}/sheet.log",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
-        mem_mb=need("light", "mem_mb"),
-        runtime=need("light", "runtime"),
-        disk_mb=need("light", "disk_mb"),
+        **need("light"),
     params:
         results=subpath(output[0], ancestor=DEPTH),
         shown=["start", *config["methods"], *TRUTH],

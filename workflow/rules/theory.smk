@@ -17,11 +17,8 @@ if config["truth"]:
             f"{RESULTS}/logs/theory_views.log",
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
-            mem_mb=need("views", "mem_mb"),
-            runtime=need("views", "runtime"),
-            disk_mb=need("views", "disk_mb"),
+            **need("views"),
         params:
             folder=subpath(output[0], ancestor=2),
             view=config["views"],
@@ -44,13 +41,12 @@ if config["truth"]:
             png=report(f"{RESULTS}/theory/theory.png", category="Theorem 1"),
         log:
             f"{RESULTS}/logs/theory.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/theory/all.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
-            mem_mb=need("theory", "mem_mb"),
-            runtime=need("theory", "runtime"),
-            disk_mb=need("theory", "disk_mb"),
+            **need("theory"),
         params:
             folder=subpath(output.points, parent=True),
             prior=subpath(input.weights, parent=True),

@@ -23,9 +23,7 @@ rule toybox_data:
         "../../environment.yml"
     threads: 2
     resources:
-        mem_mb=need("training", "mem_mb"),
-        runtime=need("training", "runtime"),
-        disk_mb=need("training", "disk_mb"),
+        **need("training"),
     shell:
         "python -m toybox.data --out {output:q} > {log:q} 2>&1"
 
@@ -41,10 +39,8 @@ rule toybox_autoencoder:
         "../../environment.yml"
     threads: 2
     resources:
+        **need("training"),
         gpu=GPU,
-        mem_mb=need("training", "mem_mb"),
-        runtime=need("training", "runtime"),
-        disk_mb=need("training", "disk_mb"),
     shell:
         "python -m toybox.train_autoencoder --data {input:q} --out {output:q} > {log:q} 2>&1"
 
@@ -61,10 +57,8 @@ rule toybox_prior:
         "../../environment.yml"
     threads: 2
     resources:
+        **need("training"),
         gpu=GPU,
-        mem_mb=need("training", "mem_mb"),
-        runtime=need("training", "runtime"),
-        disk_mb=need("training", "disk_mb"),
     params:
         folder=subpath(output[0], parent=True),
     shell:
@@ -82,11 +76,8 @@ rule toybox_prior_figures:
         "toybox/runs/logs/prior_figures.log",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
-        mem_mb=need("training", "mem_mb"),
-        runtime=need("training", "runtime"),
-        disk_mb=need("training", "disk_mb"),
+        **need("training"),
     params:
         prior=subpath(input.prior, parent=True),
         judge=subpath(input.judge, parent=True),
@@ -106,12 +97,9 @@ rule toybox_scorer:
         scorer="clip|reward|judge",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
+        **need("training"),
         gpu=GPU,
-        mem_mb=need("training", "mem_mb"),
-        runtime=need("training", "runtime"),
-        disk_mb=need("training", "disk_mb"),
     params:
         folder=subpath(output[0], parent=True),
         module=lambda wildcards: (

@@ -25,18 +25,17 @@ for batch, methods, prompts in BATCHES:
             ),
         log:
             f"{RESULTS}/logs/views/{OF_JOB}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/views/{OF_JOB}.tsv"
         wildcard_constraints:
             method=methods,
         group:
             "views_and_scores"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
+            **need("views"),
             gpu=GPU,
-            mem_mb=need("views", "mem_mb"),
-            runtime=need("views", "runtime"),
-            disk_mb=need("views", "disk_mb"),
         params:
             device=ON_DEVICE,
             folders=folders_of_views,

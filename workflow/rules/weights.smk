@@ -17,11 +17,8 @@ rule weights:
     localrule: True
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
-        mem_mb=need("weights", "mem_mb"),
-        runtime=need("weights", "runtime"),
-        disk_mb=need("weights", "disk_mb"),
+        **need("weights"),
     params:
         folder=subpath(output[0], parent=True),
     shell:

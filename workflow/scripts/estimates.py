@@ -101,14 +101,14 @@ def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
             "views": stage(
                 seconds["view"] * work.views * assets,
                 shown * (pictures + size["gallery"]),
-                "views", "views_control",
+                "views",
             ),
             "scores": stage(
                 seconds["score"] * work.views * shown,
                 shown * work.views * size["feature"],
-                "scores", "scores_control",
+                "scores",
             ),
-            "reward": stage(reward, 0, "image_reward", "image_reward_control"),
+            "reward": stage(reward, 0, "image_reward"),
             "reference": stage(
                 (sampling_tflop(work, costs) / tflops + seconds["feature"]) * work.reference,
                 2 * work.reference * size["feature"],  # the shards and, beside them for a moment, the whole
@@ -127,8 +127,7 @@ def count_jobs(work: Work) -> dict[str, int]:
     runs = work.prompts * work.seeds
     each = runs if work.per_asset else work.seeds  # jobs of a row of the table
     methods, controls = len(work.methods), 4 + work.truth
-    scored = {"scores": methods * each, "scores_control": controls * each}
-    rewarded = {name.replace("scores", "image_reward"): n for name, n in scored.items()}
+    scored = (methods + controls) * each
     return {
         "point_e": runs if work.point_e else 0,
         "generate": work.assets,
@@ -138,10 +137,9 @@ def count_jobs(work: Work) -> dict[str, int]:
         "truth": int(work.truth),
         "truth_views": runs if work.truth else 0,
         "prior_views": each,
-        "views": methods * each,
-        "views_control": 2 * each,
-        **scored,
-        **(rewarded if work.image_reward else {}),
+        "views": (methods + 2) * each,
+        "scores": scored,
+        "image_reward": scored if work.image_reward else 0,
         "reference_shard": work.shards,
         "reference": 1,
         "table1": 1,

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 from estimates import Plan, Stage, Work, estimate
+from snakemake.utils import update_config
 
-from eval.scales import merge
 from segmentdreamer.start.shapes import StartConfig
 from segmentdreamer.weights.catalog import Weights, format_bytes, read_list
 from segmentdreamer.weights.commands import missing_files
@@ -30,7 +30,8 @@ CONFIG = ROOT / "workflow" / "config"
 
 def read_work(config: Mapping[str, Any]) -> Work:
     """The numbers of a merged configuration, with the files that it names. Raises ValueError, OSError."""
-    from eval.prompt_table import read_prompts
+    from segmentdreamer.eval.prompt_table import read_prompts
+
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import registry, trunk_settings
 
@@ -142,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         config: dict[str, Any] = {}
         for path in [CONFIG / "default.yaml", *args.configfile]:
-            config = merge(config, yaml.safe_load(path.read_text()))
+            update_config(config, yaml.safe_load(path.read_text()))
         print(describe(config, args.device))
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
-
-from eval.scales import merge
+from snakemake.utils import update_config
 
 RECORD = "settings.yaml"  # in the folder of results
 # What a folder may be asked with at another time: it selects assets, or says where and how jobs run.
@@ -32,8 +32,8 @@ def stated(contents: Iterable[Mapping[str, Any]]) -> Settings:
     merged: Settings = {}
     owner: Settings = {}
     for content in contents:
-        merged = merge(merged, content)
-        owner = merged if "results" in content else owner
+        update_config(merged, content)
+        owner = deepcopy(merged) if "results" in content else owner
     return owner or merged
 
 

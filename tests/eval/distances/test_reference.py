@@ -111,7 +111,7 @@ def test_a_killed_shard_goes_on_from_its_finished_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["draw", *PRIOR, "--count", "40", "--scratch", str(tmp_path / "parts"), "--out"]
-    honest, drawn = reference.draw, []
+    honest, drawn = reference.draw_images, []
 
     def counting(prior, texts, work, sampler, stream, limit):
         for batch, images in honest(prior, texts, work, sampler, stream):
@@ -120,13 +120,13 @@ def test_a_killed_shard_goes_on_from_its_finished_batches(
             drawn.append(batch)
             yield batch, images
 
-    monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=1))
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(reference, "draw_images", lambda *args: counting(*args, limit=1))
+    with pytest.raises(SystemExit, match="130"):
         reference.main([*command, str(tmp_path / "shard.npz")])
     assert len(list((tmp_path / "parts").rglob("*.npz"))) == 1
-    monkeypatch.setattr(reference, "draw", lambda *args: counting(*args, limit=99))
+    monkeypatch.setattr(reference, "draw_images", lambda *args: counting(*args, limit=99))
     reference.main([*command, str(tmp_path / "shard.npz")])
-    monkeypatch.setattr(reference, "draw", honest)
+    monkeypatch.setattr(reference, "draw_images", honest)
     reference.main([*command, str(tmp_path / "straight.npz")])
     resumed, straight = np.load(tmp_path / "shard.npz"), np.load(tmp_path / "straight.npz")
     assert all(np.array_equal(resumed[name], straight[name]) for name in straight.files)

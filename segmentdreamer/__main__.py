@@ -1,0 +1,61 @@
+"""`segmentdreamer COMMAND ...`, the one command line; a command's module is imported when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from segmentdreamer.command import run
+
+COMMANDS = {  # name: module below segmentdreamer, and what it does
+    "generate": ("generate", "Make a 3D asset from a prompt."),
+    "views": ("eval.views.render", "Render the evaluation views of assets."),
+    "score": ("eval.score", "Score views of 3D assets by their prompts."),
+    "study": ("eval.study.commands", "Run a blinded ranking study of a run's videos."),
+    "publish": ("eval.tables.publish", "Copy the tables of a finished run to where they are published."),
+    "weights": ("weights.commands", "Fetch and verify the weights that a scale needs."),
+    "benchmark": ("benchmark", "Time the optimization step of each method."),
+    "start": ("start.__main__", "Write the state that an optimization starts from."),
+    "reference": ("eval.reference.draw", "Draw the reference set of FID, merge its shards, or draw views."),
+    "theory": ("eval.theory.experiment", "Measure Theorem 1 on the analytic prior."),
+}
+
+
+class Later(TyperCommand):
+    """A command whose module is not imported for the list of commands."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        module = import_module(f"segmentdreamer.{COMMANDS[self.name or ''][0]}")
+        return module.main.command.make_context(info_name, args, parent, **extra)
+
+
+def show_version(asked: bool) -> None:
+    if asked:
+        print(f"segmentdreamer {version('segmentdreamer-bench')}")
+        raise typer.Exit
+
+
+def describe(
+    _: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="and leave")
+    ] = False,
+) -> None:
+    """A reproducible benchmark of score distillation for text-to-3D."""
+
+
+app = typer.Typer(no_args_is_help=True)
+app.callback()(describe)
+for name, (_, about) in COMMANDS.items():
+    app.command(name, cls=Later, help=about)(lambda: None)
+
+
+def main() -> None:
+    run(typer.main.get_command(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""A function as a command: its arguments are the options, its errors one line on standard error.
+
+`segmentdreamer NAME` and `python -m MODULE` run the same functions, and Python calls them as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from typer.core import TyperArgument, TyperCommand
+
+
+def option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    """An option under a heading of `--help`; a metavar that ends in ... takes several values in a row."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+inputs = partial(option, "Inputs")
+outputs = partial(option, "Outputs")
+settings = partial(option, "Settings")
+hardware = partial(option, "Hardware")
+
+Device = Annotated[str | None, hardware("cpu or cuda (default: cuda where there is one)")]
+Threads = Annotated[int, hardware("CPU threads", min=1)]
+Profile = Annotated[bool, hardware("print where the time went", "--profile")]
+Prompts = Annotated[Path, inputs("the prompt table: id and prompt, or a prompt a line")]
+Scale = Annotated[str, inputs("mini, paper, or a YAML file of your own")]
+Overrides = Annotated[
+    list[str] | None,
+    settings("override a value; may be given again", "--set", metavar="SECTION.KEY=VALUE"),
+]
+
+
+class Program:
+    """Functions as one program, or as one with a subcommand for each; called, it ends as programs do."""
+
+    def __init__(self, *functions: Callable[..., Any], **by_name: Callable[..., Any]) -> None:
+        app = typer.Typer(add_completion=False)
+        for name, function in ({f.__name__: f for f in functions} | by_name).items():
+            about = (function.__doc__ or "").partition("\n\n")[0]
+            app.command(name, cls=Command, help=about)(function)
+        self.command = typer.main.get_command(app)
+
+    def __call__(self, argv: Sequence[str] | None = None) -> None:
+        """Run with these words, or the command line's; SystemExit 1 is for bad input, 2 for bad usage."""
+        run(self.command, argv)
+
+
+def run(command: Any, argv: Sequence[str] | None = None) -> None:
+    """Run a command; what is wrong is said in one line."""
+    try:
+        status = command.main(argv, standalone_mode=False)
+    except typer.TyperException as error:
+        print(f"error: {in_one_line(error.format_message())} (--help lists the options)", file=sys.stderr)
+        sys.exit(2)
+    except (ValueError, OSError, yaml.YAMLError) as error:
+        sys.exit(f"error: {in_one_line(str(error))}")
+    if isinstance(status, int):  # of --help and the like; functions return none
+        sys.exit(status)
+
+
+def in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+class Command(TyperCommand):
+    """A command that takes `--methods sds ism` as shells give globs, and `--prompt X` for an argument X."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spread(args, self.params))
+
+
+def spread(words: Sequence[str], params: Iterable[Any]) -> list[str]:
+    """The words with an option's name before each of its values in a row, and without arguments' names."""
+    several = {name for p in params if str(p.metavar).endswith("...") for name in p.opts}
+    arguments = {f"--{p.name}" for p in params if isinstance(p, TyperArgument)}
+    option, found = "", []
+    for word, following in zip(words, [*words, "--"][1:], strict=True):
+        if word in several:
+            option = word
+            found += [word] if following.startswith("--") else []  # which is then missed
+        elif word.startswith("--"):
+            option = ""
+            found += [] if word in arguments else [word]
+        else:
+            found += [option, word] if option else [word]
+    return found
