@@ -22,7 +22,7 @@ import yaml
 
 from .guidance import NOTE, Guidance, from_columns, tell_each
 from .metrics import METRICS, control_title, heading, read_titles
-from .run import check_protocols, guidance_of, path_of, read_cost, read_protocol, read_scores
+from .run import read_run
 from .statistics.intervals import KIND, SMALLEST_SAMPLE, mean_interval, prompt_means
 from .tables.formats import NOTHING, grid, quote
 from .variants import describe, fields_of, method_of, official_variants, plain, read_ablation, variants
@@ -30,43 +30,13 @@ from .variants import describe, fields_of, method_of, official_variants, plain, 
 SPACES = Path("workflow/config/ablations.yaml")
 COLUMNS = Path(__file__).parent / "ablation_metrics.yaml"
 FIGURES = ("level", "difference", "low", "high", "n")
-LOGGED = ("collapsed", "one_step")  # columns of train.csv whose mean over the steps is a share
 
 
 @cache
-def columns() -> dict[str, dict[str, Any]]:
+def ablation_columns() -> dict[str, dict[str, Any]]:
     """What each metric is called and how it is printed, in the order of the table."""
     shared, own = (yaml.safe_load(path.read_text()) for path in (METRICS, COLUMNS))
     return {metric: spec or shared[metric] for metric, spec in own.items()}
-
-
-def read_run(folder: Path) -> dict[str, float]:
-    """What one optimization cost, and the shares that its log tells; a control has neither."""
-    values = read_cost(folder)
-    if (folder / "train.csv").exists():
-        log = pd.read_csv(folder / "train.csv")
-        values |= {name: float(log[name].mean()) for name in LOGGED if name in log}
-    return values
-
-
-def read_asset(results: Path, name: str, prompt: str, seed: int) -> pd.DataFrame:
-    """Everything known of one asset as rows: method, prompt, seed, view, metric, value."""
-    where = path_of(name, prompt, seed)
-    scores = read_scores(results / "scores" / where)
-    run = read_run(results / "assets" / where)
-    extra = pd.DataFrame([(0, metric, value) for metric, value in run.items()], columns=scores.columns)
-    return pd.concat([scores, extra]).assign(method=name, prompt=prompt, seed=seed)
-
-
-def collect(results: Path, names: list[str], prompts: list[str], seeds: int) -> pd.DataFrame:
-    """All assets of these variants or methods in one long table (see read_asset).
-
-    Raises FileNotFoundError for a missing file of scores, ValueError if two follow different protocols.
-    """
-    keys = [(name, prompt, seed) for name in names for prompt in prompts for seed in range(seeds)]
-    records = [(key, read_protocol(results / "scores" / path_of(*key))) for key in keys]
-    check_protocols(results, [(key, record) for key, record in records if record["status"] == "ok"])
-    return pd.concat([read_asset(results, *key) for key in keys], ignore_index=True)
 
 
 def tabulate(
@@ -93,7 +63,7 @@ def tabulate(
             **found.get(name, Guidance()).columns(),
             **{field: plain(stated[field]) if field in stated else "" for field in fields},
         }
-        for metric in columns():
+        for metric in ablation_columns():
             if metric in tables and name in tables[metric]:
                 figures = figures_of(tables[metric], name, known["official"])
                 rows.append({**known, "metric": metric, **dict(zip(FIGURES, figures, strict=True))})
@@ -130,7 +100,7 @@ def guidance_texts(table: pd.DataFrame) -> dict[str, str]:
 def shown_columns(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The columns for which any variant or control has a value."""
     present = set(table.loc[table["level"].notna(), "metric"])
-    return {metric: spec for metric, spec in columns().items() if metric in present}
+    return {metric: spec for metric, spec in ablation_columns().items() if metric in present}
 
 
 def cell(figures: Mapping[Any, Any], digits: int) -> str:
@@ -205,14 +175,12 @@ def main(argv: list[str] | None = None) -> None:
         ablation = read_ablation(args.spaces, args.name)
         chosen = variants(ablation)
         against = official_variants(chosen, ablation.get("official", []))
-        scores = collect(args.results, list(against), args.prompts, args.seeds)
-        guidance = {v: guidance_of(args.results, v, args.prompts, range(args.seeds)) for v in against}
-        if args.controls:
-            scores = pd.concat([scores, collect(args.results, args.controls, args.prompts, 1)])
+        run = read_run(args.results, against, args.controls, args.prompts, args.seeds)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
-    values = prompt_means(scores)
-    table = tabulate(values, against, describe(chosen, read_titles(args.titles)), guidance)
+    controls = run.scores["method"].isin(run.controls)
+    values = prompt_means(run.scores[~controls | (run.scores["seed"] == 0)])
+    table = tabulate(values, against, describe(chosen, read_titles(args.titles)), run.guidance)
     out = args.results / "tables" / args.selection
     out.mkdir(parents=True, exist_ok=True)
     top = caption(table, ablation["title"], args.scale, args.prompts, args.seeds)

@@ -1,9 +1,11 @@
-"""What each metric and each control is called, and how a metric is printed."""
+"""The registry of metrics: the class behind each, its name, how it is printed; and the controls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,46 @@ ARROWS = {"up": " ↑", "down": " ↓"}
 def columns() -> dict[str, dict[str, Any]]:
     """Every metric of metrics.yaml, in the order of the table."""
     return yaml.safe_load(METRICS.read_text())
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A class that scores assets, and the columns that it fills."""
+
+    path: str  # MODULE:NAME, from this package
+    columns: tuple[str, ...]
+    needs: frozenset[str]  # see metrics.yaml
+    weights: str = ""  # the folder of its weights, unless another is named with the scorers
+
+    @property
+    def name(self) -> str:
+        """What its weights and its time are called: its module's last name."""
+        return self.path.partition(":")[0].rpartition(".")[2]
+
+    def load(self, *given: Any) -> Any:
+        """The metric, made of what is given (see scores.scorers.Metric); ValueError without the class."""
+        module, _, name = self.path.partition(":")
+        try:
+            return getattr(import_module(f".{module}", __package__), name)(*given)
+        except (ModuleNotFoundError, AttributeError) as error:
+            raise ValueError(
+                f"{METRICS.name}: {self.columns[0]} has no class {self.path}: {error}"
+            ) from error
+
+
+@cache
+def measures() -> list[Measure]:
+    """Every class of metrics.yaml once, in its order, those that need least first."""
+    found: dict[str, list[str]] = {}
+    for metric, spec in columns().items():
+        if "class" in spec:
+            found.setdefault(spec["class"], []).append(metric)
+    described = {path: columns()[names[0]] for path, names in found.items()}
+    every = [
+        Measure(path, tuple(found[path]), frozenset(spec.get("needs", ())), spec.get("weights", ""))
+        for path, spec in described.items()
+    ]
+    return sorted(every, key=lambda measure: len(measure.needs))
 
 
 def primary_method(methods: Sequence[str]) -> str:

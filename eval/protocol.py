@@ -6,21 +6,20 @@ and text; its id is a digest of all of them. Views, weights and code are hashed 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from segmentdreamer.records import file_digest
+from segmentdreamer.records import file_digest, folder_digest
 
-# The files that turn views into scores; their digest is part of every record.
-CODE = (
-    "views/archive.py", "views/naming.py", "views/pictures.py", "views/ring.py", "scores/clip_score.py",
-    "scores/consistency.py", "scores/floaters.py", "scores/ground_truth.py", "scores/image_reward.py",
-    "scores/image_reward_weights.py", "scores/inception.py", "scores/janus.py", "scores/pathology.py",
-    "scores/scorers.py", "scores/toy_reward.py", "protocol.py",
-)  # fmt: skip
+from .metrics import columns, measures
+
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,32 @@ class Protocol:
         }
 
 
+@cache
+def scoring_files() -> list[Path]:
+    """The files that turn views into scores: the loop, each metric's own, and what they import of eval.
+
+    Raises FileNotFoundError for one that metrics.yaml or an import names and that is not there.
+    """
+    programs = [spec["program"] for spec in columns().values() if "program" in spec]
+    modules = ["scores.scorers", *programs, *(measure.path.partition(":")[0] for measure in measures())]
+    open_, found = [HERE.joinpath(*name.split(".")).with_suffix(".py") for name in modules], set()
+    while open_:
+        path = open_.pop()
+        if path not in found:
+            found.add(path)
+            open_ += imported(path)
+    return sorted(found)
+
+
+def imported(path: Path) -> Iterator[Path]:
+    """The files that a module imports from this package, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            module = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            names = [module / alias.name for alias in node.names] if module.is_dir() else [module]
+            yield from (name.with_suffix(".py") for name in names)
+
+
 def code_digest() -> str:
     """SHA-256 over the scoring code."""
-    digest = hashlib.sha256()
-    for path in (Path(__file__).parent / name for name in CODE):
-        if path.exists():
-            digest.update(f"{path.name}\0{file_digest(path)}\n".encode())
-    return digest.hexdigest()
+    return folder_digest(HERE, scoring_files())

@@ -13,25 +13,14 @@ import numpy as np
 import pandas as pd
 
 from .guidance import Guidance, read_guidance
+from .metrics import CONTROL_TITLES, control_kind
 from .reference.origin import check_origin, open_features, read_origin
-from .study.identity import HUMAN, QUESTIONS, Identity, read_result
 
+Key = tuple[str, str, int]  # method, prompt, seed of an asset
 SCORES = ["method", "prompt", "seed", "view", "metric", "value"]
 # Of cost.json, as metrics.
 COSTS = ("seconds", "cpu_seconds", "alone", "tflop", "nfe", "gaussians", "held_back")
-
-
-@dataclass(frozen=True)
-class Study:
-    """A ranking study, as figures of the table: means and paired differences of the mean ranks.
-
-    means: method, metric, mean, low, high, n; differences: method, against, metric, n, difference, low, high,
-    won, p. Metrics of a simulated study are others than those of a human one.
-    """
-
-    whose: Identity
-    means: pd.DataFrame
-    differences: pd.DataFrame
+LOGGED = ("collapsed", "one_step")  # columns of train.csv whose mean over the steps is a share
 
 
 @dataclass(frozen=True)
@@ -73,6 +62,29 @@ def read_run(
     """
     methods, controls, prompts = list(methods), list(controls), list(prompts)
     keys = list_assets(results, methods, controls, prompts, seeds)
+    return read_assets(results, methods, controls, prompts, keys)
+
+
+def load_run(results: Path | str) -> Run:
+    """A run with all that lies in its folder: methods (variants aside), controls, prompts and seeds.
+
+    Raises FileNotFoundError without any score, and what read_run raises.
+    """
+    scores = Path(results) / "scores"
+    found = sorted(path.parent.relative_to(scores).parts for path in scores.glob("*/*/*/scores.csv"))
+    if not found:
+        raise FileNotFoundError(f"no run at {results}: it has no scores/METHOD/PROMPT/SEED/scores.csv")
+    keys = [(method, prompt, int(seed)) for method, prompt, seed in found]
+    names, prompts = list(dict.fromkeys(m for m, _, _ in keys)), list(dict.fromkeys(p for _, p, _ in keys))
+    controls = [name for name in names if control_kind(name) in CONTROL_TITLES]
+    methods = [name for name in names if name not in controls]
+    return read_assets(Path(results), methods, controls, prompts, keys)
+
+
+def read_assets(
+    results: Path, methods: list[str], controls: list[str], prompts: list[str], keys: list[Key]
+) -> Run:
+    """The run of these assets (see read_run)."""
     records = [read_protocol(results / "scores" / path_of(*key)) for key in keys]
     scored = [(key, record) for key, record in zip(keys, records, strict=True) if record["status"] == "ok"]
     check_protocols(results, scored)
@@ -85,14 +97,14 @@ def read_run(
         results, methods, controls, prompts, assets,
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCORES),
         known.get("protocol", {}), known.get("protocol_id", ""), read_device(results, methods, keys),
-        {method: guidance_of(results, method, prompts, range(seeds)) for method in methods},
+        {m: read_guidance(results / "assets" / path_of(*k) for k in keys if k[0] == m) for m in methods},
         {key[1]: record["prompt"] for key, record in scored if "prompt" in record}, known.get("weights", {}),
     )  # fmt: skip
 
 
 def list_assets(
     results: Path, methods: list[str], controls: list[str], prompts: list[str], seeds: int
-) -> list[tuple[str, str, int]]:
+) -> list[Key]:
     """(method, prompt, seed) of every asset, methods first; a control's seeds are those that it has."""
     keys = [(m, p, s) for m in methods for p in prompts for s in range(seeds)]
     return keys + [
@@ -125,7 +137,7 @@ def read_protocol(folder: Path) -> dict[str, Any]:
     return record | {"reason": record["reason"] or ""}
 
 
-def check_protocols(results: Path, scored: list[tuple[tuple[str, str, int], dict[str, Any]]]) -> None:
+def check_protocols(results: Path, scored: list[tuple[Key, dict[str, Any]]]) -> None:
     """ValueError that names two score files unless all share one protocol id."""
     for key, record in scored[1:]:
         first, other = scored[0][1]["protocol_id"], record["protocol_id"]
@@ -138,11 +150,12 @@ def check_protocols(results: Path, scored: list[tuple[tuple[str, str, int], dict
 
 
 def read_asset(results: Path, method: str, prompt: str, seed: int, cost: bool) -> pd.DataFrame:
-    """The scores of one asset and, if asked for and known, its cost: the columns of SCORES."""
+    """The scores of one asset and, if asked for and known, its cost and LOGGED: the columns of SCORES."""
     where = path_of(method, prompt, seed)
     scores = read_scores(results / "scores" / where)
     if cost:
-        rows = [(0, metric, value) for metric, value in read_cost(results / "assets" / where).items()]
+        known = read_cost(results / "assets" / where) | read_log(results / "assets" / where)
+        rows = [(0, metric, value) for metric, value in known.items()]
         scores = pd.concat([scores, pd.DataFrame(rows, columns=scores.columns)], ignore_index=True)
     return scores.assign(method=method, prompt=prompt, seed=seed)[SCORES]
 
@@ -166,12 +179,19 @@ def read_cost(folder: Path) -> dict[str, float]:
     return {metric: float(value) for metric, value in known.items() if value is not None}
 
 
+def read_log(folder: Path) -> dict[str, float]:
+    """LOGGED of one optimization, as far as its train.csv has them."""
+    path = folder / "train.csv"
+    log = pd.read_csv(path, usecols=lambda name: name in LOGGED) if path.exists() else pd.DataFrame()
+    return {str(name): float(log[name].mean()) for name in log}
+
+
 def guidance_of(results: Path, method: str, prompts: Iterable[str], seeds: Iterable[int]) -> Guidance:
     """What these assets of a method or variant were made under; ValueError if they differ (read_guidance)."""
     return read_guidance(results / "assets" / path_of(method, *key) for key in product(prompts, seeds))
 
 
-def read_device(results: Path, methods: list[str], keys: list[tuple[str, str, int]]) -> str:
+def read_device(results: Path, methods: list[str], keys: list[Key]) -> str:
     """The devices that the methods were optimized on, as their costs tell; empty if none does."""
     paths = [results / "assets" / path_of(*key) / "cost.json" for key in keys if key[0] in methods]
     found = {json.loads(path.read_text()).get("device", "") for path in paths if path.exists()}
@@ -230,37 +250,3 @@ def read_reference(
         if missing:
             raise ValueError(f"{path}: no {space} features of {', '.join(missing)}")
         return [stored[f"{space}/{prompt}"] for prompt in prompts]
-
-
-def read_study(path: Path, methods: Iterable[str], prompts: Iterable[str]) -> Study:
-    """What `python -m eval.study analyse` wrote to `path` and beside it.
-
-    Raises FileNotFoundError, and ValueError in one line: for a file without the study's identity, files of
-    two studies, no ranks of these methods, or ranks on a prompt that is not among `prompts`.
-    """
-    differences, shown = (path.with_stem(f"{path.stem}_{ending}") for ending in ("differences", "prompts"))
-    found = {
-        path: read_result(path, ["method", "question"], ["mean", "low", "high"]),
-        differences: read_result(differences, ["method", "against", "question"],
-                                 ["difference", "low", "high", "won", "p"]),
-        shown: read_result(shown, ["prompt"]),
-    }  # fmt: skip
-    whose = found[path][0]
-    for other, (theirs, _) in found.items():
-        if theirs != whose:
-            raise ValueError(f"two studies in one table: {path} is of {whose}; {other} is of {theirs}")
-    if foreign := sorted({*found[shown][1]["prompt"]} - {*prompts}):
-        raise ValueError(f"{path}: ranks on {', '.join(foreign)}, which this table does not have")
-    if not {*found[path][1]["method"]} & {*methods}:
-        raise ValueError(f"{path}: no ranks of this table's methods")
-    asked = pd.concat([found[name][1]["question"] for name in (path, differences)])
-    if unknown := sorted({*asked} - {*QUESTIONS}):
-        raise ValueError(f"{path}: unknown question {', '.join(unknown)}")
-    units = min(whose.volunteers, whose.prompts)  # what intervals and tests rest on
-    means, gaps = (
-        found[name][1].assign(metric=found[name][1]["question"].map(whose.metric), n=units)
-        for name in (path, differences)
-    )
-    if whose.source != HUMAN:
-        gaps["p"] = float("nan")  # nothing is tested that nobody said
-    return Study(whose, means, gaps)

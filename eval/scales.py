@@ -23,3 +23,17 @@ def read_scale(name: str) -> dict[str, Any]:
     config = yaml.safe_load(shipped(SCALES["mini"]).read_text())
     update_config(config, yaml.safe_load(source.read_text()) or {})
     return config
+
+
+def scorers_of(name: str) -> dict[str, Any]:
+    """What a scale scores with: clip, clip_weights, reward, inception, view_words, and size of its views."""
+    config = read_scale(name)
+    generation = yaml.safe_load(shipped(config["generation"]).read_text())
+    folders = {key: shipped(config[key]) if config.get(key) else None for key in ("reward", "inception")}
+    return {
+        "clip": config["clip"]["name"],
+        "clip_weights": str(shipped(config["clip"]["weights"])),
+        **folders,
+        "view_words": generation.get("prompts", {}).get("views", ["front", "side", "back"]),
+        "size": config.get("views", {}).get("size"),
+    }

@@ -10,20 +10,18 @@ once around the object in even steps, in the order of their numbers, unless came
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from typer import Argument, BadParameter
 
 from segmentdreamer.command import (
@@ -37,20 +35,14 @@ from segmentdreamer.command import (
     outputs,
     settings,
 )
+from segmentdreamer.records import write_json
 from segmentdreamer.resources import shipped
 
 from .prompt_table import read_texts
-from .scales import read_scale
+from .scales import scorers_of
+from .scores.asset import VIEW_WORDS, Metrics
 from .scores.folder import score_folder
-from .scores.scorers import (
-    VIEW_WORDS,
-    Metrics,
-    PromptTexts,
-    Scorers,
-    embed_prompts,
-    load_scorers,
-    score_asset,
-)
+from .scores.scorers import Scorers, load_models, prepare, score_asset
 from .views.archive import read_asset, read_failure
 from .views.remarks import Setting, judge
 
@@ -58,23 +50,21 @@ COLUMNS = ["view", "metric", "value"]
 scorers = partial(option, "Scorers (default: the scale's)")
 
 
-def score_archive(
-    scorers: Scorers, views: Path, prompt_id: str, prompts: PromptTexts, out: Path, setting: Setting
-) -> None:
+def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting) -> None:
     """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
     failed = read_failure(views)
     notes: list[str] = []
     scores = pd.DataFrame(columns=COLUMNS)
     features: Metrics = {}
     if failed is None:
-        with scorers.watch.part("reading"):
+        with scorers.models.watch.part("reading"):
             asset = read_asset(views)
         whole, notes = judge(asset, views, views.parent, setting)
         truth = setting.truth / prompt_id if setting.truth else None
-        scores, features = score_asset(scorers, asset.rgba, prompt_id, prompts, truth, whole)
+        scores, features = score_asset(scorers, asset.rgba, prompt_id, truth, whole)
     for note in notes:
         print(f"note: {views}: {note}", file=sys.stderr)
-    text = dict(zip(prompts.ids, prompts.texts, strict=True)).get(prompt_id)
+    text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
     record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes}
     write_scores(scores, features, record, out)
 
@@ -83,21 +73,8 @@ def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Pat
     out.mkdir(parents=True, exist_ok=True)
     arrays = {space: values.astype(np.float32) for space, values in features.items()}
     np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
-    (out / "protocol.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(out / "protocol.json", record)
     scores.to_csv(out / "scores.csv", index=False, float_format="%.6g")
-
-
-def of_scale(name: str) -> tuple[dict[str, Any], int | None]:
-    """The scorers of a scale, by the argument of `score` that names them, and the size of its views."""
-    config = read_scale(name)
-    prompts = yaml.safe_load(shipped(config["generation"]).read_text()).get("prompts", {})
-    return {
-        "clip": config["clip"]["name"],
-        "clip_weights": str(shipped(config["clip"]["weights"])),
-        "reward": shipped(config["reward"]) if config.get("reward") else None,
-        "inception": shipped(config["inception"]) if config.get("inception") else None,
-        "view_words": prompts.get("views", VIEW_WORDS),
-    }, config.get("views", {}).get("size")
 
 
 def check_usage(
@@ -165,19 +142,19 @@ def score(
     torch.set_num_threads(threads)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     scale = scale or ("mini" if folder else None)
-    usual, size = of_scale(scale) if scale else ({}, None)
     named = {"clip": clip, "clip_weights": clip_weights, "reward": reward, "inception": inception,
              "view_words": view_words}  # fmt: skip
-    chosen = {"view_words": VIEW_WORDS} | usual | {name: value for name, value in named.items() if value}
-    setting = Setting(reference, truth, size, arc)
-    models = load_scorers(**chosen, device=device, orbit=orbit)
+    chosen = {"view_words": VIEW_WORDS, "size": None} | (scorers_of(scale) if scale else {})
+    chosen |= {name: value for name, value in named.items() if value}
+    setting = Setting(reference, truth, chosen.pop("size"), arc)
+    models = load_models(**chosen, device=device, orbit=orbit)
     loaded = time.perf_counter() - began
-    texts = embed_prompts(models, read_texts(shipped(prompts)))
+    scorers = prepare(models, read_texts(shipped(prompts)))
     places = out or [Path("results/scores") / (folder or Path()).resolve().name]
     if folder:
-        score_folder(models, folder, texts, places[0], setting)
+        score_folder(scorers, folder, places[0], setting)
     for archive, name, place in zip(views or [], prompt_id or [], places, strict=False):
-        score_archive(models, archive, name, texts, place, setting)
+        score_archive(scorers, archive, name, place, setting)
     if profile:
         models.watch.seconds["loading"] = loaded
         print(models.watch.table(time.perf_counter() - began), file=sys.stderr)

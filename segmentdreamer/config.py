@@ -11,11 +11,11 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
-from segmentdreamer.prior.torch_networks import DType, NetworkOptions
+from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.prior.view_prompts import PromptConfig
 from segmentdreamer.resources import shipped
 from segmentdreamer.scene.brightness import BrightnessConfig
@@ -30,16 +30,6 @@ SCALES = Path(__file__).parent / "scales"
 
 class ConfigError(ValueError):
     """A configuration that does not fit its schema; the message names the key."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PriorConfig(NetworkOptions):
-    """The diffusion model, and how its networks run."""
-
-    path: str  # a StableDiffusionPipeline folder
-    sha256: str = ""  # of the folder's manifest (see provenance.folder_digest); empty: not checked
-    dtype: DType = "float32"  # of the networks; on a CPU they run in float32 whatever stands here
-    latents: Literal["float32", "float16"] = "float32"  # latents and solver; official rounding: float16
 
 
 @dataclass(frozen=True)
@@ -128,7 +118,7 @@ def build(cls: Any, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise ConfigError(f"{where or 'configuration'}: expected a mapping, got {data!r}")
     hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)}  # a key may be a word of Python's
     for key in data:
         if key not in fields:
             raise ConfigError(f"unknown key {_join(where, key)!r}; known: {', '.join(fields)}")
@@ -136,7 +126,10 @@ def build(cls: Any, data: Any, where: str) -> Any:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise ConfigError(f"missing key {_join(where, name)!r}")
-    return cls(**{key: _convert(hints[key], value, _join(where, key)) for key, value in data.items()})
+    values = {fields[key].name: value for key, value in data.items()}
+    return cls(
+        **{name: _convert(hints[name], v, _join(where, name.rstrip("_"))) for name, v in values.items()}
+    )
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

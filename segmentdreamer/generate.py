@@ -51,7 +51,7 @@ class Asset:
     """A finished optimization: the file, what is in it, and the records that lie beside it."""
 
     path: Path  # asset.ply, without a single Gaussian if the run failed
-    params: dict[str, Tensor]
+    parameters: dict[str, Tensor]
     provenance: dict[str, Any]
     cost: dict[str, Any]  # `failed` tells the reason, if any
     rows: list[Row]  # of train.csv, a step each
@@ -103,7 +103,7 @@ def generate(
     prompt_id = prompt_id or "-".join(prompt.lower().split())
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     job = prepare(prompt, prompt_id, method, seed, scale, overrides or [], camera_preset, device, threads)
-    out = out or Path("results/assets") / method / prompt_id
+    out = Path(out or Path("results/assets") / method / prompt_id)
     checkpoint = checkpoint or out / ".checkpoint.pt"
     run, watch, failure = optimize_asset(job, checkpoint, profile, quiet)
     asset = write_asset(job, run, out, failure, began)
@@ -129,6 +129,7 @@ def prepare(
     """The job, its configuration, method, start and weights checked."""
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
+    from segmentdreamer.prior.diffusers_prior import check_prior
     from segmentdreamer.records import run_key
     from segmentdreamer.start.shapes import located, start_digest
 
@@ -137,7 +138,7 @@ def prepare(
     method = load_method(name, config.methods.get(name, {}))
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
         raise ValueError(f"{name} has no Perp-Neg; set prompts.perp_neg to false")
-    digests, chosen = (check_weights(config), start_digest(config.start)), hyper_parameters(method)
+    digests, chosen = (check_prior(config.prior), start_digest(config.start)), hyper_parameters(method)
     key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device)
     return Job(prompt, prompt_id, name, method, chosen, seed, config, *digests, key, device, threads)
 
@@ -146,13 +147,13 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
     from tqdm import tqdm
 
+    from segmentdreamer.checkpoint import save_checkpoint
     from segmentdreamer.optimize import (
         READ_EVERY,
         AssetFailed,
         check_progress,
         optimize,
         read_rows,
-        save_checkpoint,
     )
     from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.prior.view_prompts import embed_views
@@ -195,7 +196,8 @@ def begin_or_resume(config: GenerationConfig, seed: int, device: str, checkpoint
     """The run of the checkpoint, if it belongs to these inputs, or one at its start."""
     import torch
 
-    from segmentdreamer.optimize import load_checkpoint, start_run
+    from segmentdreamer.checkpoint import load_checkpoint
+    from segmentdreamer.optimize import start_run
     from segmentdreamer.start.shapes import start_state
 
     run = load_checkpoint(checkpoint, key, config, device)
@@ -203,21 +205,6 @@ def begin_or_resume(config: GenerationConfig, seed: int, device: str, checkpoint
         return run
     start = start_state(config.start, seed)
     return start_run({k: torch.nn.Parameter(v.to(device)) for k, v in start.items()}, config)
-
-
-def check_weights(config: GenerationConfig) -> str:
-    """The digest of the prior's folder; ValueError if it is missing or not the one configured."""
-    from segmentdreamer.records import folder_digest
-
-    folder = Path(config.prior.path)
-    if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(f"no diffusers pipeline at {folder} (prior.path)")
-    digest = folder_digest(folder)
-    if config.prior.sha256 and digest != config.prior.sha256:
-        raise ValueError(
-            f"weights at {folder} have SHA-256 {digest}, not the configured {config.prior.sha256}"
-        )
-    return digest
 
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:
@@ -261,8 +248,10 @@ def describe_cost(job: Job, run: Run, wall: float, failure: str) -> dict[str, An
     from segmentdreamer.timing.flops import known_work
 
     cost, others = run.cost, run.cost.others_cores
-    work = known_work(Path(job.config.prior.path), job.config.render.size, job.weights)
-    flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
+    flop = None  # of networks that are no folder's
+    if not job.config.prior.class_:
+        work = known_work(Path(job.config.prior.path), job.config.render.size, job.weights)
+        flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
     figures = {
         "seconds": round(cost.seconds, 3),  # in steps, first to last, over all resumes, as the next six
         "cpu_seconds": round(cost.cpu_seconds, 3),  # of this process, user and system
@@ -271,7 +260,7 @@ def describe_cost(job: Job, run: Run, wall: float, failure: str) -> dict[str, An
         "nfe": cost.nfe,
         "encodes": cost.encodes,
         "decodes": cost.decodes,
-        "tflop": float(f"{flop / 1e12:.6g}"),  # of the networks, counted
+        "tflop": None if flop is None else float(f"{flop / 1e12:.6g}"),  # of the networks, counted
         "wall_seconds": round(wall, 3),  # this process, start-up included
         "steps": run.step,
         "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
@@ -282,7 +271,7 @@ def describe_cost(job: Job, run: Run, wall: float, failure: str) -> dict[str, An
         "failed": failure,  # empty, or the reason
     }
     if job.device != "cpu":
-        figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_reserved() / 2**20, 1)
         figures["unseen"] = "what other processes did on the GPU"  # by others_cores and alone
     return figures
 

@@ -8,9 +8,8 @@ gradient, regularizers, backward, clipping, density control, brightness, Adam. E
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -148,7 +147,7 @@ def distill(
     if rendered.disparity is not None and not colors:
         picture = rendered.disparity.expand(-1, 3, -1, -1)
     picture = picture.flip(-1) if flip < train.flip else picture
-    shape = (len(picture), 4, *(side // prior.reduction for side in picture.shape[-2:]))
+    shape = (len(picture), prior.latent_shape[0], *(side // prior.reduction for side in picture.shape[-2:]))
     leaf = picture.detach().requires_grad_(True)
     z_0 = prior.encode(leaf, noise=torch.randn(shape, generator=g))
     gradient = method(prior, z_0.detach().to(prior.alphas_cumprod.dtype), conditioning, progress)
@@ -205,36 +204,3 @@ def check_progress(run: Run, patience: int) -> None:
     last = run.rows[-patience:]
     if len(last) == patience and all(row["skipped"] for row in last):
         raise AssetFailed(f"{patience} gradients in a row were not finite, by step {run.step}")
-
-
-def save_checkpoint(run: Run, path: Path, key: str) -> None:
-    """Write the run atomically; `key` names the inputs that it belongs to."""
-    read_rows(run.rows)
-    state = {
-        "key": key,
-        "params": {name: value.detach() for name, value in run.params.items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
-        "strategy": run.strategy_state,
-        "cost": asdict(run.cost),
-        **{name: getattr(run, name) for name in ("step", "rows")},
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str) -> Run | None:
-    """The run saved at `path`, or None where there is none for these inputs."""
-    if not path.exists():
-        return None
-    state = torch.load(path, map_location=device, weights_only=True)
-    if state["key"] != key or "cost" not in state:  # of other inputs, or written by an older version
-        return None
-    params = {name: torch.nn.Parameter(value) for name, value in state["params"].items()}
-    run = start_run(params, config)
-    for name, optimizer in run.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    run.strategy_state.update(state["strategy"])
-    run.step, run.rows, run.cost = state["step"], state["rows"], Cost(**state["cost"])
-    return run

@@ -1,4 +1,4 @@
-"""What made an asset: hashes, versions, seed and every configuration value."""
+"""What made a result: digests, versions, machine; and files that are whole or not there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import hashlib
 import json
 import os
 import platform
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,17 +19,22 @@ PACKAGES = ("torch", "diffusers", "transformers", "gsplat", "onnxruntime", "numb
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files below a folder, in sorted order."""
+def folder_digest(folder: Path, files: Iterable[Path] | None = None) -> str:
+    """SHA-256 over the names and contents of files below a folder, in sorted order.
+
+    files: by default all whose path from the folder has no hidden part (.git, .cache, .DS_Store).
+    """
+    if files is None:
+        visible = (
+            p for p in folder.rglob("*") if not re.search(r"(^|/)\.", p.relative_to(folder).as_posix())
+        )
+        files = (path for path in visible if path.is_file())
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(files):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
 
@@ -63,12 +71,22 @@ def package_versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write atomically, keys in their order, floats as they are."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to, which takes its place at the end; an error leaves all as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same file
-    partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n")
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write atomically, keys in their order, floats as they are."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n", encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

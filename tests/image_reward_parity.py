@@ -20,8 +20,9 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from eval.scores import image_reward_weights as weights
+from eval.scores import image_reward as weights
 from eval.scores.image_reward import score_images
+from tests.rehearsal import image_reward_random as random_weights
 
 PROMPT = "a red bear with a blue hat"
 HATS = "a red bear with a hat, " + "a blue hat, " * 12  # 52 words, so more than 35 tokens
@@ -51,10 +52,10 @@ def small_network(folder: Path) -> Any:
     (folder / weights.VOCABULARY).parent.mkdir(parents=True, exist_ok=True)
     (folder / weights.VOCABULARY).write_text("\n".join(words) + "\n")
     size = {"num_hidden_layers": 2, "intermediate_size": 256, "vocab_size": len(words) + 2}
-    (folder / weights.CONFIG).write_text(json.dumps(weights.BERT | size))
+    (folder / weights.CONFIG).write_text(json.dumps(random_weights.BERT | size))
     vit = VisionTransformer(img_size=224, patch_size=16, embed_dim=64, depth=2, num_heads=4)
     blip_pretrain.create_vit = lambda *_: (vit, 64)
-    model = weights.build(folder, seed=0)
+    model = random_weights.build(folder, seed=0)
     with torch.no_grad():  # as trained towers do, let pictures and words matter
         for name, value in model.blip.named_parameters():
             if value.dim() > 1 and "embed" not in name:
@@ -135,8 +136,8 @@ def true(folder: Path) -> dict[str, Any]:
     from eval.views.archive import composite, write_views
     from segmentdreamer.weights.conversion import to_safetensors
 
-    weights.write_stand_ins(folder)
-    built = weights.build(folder, seed=1)
+    random_weights.write_stand_ins(folder)
+    built = random_weights.build(folder, seed=1)
     parameters = sum(value.numel() for value in built.parameters())
     torch.save(built.state_dict(), folder / "ImageReward.pt")
     to_safetensors(folder / "ImageReward.pt", folder / weights.WEIGHTS)

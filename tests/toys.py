@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,10 +13,12 @@ from baselines.csd import CSD
 from baselines.gcs import GCS
 from baselines.ism import ISM, Interval
 from baselines.sds import SDS
+from segmentdreamer.diffusion.mixture import MixturePrior
 from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
 from segmentdreamer.diffusion.times import Times
 from segmentdreamer.interfaces import Conditioning, Gradient, Method
 from segmentdreamer.prior.diffusers_prior import UNetPrior
+from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.sctd import SCTD
 
 ALPHAS = scaled_linear_alphas_cumprod()
@@ -51,6 +53,25 @@ class ToyPrior(UNetPrior):
 
     def decode(self, latents: Tensor) -> Tensor:
         return torch.sigmoid(latents[:, :3]).repeat_interleave(8, -1).repeat_interleave(8, -2)
+
+
+class MixtureImages(UNetPrior):
+    """A prior of one's own, for `prior.class`: an exact mixture of two colors, in small latents."""
+
+    latent_shape, reduction = (3, 16, 16), 4
+
+    def __init__(self, config: PriorConfig, device: str, threads: int):
+        self.mixture = MixturePrior(torch.stack([torch.full(self.latent_shape, v) for v in (-0.5, 0.5)]), 0.3)
+        super().__init__(self.mixture.eps, self.mixture.alphas_cumprod)
+
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        return torch.nn.functional.avg_pool2d(2 * images - 1, self.reduction)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return torch.nn.functional.interpolate(latents / 2 + 0.5, scale_factor=self.reduction).clamp(0, 1)
+
+    def encode_prompt(self, texts: Sequence[str]) -> Tensor:
+        return self.mixture.encode_prompt([""] * len(texts))
 
 
 def toy_network(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:

@@ -3,15 +3,14 @@
     python -m toybox.calibrate_pathologies [--assets results/mini/assets/*/p0?]
 
 draws objects of all classes and colors, plants every defect in every strength (toybox.looks), scores the
-views as any asset's, and writes toybox/models/pathologies.json and the tables of eval/README.md: ROC AUC of
-metric against defect, the cross row of the Janus index, and what its gates keep (toybox.janus_gates). Healthy
-are each object's true scene and its worn copy.
+views as any asset's, and writes toybox/models/pathologies.json and the tables of docs/protocols.md: ROC AUC
+of metric against defect, the cross row of the Janus index, and what its gates keep (toybox.janus_gates).
+Healthy are each object's true scene and its worn copy.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -25,13 +24,14 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 import numpy as np
 
 from eval.tables.formats import Marked, grid
+from segmentdreamer.records import write_json
 from toybox import defects
 from toybox.evaluate_scorers import rounded
 from toybox.janus_gates import find_assets, summarize
 from toybox.looks import Values, draw_specs, measure_asset, measure_object, scale
 
 MODELS = Path(__file__).parent / "models"
-README = Path(__file__).parent.parent / "eval" / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "protocols.md"
 WORSE = {  # metric -> whether more or less of it is worse
     "janus_index": 1, "consistency": -1, "over_exposure": 1, "detail_error": 1, "detail": -1, "floaters": 1,
     "saturation": 1,
@@ -91,7 +91,7 @@ def calibrate(measured: list[dict[str, Values]], seed: int) -> dict:
 
 
 def tables(record: dict) -> dict[str, str]:
-    """The tables of eval/README.md, by name: `auc`, `index` (the cross row of the Janus index), `gates`."""
+    """The page's tables by name: `auc`, `index` (the cross row of the Janus index), `gates`."""
     return {
         "auc": auc_table(record["metrics"]),
         "index": index_table(record),
@@ -156,7 +156,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--assets", type=Path, nargs="+", default=[], metavar="FOLDER",
                         help="finished assets of toys below, which judge the Janus index too")  # fmt: skip
     parser.add_argument("--out", type=Path, default=MODELS / "pathologies.json")
-    parser.add_argument("--readme", type=Path, default=README, help="page whose tables are written anew")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page whose tables are written anew")
     args = parser.parse_args(argv)
     if args.objects < 2 or args.jobs < 1:
         parser.error("--objects must be at least 2 and --jobs at least 1")
@@ -184,12 +184,12 @@ def main(argv: list[str] | None = None) -> None:
     found = {"metrics": calibrate(measured, args.seed), "janus_gates": summarize(measured, judging)}
     record = setting | rounded_lists(found)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(record, indent=2) + "\n")
-    page = args.readme.read_text()
+    write_json(args.out, record)
+    page = args.page.read_text()
     for name, table in tables(record).items():
         print(table, end="\n\n")
         page = fill(page, name, table)
-    args.readme.write_text(page)
+    args.page.write_text(page)
 
 
 def rounded_lists(figures: Any) -> Any:

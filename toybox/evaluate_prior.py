@@ -23,6 +23,7 @@ from segmentdreamer.diffusion.sampling import sample
 from segmentdreamer.interfaces import Conditioning
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.randomness import generator
+from segmentdreamer.records import write_json
 from toybox import data, judge, scenes
 
 BATCH = 32
@@ -92,7 +93,7 @@ def main() -> None:
     images = draw_samples(DiffusersPrior(args.prior, device), captions, args.omega, args.steps, args.seed)
     figures = {"samples": args.count, "ddim_steps": args.steps, "guidance": args.omega,
                **accuracy(images, specs, views, args.judge)}  # fmt: skip
-    args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(args.out, figures)
     print(json.dumps(figures))
     if args.sheet:
         write_sheet(images, args.sheet)

@@ -18,8 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from eval.scores import toy_reward
+from eval.views.archive import composite
+from segmentdreamer.records import write_json
 from toybox import data, judge, scenes, train_clip, train_reward
-from toybox.render import composite
 
 MODELS = Path(__file__).parent / "models"
 SEED = 20_000  # far from the trainers' seeds
@@ -148,7 +149,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=MODELS / "scorers.json")
     args = parser.parse_args()
     figures = rounded(measure(args.pictures, args.pairs))
-    args.out.write_text(json.dumps(figures, indent=1) + "\n")
+    write_json(args.out, figures)
     print(json.dumps(figures, indent=1))
 
 

@@ -7,19 +7,20 @@ has seen every combination, held out or not, since it measures how others genera
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eval.scores.judge import Judge, load
+from segmentdreamer.records import replacing, write_json
 from toybox import data, scenes
 
 FOLDER = Path(__file__).parent / "models" / "judge"
@@ -30,48 +31,19 @@ HEADS: dict[str, tuple[str, ...]] = {
     "second": ("none", *scenes.COLORS),
     "view": data.VIEWS,
 }
-STRIDES = (2, 2, 1, 2, 1, 2)  # 64 px to 4 x 4
 WIDTHS = (24, 48, 48, 96, 96, 128)
 BATCH = 64
-
-
-class Judge(nn.Module):
-    """Convolutions, a mean over the picture, and one linear head per question."""
-
-    def __init__(self, widths: tuple[int, ...], heads: dict[str, tuple[str, ...]]):
-        super().__init__()
-        layers: list[nn.Module] = []
-        for before, width, stride in zip((3, *widths), widths, STRIDES, strict=False):
-            layers.append(nn.Conv2d(before, width, 3, stride, 1, bias=False))
-            layers.extend((nn.BatchNorm2d(width), nn.SiLU()))
-        self.trunk = nn.Sequential(*layers)
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(widths[-1], len(labels)) for name, labels in heads.items()}
-        )
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits (B, labels) per head for images (B, 3, H, W) in [0, 1], resized to 64 px."""
-        if images.shape[-1] != 64:
-            images = F.interpolate(images, (64, 64), mode="bilinear", antialias=True)
-        features = self.trunk(2 * images - 1).mean((2, 3))  # (B, widths[-1])
-        return {name: head(features) for name, head in self.heads.items()}
-
-
-def load(folder: Path = FOLDER) -> Judge:
-    """The judge of a folder (config.json and model.safetensors), in float32 and eval mode."""
-    config = json.loads((folder / "config.json").read_text())
-    model = Judge(tuple(config["widths"]), config["heads"])
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    return model.eval()
-
-
-_shipped = lru_cache(maxsize=1)(load)
 
 
 @torch.no_grad()
 def judge(images: Tensor) -> dict[str, Tensor]:
     """The shipped judge's logits for images (B, 3, H, W) in [0, 1]; labels stand in `HEADS`."""
-    return _shipped()(images.float().cpu())
+    return shipped()(images.float().cpu())
+
+
+@cache
+def shipped() -> Judge:
+    return load(FOLDER)
 
 
 def labels(specs: list[scenes.Spec], views: list[str]) -> dict[str, Tensor]:
@@ -164,18 +136,12 @@ def fit(
             left = minutes - spent / 60
             print(f"step {step} loss {average:.4f}, {left:.1f} minutes left", flush=True)
         if step % 500 == 0:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
             state = {"step": step, "spent": spent, "average": average}
             state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state, checkpoint.with_suffix(".new"))
-            checkpoint.with_suffix(".new").replace(checkpoint)
+            with replacing(checkpoint) as partial:
+                torch.save(state, partial)
     checkpoint.unlink(missing_ok=True)
     model.eval()
-
-
-def write_config(config: dict, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(config, indent=1) + "\n")
 
 
 def save(model: nn.Module, folder: Path) -> None:
@@ -216,7 +182,7 @@ def main() -> None:
         return torch.stack(errors).sum()
 
     fit(model, loss, args.minutes, args.seed, args.out / "checkpoint.pt")
-    write_config({"widths": WIDTHS, "heads": HEADS}, args.out / "config.json")
+    write_json(args.out / "config.json", {"widths": WIDTHS, "heads": HEADS})
     save(model, args.out)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from segmentdreamer.records import file_digest
+from segmentdreamer.records import file_digest, write_json
 
 MODELS = Path(__file__).parent / "models"
 
@@ -13,7 +12,7 @@ MODELS = Path(__file__).parent / "models"
 def main() -> None:
     weights = sorted(MODELS.rglob("*.safetensors"))
     digests = {path.relative_to(MODELS).as_posix(): file_digest(path) for path in weights}
-    (MODELS / "manifest.json").write_text(json.dumps(digests, indent=2) + "\n")
+    write_json(MODELS / "manifest.json", digests)
 
 
 if __name__ == "__main__":

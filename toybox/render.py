@@ -38,13 +38,6 @@ def render(
     return out
 
 
-def composite(rgba: np.ndarray, background: np.ndarray | float = 1.0) -> np.ndarray:
-    """Lay straight-alpha RGBA uint8 (..., H, W, 4) over a background in [0, 1]; uint8 (..., H, W, 3)."""
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    over = rgba[..., :3] * alpha + 255 * np.asarray(background, dtype=np.float32) * (1 - alpha)
-    return (over + 0.5).astype(np.uint8)
-
-
 @njit(fastmath=True, cache=True, inline="always")
 def _distance(row: np.ndarray, x: float, y: float, z: float) -> float:
     dx, dy, dz = x - row[1], y - row[2], z - row[3]

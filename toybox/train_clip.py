@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segmentdreamer.records import write_json
 from toybox import data, judge, scenes
 
 NAME = "toybox-clip"
@@ -96,7 +97,7 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    judge.write_config(CONFIG, args.out / f"{NAME}.json")
+    write_json(args.out / f"{NAME}.json", CONFIG)
     open_clip.add_model_config(args.out)
     model = open_clip.create_model(NAME, device=device)
     tokenizer = open_clip.get_tokenizer(NAME)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segmentdreamer.records import replacing
 from toybox import data, scenes
 
 TEXT_WIDTH, TEXT_LENGTH = 96, 24
@@ -214,8 +215,8 @@ class Trainer:
     def save(self, path: Path) -> None:
         state = {"networks": self.networks.state_dict(), "average": self.average.state_dict(),
                  "optimizer": self.optimizer.state_dict(), "step": self.step}  # fmt: skip
-        torch.save(state, path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
+        with replacing(path) as partial:
+            torch.save(state, partial)
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)

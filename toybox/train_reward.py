@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eval.scores.toy_reward import PAD, UNKNOWN, ToyReward
+from segmentdreamer.records import replacing, write_json
 from toybox import data, judge, scenes
 from toybox.judge import normal, uniform
 from toybox.render import render
@@ -260,10 +261,8 @@ def stored_twins(path: Path, seed: int) -> Twins:
     if not path.exists():
         twins = draw_twins(TWINS, np.random.default_rng(seed), specs, specs)
         rows = [[[s.cls, s.color, s.second] for s in group] for group in (twins.specs, twins.altered)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".new.npz")  # a killed run leaves no half file under the final name
-        np.savez(part, rgba=twins.rgba, azimuth=twins.azimuth, specs=np.array(json.dumps(rows)))
-        part.replace(path)
+        with replacing(path) as partial, partial.open("wb") as stream:
+            np.savez(stream, rgba=twins.rgba, azimuth=twins.azimuth, specs=np.array(json.dumps(rows)))
     stored = np.load(path)
     rows = json.loads(str(stored["specs"]))
     drawn, altered = ([scenes.Spec(*row) for row in group] for group in rows)
@@ -284,7 +283,7 @@ def main() -> None:
 
     judge.fit(model, loss, args.minutes, args.seed, args.out / "checkpoint.pt")
     scale = standardise(model.cpu(), twins, specs)
-    judge.write_config({"vocabulary": words} | scale, args.out / "config.json")
+    write_json(args.out / "config.json", {"vocabulary": words} | scale)
     judge.save(model, args.out)
 
 

@@ -27,7 +27,7 @@ from .page import markdown, plain
 from .verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
 
 CLAIMS = Path("workflow/config/claims.yaml")
-Row = dict[str, Any]
+Entry = dict[str, Any]  # a claim or a contrast, as a row of the ledger
 CLAIM_COLUMNS = ["claim", "verdict", "text", "where", "source", "note"]
 CONTRAST_COLUMNS = [
     "claim", "claim_verdict", "verdict", "metric", "of", "direction", "than", "bound", "n", "estimate", "low",
@@ -35,13 +35,17 @@ CONTRAST_COLUMNS = [
 ]  # fmt: skip
 
 
-def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Row]:
+def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Entry]:
     """A claim's contrasts as rows: what is asked, with the evidence and the question where both exist."""
     values, pooled = read_evidence(tables, claim.source), read_pooled(tables, claim.source)
     target = "table1" if claim.source == "table1" else f"ablation_{claim.source}"
-    rows: list[Row] = []
+    rows: list[Entry] = []
     for contrast in claim.contrasts:
-        stated: Row = {"metric": contrast.metric, "of": contrast.of, "direction": contrast.direction}
+        stated: Entry = {
+            "metric": contrast.metric,
+            "of": contrast.of,
+            "direction": contrast.direction,
+        }
         stated |= {
             "than": contrast.than,
             "verdict": UNMEASURED,
@@ -62,7 +66,7 @@ def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Row]:
     return rows
 
 
-def settle(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> tuple[Row, list[Row]]:
+def settle(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> tuple[Entry, list[Entry]]:
     """A claim's row with its verdict, and the rows of its contrasts with theirs."""
     rows = put(claim, ledger, tables, scale)
     measured = [row for row in rows if "evidence" in row]

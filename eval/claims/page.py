@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..ablation import columns as ablation_columns
+from ..ablation import ablation_columns
 from ..metrics import columns
 from ..tables.formats import Marked, grid, quote
 from ..tables.paper import SCALE as PAPER

@@ -1,8 +1,8 @@
-"""Frechet distance (FID) of stored features, float64: from moments, jackknife and bootstrap over prompts.
+"""Frechet distance (FID) of stored features, float64: from moments, with the jackknife over prompts.
 
 FID = |mu_G - mu_R|^2 + tr S_G + tr S_R - 2 tr (S_G S_R)^(1/2) (Heusel et al. 2017), covariances with n - 1.
 The last trace is the sum of the square roots of the eigenvalues of A = S_R^(1/2) S_G S_R^(1/2), which is
-symmetric: no square root of a general matrix, no imaginary part. Streaming over images is inception.py's.
+symmetric: no square root of a general matrix, no imaginary part.
 """
 
 from __future__ import annotations
@@ -63,26 +63,9 @@ def save_moments(moments: Mapping[str, Moments], path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def load_moments(path: Path) -> dict[str, Moments]:
-    """The moments that save_moments wrote, by feature space."""
-    with np.load(path) as stored:
-        spaces = [name.removesuffix("/count") for name in stored.files if name.endswith("/count")]
-        return {s: restore(*(stored[f"{s}/{name}"] for name in ("count", "mean", "cov"))) for s in spaces}
-
-
-def restore(count: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> Moments:
-    """Moments from count (), mean (D,) and covariance (D, D)."""
-    n = float(count)
-    return Moments(n, n * mean, (n - 1) * cov + n * np.outer(mean, mean))
-
-
-def as_moments(features: np.ndarray | Moments) -> Moments:
-    return features if isinstance(features, Moments) else Moments.of(features)
-
-
-def frechet(features: np.ndarray | Moments, reference: np.ndarray | Moments) -> float:
-    """FID of two sets, each features (n, D) or their moments; ValueError below two features."""
-    return float(distances_to(as_moments(reference), [as_moments(features)])[0])
+def frechet(features: np.ndarray, reference: np.ndarray) -> float:
+    """FID of two sets of features (n, D); ValueError below two features."""
+    return float(distances_to(Moments.of(reference), [Moments.of(features)])[0])
 
 
 def distances_to(reference: Moments, methods: Sequence[Moments]) -> np.ndarray:
@@ -136,40 +119,3 @@ def jackknife(
         for p in range(len(reference) if len(reference) > 2 else 0)
     ]
     return distances_to(base, whole), np.array(left_out).reshape(-1, len(methods))
-
-
-def bootstrap(
-    methods: Sequence[Sequence[np.ndarray]], reference: Sequence[np.ndarray], resamples: int, seed: int = 0
-) -> np.ndarray:
-    """FID (resamples, M) of prompts drawn with replacement: a row is one draw, the same for all methods.
-
-    Only differences within a row are of use: each value itself is biased upward, because a resample has
-    fewer distinct prompts than the run. Holds P (D, D) arrays a set in memory: 1.3 GB at 40 and 2,048.
-    """
-    draws = np.random.default_rng(seed).integers(0, len(reference), (resamples, len(reference)))
-    base, parts = Parts.of(reference), [Parts.of(prompts) for prompts in methods]
-    rows = []
-    for drawn in draws:
-        weights = np.bincount(drawn, minlength=len(reference)).astype(np.float64)
-        rows.append(distances_to(base.weigh(weights), [part.weigh(weights) for part in parts]))
-    return np.array(rows)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Moments of each prompt, stacked: counts (P,), totals (P, D), outers (P, D, D)."""
-
-    counts: np.ndarray
-    totals: np.ndarray
-    outers: np.ndarray
-
-    @classmethod
-    def of(cls, prompts: Sequence[np.ndarray]) -> Parts:
-        known = [share(prompts, p) for p in range(len(prompts))]
-        return cls(np.array([m.count for m in known], dtype=np.float64),
-                   np.stack([m.total for m in known]), np.stack([m.outer for m in known]))  # fmt: skip
-
-    def weigh(self, weights: np.ndarray) -> Moments:
-        """Moments of a set that holds prompt p `weights[p]` times."""
-        return Moments(float(weights @ self.counts), weights @ self.totals,
-                       np.tensordot(weights, self.outers, 1))  # fmt: skip

@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ..statistics.comparison import distance_p
 from ..statistics.intervals import SMALLEST_SAMPLE
 from . import frechet
 from . import kernels as mmd
@@ -125,35 +124,18 @@ def intervals(metric: str, features: Mapping[str, Prompts], reference: Prompts) 
     return found
 
 
-def compare(
-    metric: str,
-    features: Mapping[str, Prompts],
-    reference: Prompts,
-    against: str = "sctd",
-    level: float = 0.95,
-    resamples: int = 0,
-    seed: int = 0,
+def differences(
+    metric: str, features: Mapping[str, Prompts], reference: Prompts, against: str = "sctd"
 ) -> pd.DataFrame:
-    """Each other method minus `against`: columns method, metric, difference, se, low, high, p.
+    """Each other method minus `against`: columns method, metric, difference, error (jackknife), n.
 
-    se: jackknife of the difference; p: two-sided Student's t with it. low, high: its t interval, or, with
-    `resamples`, for Frechet distances, percentiles of the difference under prompts drawn with replacement,
-    the same for both methods. Raises ValueError if `against` is not among the methods.
+    Raises ValueError if `against` is not among the methods.
     """
-    from scipy.stats import t
-
     if against not in features:
         raise ValueError(f"no method {against!r} to compare with")
-    names, n = list(features), len(reference)
     values, left_out = estimate(metric, features, reference)
-    base = names.index(against)
-    difference, error = values - values[base], jackknife_error(left_out - left_out[:, [base]])
-    reach = t.ppf((1 + level) / 2, n - 1) * error if n > 1 else np.full(len(names), np.nan)
-    low, high = difference - reach, difference + reach
-    if resamples and MEASURES[metric][1] is frechet.jackknife:
-        drawn = frechet.bootstrap([features[name] for name in names], reference, resamples, seed)
-        low, high = np.quantile(drawn - drawn[:, [base]], [(1 - level) / 2, (1 + level) / 2], axis=0)
-    p = [distance_p(d, e, n) for d, e in zip(difference, error, strict=True)]
-    rows = pd.DataFrame({"method": names, "metric": metric, "difference": difference, "se": error,
-                         "low": low, "high": high, "p": p})  # fmt: skip
+    base = list(features).index(against)
+    error = jackknife_error(left_out - left_out[:, [base]])
+    rows = pd.DataFrame({"method": list(features), "metric": metric, "difference": values - values[base],
+                         "error": error, "n": len(reference)})  # fmt: skip
     return rows[rows["method"] != against].reset_index(drop=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..ablation import SPACES, columns, compared_with, heading, read_table
+from ..ablation import SPACES, ablation_columns, compared_with, heading, read_table
 from ..guidance import from_columns, tell
 from ..metrics import CONTROL_TITLES, read_titles
 from ..tables.formats import NOTHING, minus
@@ -107,7 +107,7 @@ def describe(points: pd.DataFrame) -> str:
 
 def draw_panel(axis: Axes, table: pd.DataFrame, x: str | None, texts: Mapping[str, str]) -> None:
     """One metric: its variants about the official level, which stands above, then the controls."""
-    spec = columns()[table["metric"].iloc[0]]
+    spec = ablation_columns()[table["metric"].iloc[0]]
     official = table["variant"] == table["official"]
     points = table[table["variant"].isin(texts)].assign(difference=table["difference"].mask(official, 0.0))
     (axis.axhline if x else axis.axvline)(0, color="0.8", linewidth=0.6, zorder=0)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..ablation import columns, guidance_texts, read_table
+from ..ablation import ablation_columns, guidance_texts, read_table
 from ..prompt_table import read_prompts
 from ..tables.formats import NOTHING, minus
-from .sheet import Row, compose, pick
+from .sheet import Strip, compose, pick
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,14 +37,14 @@ def picture_grid(results: Path, table: pd.DataFrame, prompts: dict[str, str], se
         ]
         told = [text for text in (guidance[str(name)],) if text != NOTHING]
         rows.append(
-            Row("\n".join([" ".join(group["label"].iloc[0].split()), *told, *numbers(group)]), pictures)
+            Strip("\n".join([" ".join(group["label"].iloc[0].split()), *told, *numbers(group)]), pictures)
         )
     return compose([f"{name}: {text}\n({', '.join(SIDES)})" for name, text in prompts.items()], rows)
 
 
 def numbers(group: pd.DataFrame) -> list[str]:
     """A line for each metric of BESIDE that this variant has."""
-    levels, known = group.set_index("metric")["level"].dropna(), columns()
+    levels, known = group.set_index("metric")["level"].dropna(), ablation_columns()
     shown = [metric for metric in BESIDE if metric in levels]
     return [minus(f"{known[m]['name']} {levels[m]:.{known[m]['digits']}f}") for m in shown]
 

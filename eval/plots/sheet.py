@@ -32,7 +32,7 @@ SIDES = {"front": 0.0, "right": 0.25, "back": 0.5, "left": 0.75}  # as a share o
 
 
 @dataclass(frozen=True)
-class Row:
+class Strip:
     """A row of a sheet: its text, and for each column the views to show side by side."""
 
     text: str
@@ -45,7 +45,7 @@ def pick(path: Path, turns: list[float]) -> np.ndarray:
     return composite(views[[round(turn * len(views)) % len(views) for turn in turns]])
 
 
-def compose(header: list[str], rows: list[Row]) -> Image:
+def compose(header: list[str], rows: list[Strip]) -> Image:
     """A labeled sheet: `header` over the columns, each row's text at its left.
 
     Every column is as wide as its views in the first row; a text that is too long is wrapped.
@@ -85,7 +85,7 @@ def contact_sheet(
     """Each prompt's assets of one seed, a column a method; titles: method -> title."""
     table = read_prompts(prompts)
     rows = [
-        Row(
+        Strip(
             f"{name}: {text}",
             [
                 pick(results / f"views/{method}/{name}/{seed}/views.zip", list(SIDES.values()))

@@ -24,7 +24,7 @@ import numpy as np
 from typer import BadParameter
 
 from segmentdreamer.command import Program, Prompts, Threads, inputs, outputs, settings
-from segmentdreamer.records import file_digest, folder_digest, run_key
+from segmentdreamer.records import file_digest, folder_digest, replacing, run_key, write_json
 from segmentdreamer.resources import shipped
 
 from .origin import ORIGIN, check_origin
@@ -61,7 +61,7 @@ def draw(
     import torch
 
     from ..prompt_table import read_prompts
-    from ..scores.scorers import features_of, load_scorers
+    from ..scores.scorers import features_of, load_models
 
     torch.set_num_threads(threads)
     table = read_prompts(prompts)
@@ -69,11 +69,11 @@ def draw(
     sampler = Sampler(steps, omega, negative)
     work = part_of(batches(list(texts), count), shard, of)
     network = load_prior(prior, threads)
-    scorers = load_scorers(clip, str(shipped(clip_weights)), None, inception, device=network.device)
+    models = load_models(clip, str(shipped(clip_weights)), None, inception, device=network.device)
     record = {
         "sampler": sampler.describe(),
         "count": count,
-        "weights": scorers.protocol.weights,
+        "weights": models.weights,
         "prior_sha256": folder_digest(prior),
         "texts": texts,
     }
@@ -83,7 +83,7 @@ def draw(
     open_work = [batch for batch in work if not (parts / f"{batch.name}.npz").exists()]
     began = time.time()
     for i, (batch, images) in enumerate(draw_images(network, texts, open_work, sampler, "reference")):
-        features = features_of(scorers, images)
+        features = features_of(models, images)
         save_part(parts / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
         report(i + 1, len(open_work), time.time() - began, batch)
     join_parts(work, parts, record, out)
@@ -92,10 +92,8 @@ def draw(
 
 def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:
     """One batch, atomically: a killed shard leaves whole parts only."""
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as stream:
+    with replacing(path) as partial, partial.open("wb") as stream:
         np.savez(stream, thumbnails=thumbnails, **features)  # type: ignore[arg-type]
-    partial.replace(path)
 
 
 def report(done: int, of: int, seconds: float, batch: Batch) -> None:
@@ -143,7 +141,7 @@ def merge(
         "images": {space: len(values) for space, values in pooled.items()},
         "shards": {path.name: file_digest(path) for path in shards},
     }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    write_json(out / "manifest.json", manifest)
     features[ORIGIN] = np.array(records[0])
     np.savez(out / "features.npz", **features)  # type: ignore[arg-type]
 

@@ -6,7 +6,6 @@ by (prompt, stream, first index), so how the work is split never changes an imag
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +82,9 @@ def draw(
     names = list(dict.fromkeys(batch.prompt_id for batch in work))
     embedded = prior.encode_prompt([*(texts[name] for name in names), sampler.negative, ""])
     cond, (neg, null) = embedded[:-2], embedded[-2:].split(1)
-    side = json.loads((prior.folder / "unet" / "config.json").read_text())["sample_size"]
     for batch in work:
         g = generator(derive_seed(batch.prompt_id, stream), "noise", batch.first)
-        noise = torch.randn(batch.count, 4, side, side, generator=g).to(cond.device)
+        noise = torch.randn(batch.count, *prior.latent_shape, generator=g).to(cond.device)
         own = cond[names.index(batch.prompt_id)].expand(batch.count, -1, -1)
         latents = sample(prior, Conditioning(own, neg, null), noise, sampler.omega, sampler.steps)
         images = prior.decode(latents)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,18 +17,44 @@ from torch import Tensor
 
 from ..views.pictures import center, short_side
 
+if TYPE_CHECKING:
+    from .asset import Asset, Models, PromptTexts
+
 BATCH = 60
+SQUARE = "(short side, center crop)"  # what every scorer sees of a picture that is not square
 
 
 @dataclass(frozen=True)
 class Clip:
     """A CLIP in open_clip's format and its tokenizer."""
 
+    name: str
     model: Any
     tokenizer: Any
     size: int
     mean: Tensor  # (3, 1, 1)
     std: Tensor  # (3, 1, 1)
+
+    @property
+    def how(self) -> str:
+        """The end of every protocol that rests on it."""
+        return f"open_clip {self.name}, {self.size} px bicubic {SQUARE}, over white, float32"
+
+
+@dataclass(frozen=True)
+class TextImage:
+    """CLIP score and R-precision: how well each view fits its prompt, and the others of the table."""
+
+    models: Models
+    prompts: PromptTexts
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        how = self.models.clip.how
+        return {"clip": f"100 cos, raw prompt; {how}", "clip_r": f"own prompt first of the table; {how}"}
+
+    def __call__(self, asset: Asset) -> dict[str, np.ndarray]:
+        return text_image_metrics(clip_scores(asset.features["clip"], self.prompts.prompts), asset.own)
 
 
 def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
@@ -47,7 +73,7 @@ def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
     setting = open_clip.get_model_preprocess_cfg(model)
     mean, std = (torch.tensor(setting[key])[:, None, None] for key in ("mean", "std"))
     size = setting["size"][0] if isinstance(setting["size"], (tuple, list)) else setting["size"]
-    return Clip(model, open_clip.get_tokenizer(name), size, mean, std)
+    return Clip(name, model, open_clip.get_tokenizer(name), size, mean, std)
 
 
 @torch.inference_mode()
@@ -92,3 +118,16 @@ def clip_scores(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
     """100 cos between every image (V, D) and every text (T, D): (V, T)."""
     unit = images / np.linalg.norm(images, axis=1, keepdims=True)
     return 100 * unit @ texts.T
+
+
+def text_image_metrics(scores: np.ndarray, own: int) -> dict[str, np.ndarray]:
+    """`clip` (own prompt), `clip_shuffled` (mean over the others), `clip_r` (own ranks first).
+
+    scores: (V, T), 100 cos of every view and every prompt of the table.
+    """
+    others = np.delete(scores, own, axis=1)
+    metrics = {"clip": scores[:, own]}
+    if others.shape[1]:
+        metrics["clip_shuffled"] = others.mean(1)
+        metrics["clip_r"] = (scores[:, own] > others.max(1)).astype(float)
+    return metrics

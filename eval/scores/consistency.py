@@ -9,6 +9,10 @@ amount of detail, or for faces, to mean anything.
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from ..views.pictures import as_tensor
 
 CHANNELS = 4
 SIDE = 64  # pixels: larger views are averaged down towards it, for one gate at every scale
@@ -24,7 +28,7 @@ def gate(views: int) -> float:
     return max(0.0, 1 - (1 - GATE) * (120 / views) ** 2.4)
 
 
-def consistency(views: np.ndarray) -> float:
+def consistency(views: np.ndarray | Tensor) -> float:
     """C in [0, 1] of a ring of RGBA uint8 views (V, H, W, 4): 1 smooth, 0 as unlike as independent views.
 
     With D(k) the mean absolute difference of premultiplied RGBA, over ring, pixels and channels, of views k
@@ -32,16 +36,18 @@ def consistency(views: np.ndarray) -> float:
     So 0 is a still silhouette whose colors are uniform and new in every view. Premultiplied, so no background
     matters. Views of 128 pixels and more are averaged over blocks. NaN without alpha or below three views.
     """
-    if len(views) < 3 or not views[..., 3].any():
+    pictures = as_tensor(views)
+    if len(pictures) < 3 or not pictures[..., 3].any():
         return float("nan")
-    layers = np.stack([premultiply(view) for view in views])
-    once, twice = (np.abs(layers - np.roll(layers, k, axis=0)).mean(dtype=np.float64) for k in (1, 2))
-    return float(np.clip(1 - CHANNELS * (2 * once - twice) / layers[..., 3].mean(dtype=np.float64), 0, 1))
+    layers = torch.stack([premultiply(view) for view in pictures])
+    once, twice = ((layers - layers.roll(k, 0)).abs().mean(dtype=torch.float64) for k in (1, 2))
+    flicker = CHANNELS * (2 * once - twice) / layers[..., 3].mean(dtype=torch.float64)
+    return float((1 - flicker).clamp(0, 1))
 
 
-def premultiply(view: np.ndarray) -> np.ndarray:
+def premultiply(view: Tensor) -> Tensor:
     """Colors times alpha, and alpha, in [0, 1]: (H, W, 4) float32, of large views the means of blocks."""
-    layer = view.astype(np.float32) / 255
+    layer = view.float() / 255
     layer[..., :3] *= layer[..., 3:]
     block = max(1, min(view.shape[:2]) // SIDE)
     if block == 1:

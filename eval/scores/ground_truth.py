@@ -6,15 +6,46 @@ All compare view by view with the truth's renders from the same cameras, colors 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..views.archive import composite
+from ..views.archive import composite, read_views
 from .pathology import laplacian, mean_inside
+
+if TYPE_CHECKING:
+    from .asset import Asset, Models, PromptTexts
 
 SHIFT = 2  # pixels by which detail may be misplaced
 WINDOW = 2.0  # pixels, standard deviation of the Gaussian within which it is compared
 VISIBLE = 0.05  # mean absolute color difference inside the silhouettes from which the two truths tell apart
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The metrics of this module, of assets whose true scene is known."""
+
+    models: Models
+    prompts: PromptTexts
+    protocol: ClassVar[dict[str, str]] = {}
+
+    def __call__(self, asset: Asset) -> dict[str, np.ndarray]:
+        return score_truth(asset.views, asset.truth) if asset.truth else {}
+
+
+def score_truth(views: np.ndarray, folder: Path) -> dict[str, np.ndarray]:
+    """All metrics of views (V, H, W, 4) against the views.zip and two_faced.zip of a folder."""
+    truth, two_faced = read_views(folder / "views.zip"), read_views(folder / "two_faced.zip")
+    if truth.shape != views.shape:
+        raise ValueError(f"views are {views.shape}, the truth's in {folder} are {truth.shape}")
+    return {
+        "iou": silhouette_iou(views, truth),
+        "color_error": color_error(views, truth),
+        "detail_error": detail_error(views, truth),
+        "janus": janus(views, truth, two_faced),
+    }
 
 
 def silhouette_iou(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -45,8 +76,8 @@ def detail_error(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
     def gather(values: np.ndarray) -> np.ndarray:
         return gaussian_filter(values, (0, WINDOW, WINDOW), mode="constant")
 
-    true, core = laplacian(truth)
-    mine = np.pad(laplacian(views)[0], ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
+    true, core = (part.numpy() for part in laplacian(truth))
+    mine = np.pad(laplacian(views)[0].numpy(), ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
     height, width = true.shape[1:]
     least = np.full(true.shape, np.inf)
     for down, right in itertools.product(range(2 * SHIFT + 1), repeat=2):

@@ -18,24 +18,20 @@ import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import segmentdreamer.torchvision_guard  # noqa: F401  (before torch_fidelity)
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from ..views.pictures import center, short_side
 
-if TYPE_CHECKING:
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
 SIZE = 299
 WIDTH = 2048  # columns of pool3
-PARAMETERS = 23_850_960  # with the 1,008-class layer, which pool3 does not use
 PROTOCOLS = ("fid_clean", "fid_pytorch")
 BATCH = 60
 
@@ -147,29 +143,3 @@ def embed(network: InceptionV3, images: np.ndarray, protocol: str, batch: int = 
             pixels = resize(images[start : start + batch], protocol, device)
             parts.append(network(pixels).cpu())
     return torch.cat(parts).numpy()
-
-
-class Extractor(nn.Module):
-    """A network and a resize protocol as the feature extractor of torchmetrics' FID."""
-
-    num_features = WIDTH
-
-    def __init__(self, network: InceptionV3, protocol: str):
-        super().__init__()
-        self.network, self.protocol = network, protocol
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Features (N, 2048) of images (N, 3, H, W) uint8; float64, so that FID is not rounded at the end."""
-        pixels = images.permute(0, 2, 3, 1).cpu().numpy()
-        return torch.from_numpy(embed(self.network, pixels, self.protocol)).double().to(images.device)
-
-
-def stream_fid(extractor: nn.Module) -> FrechetInceptionDistance:
-    """torchmetrics' FID, fed with batches: `update(images, real=...)`, then `compute()`.
-
-    Its state is a sum and a (D, D) matrix a side in float64, whatever the number of images. set_dtype is not
-    called: it would turn the network into float64 as well. extractor: has `num_features`, returns float64.
-    """
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    return FrechetInceptionDistance(feature=extractor)

@@ -18,6 +18,7 @@ import numpy as np
 
 from .consistency import gate
 
+TEMPLATE = "{prompt}, {view} view"
 TAU = 100.0  # of the softmax: the cap of CLIP's own learned scale
 SMOOTHING = 10.0  # degrees, standard deviation of the Gaussian along the ring
 SHARED = 0.75  # of each word's mean over the ring, taken off

@@ -10,15 +10,39 @@ import json
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..views.pictures import center, short_side
+from .clip_score import SQUARE
+
+if TYPE_CHECKING:
+    from .asset import Asset, Models, PromptTexts
 
 PAD, UNKNOWN = "<pad>", "<unk>"
+
+
+class Preference:
+    """ToyReward of every view under the asset's own prompt."""
+
+    def __init__(self, models: Models, prompts: PromptTexts, folder: Path):
+        self.device, self.model = models.device, load(folder).to(models.device)
+        self.protocol = {
+            "toy_reward": f"ToyReward, {self.model.size} px bilinear {SQUARE}, over white, raw prompt"
+        }
+
+    def __call__(self, asset: Asset) -> dict[str, np.ndarray]:
+        pixels = torch.from_numpy(asset.images).to(self.device).permute(0, 3, 1, 2).float() / 255
+        return {"toy_reward": self.model.score(pixels, [asset.text] * len(pixels)).cpu().numpy()}
+
+    def remark(self, text: str) -> str:
+        read, words = self.model.tokenizer.length, len(self.model.tokenizer.words(text))
+        return f"toy_reward reads {read} words of the prompt, not all {words}" if words > read else ""
 
 
 class Tokenizer:

@@ -36,15 +36,6 @@ def complete_prompts(scores: pd.DataFrame, methods: Collection[str], metrics: Co
     return [p for p in scores["prompt"].drop_duplicates() if counts.get(p, 0) == len(set(methods))]
 
 
-def complete_cases(scores: pd.DataFrame, methods: Collection[str], metrics: Collection[str]) -> pd.DataFrame:
-    """`scores` on the complete prompts only (all rows, the controls' too): the headline's data.
-
-    A prompt stays if each method has at least one seed there that succeeded; failed seeds have no value and
-    are left out of the mean.
-    """
-    return scores[scores["prompt"].isin(complete_prompts(scores, methods, metrics))]
-
-
 def floor_failures(
     scores: pd.DataFrame,
     metrics: Collection[str],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import columns, primary_columns, untested_columns
-from ..run import Run, Study
+from ..run import Run
 from ..statistics.failures import complete_prompts, floor_failures
 from ..statistics.intervals import mean_intervals, prompt_means
 from ..statistics.pairs import (
@@ -22,6 +22,7 @@ from ..statistics.pairs import (
 )
 from ..statistics.ranks import rank_summary
 from ..statistics.variance import variance_split
+from ..study.result import Study
 from .pooled import distance_differences, measure_distances
 
 SUMMARY = ["method", "metric", "mean", "low", "high", "n"]

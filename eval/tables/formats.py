@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 BETTER, WORSE, NOTHING = "▲", "▼", "–"
@@ -26,6 +27,12 @@ class Cell:
     paper: str = ""  # the paper's value
     best: bool = False
     details: str = ""  # n, interval, adjusted p, protocol
+    links: Sequence[tuple[str, str]] = ()  # texts and relative paths
+
+    @property
+    def key(self) -> str:
+        """What a column is sorted by: the figure, else the text; empty where there is neither."""
+        return "" if self.text == NOTHING else self.text if self.value != self.value else f"{self.value:.9g}"
 
 
 @dataclass(frozen=True)

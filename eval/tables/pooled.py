@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..distances.kernels import prompt_mmd2
-from ..distances.paired import MEASURES, OF_PROMPTS, PAIRED, compare, intervals
+from ..distances.paired import MEASURES, OF_PROMPTS, PAIRED, differences, intervals
 from ..metrics import EXCHANGED, columns, control_kind
 from ..run import SCORES, Run, read_array, read_features, read_reference
 
@@ -62,12 +62,7 @@ def distance_differences(run: Run, methods: list[str], prompts: list[str]) -> pd
         order = [m for m in methods if m in features and not np.isnan(values[m])]
         for number, against in enumerate(order[:-1]):
             chosen = {m: features[m] for m in order[number:]}
-            found = compare(metric, chosen, reference, against)
-            parts.append(
-                found[["method", "metric", "difference"]].assign(
-                    against=against, error=found["se"], n=len(prompts)
-                )
-            )
+            parts.append(differences(metric, chosen, reference, against).assign(against=against))
     names = ["method", "against", "metric", "difference", "error", "n"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from segmentdreamer.command import Program, inputs, outputs
+from segmentdreamer.records import write_json
 
 TABLES = (
     "table1.csv", "table1.md", "table1.tex", "table1.html", "table1.json", "table1_extended.csv",
@@ -118,7 +119,7 @@ def publish(
             (out / name).write_text(publish_page(path, files), encoding="utf-8")
         else:
             shutil.copyfile(path, out / name)
-    (out / "manifest.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(out / "manifest.json", record)
 
 
 main = Program(publish)

@@ -12,9 +12,9 @@ import pandas as pd
 from ..metrics import columns
 from ..run import Run, path_of
 from .analysis import Analysis
-from .formats import NOTHING, Cell, Row, Table
+from .formats import NOTHING, Block, Cell, Row, Table
 from .layout import Setting
-from .page import Asset, Section, framed, html_row, html_table, prompt_table
+from .page import Section
 from .paper import SCALE
 
 ORDER_HEADER = ["Metric", "Here", "Paper", "Kendall's tau"]
@@ -54,11 +54,11 @@ def sections(
     """The page's sections, those with nothing to say left out; root: the way from the page to RESULTS."""
     found = []
     if len(orders):
-        rows = [html_row(Row(first, [Cell(text=text) for text in rest]))
-                for first, *rest in order_rows(orders, setting)]  # fmt: skip
-        body = "<tbody>\n" + "\n".join(rows) + "\n</tbody>"
-        found.append(Section("Against the paper's order", order_text(setting), framed(ORDER_HEADER, [body])))
-    found.append(Section("All metrics", "Those of Table 1 and the others.", html_table(extended)))
+        rows = [
+            Row(first, [Cell(text=text) for text in rest]) for first, *rest in order_rows(orders, setting)
+        ]
+        found.append(Section("Against the paper's order", order_text(setting), plain(ORDER_HEADER, rows)))
+    found.append(Section("All metrics", "Those of Table 1 and the others.", extended))
     metric = next((m for m in analysis.primary if not columns()[m].get("pooled")), "")
     if metric:
         text = f"{columns()[metric]['name']} of every asset (mean over seeds), others when pointed at."
@@ -67,21 +67,26 @@ def sections(
     return found
 
 
-def prompts_section(analysis: Analysis, run: Run, setting: Setting, metric: str, root: str) -> str:
+def plain(header: list[str], rows: list[Row]) -> Table:
+    """A table of one block, without title or caption."""
+    return Table("", "", header, [Block("", rows)])
+
+
+def prompts_section(analysis: Analysis, run: Run, setting: Setting, metric: str, root: str) -> Table:
     methods = [*run.methods, *run.controls]
     values = analysis.per_prompt.set_index(["method", "prompt", "metric"])["value"].to_dict()
     shown = [m for m in analysis.primary if not columns()[m].get("pooled")]
     rows = [
-        (prompt, [describe_asset(values, run, method, prompt, metric, shown, root) for method in methods])
+        Row(prompt, [describe_asset(values, run, method, prompt, metric, shown, root) for method in methods])
         for prompt in run.prompts
     ]
-    return prompt_table(["Prompt", *map(setting.title, methods)], rows)
+    return plain(["Prompt", *map(setting.title, methods)], rows)
 
 
 def describe_asset(
     values: Mapping[Any, float], run: Run, method: str, prompt: str, metric: str,
     shown: list[str], root: str,
-) -> Asset:  # fmt: skip
+) -> Cell:  # fmt: skip
     """One method on one prompt: its figure, its other figures or why it failed, and its files."""
     known = columns()
     found = {m: values.get((method, prompt, m), float("nan")) for m in shown}
@@ -92,7 +97,7 @@ def describe_asset(
     text = f"{value:.{known[metric]['digits']}f}" if value == value else NOTHING
     several = len(assets) > 1
     links = [x for s in assets["seed"] for x in link_files(run.results, root, method, prompt, s, several)]
-    return Asset(value, text, "; ".join(texts), links)
+    return Cell(value, text, details="; ".join(texts), links=links)
 
 
 def link_files(

@@ -10,18 +10,20 @@ variance, per_prompt, paper_order); table1.json says what was measured, for the 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
 import pandas as pd
 
+from segmentdreamer.records import write_json
+
 from ..guidance import Guidance, tell_each
 from ..metrics import columns, primary_method, read_titles
 from ..prompt_table import read_prompts
-from ..run import Run, read_run, read_study
+from ..run import Run, read_run
 from ..study.identity import IDENTITY
+from ..study.result import read_study
 from .analysis import Analysis, analyze, shown_metrics
 from .caption import caption
 from .formats import grid, markdown, quote
@@ -100,7 +102,7 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out))
     document = page(table, below)
     (out / "table1.html").write_text(document, encoding="utf-8")
-    (out / "table1.json").write_text(json.dumps(record(analysis, run, setting), indent=1) + "\n")
+    write_json(out / "table1.json", record(analysis, run, setting))
 
 
 def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:

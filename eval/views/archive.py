@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from segmentdreamer.records import replacing
+
 from .naming import KINDS, choose, hidden
 from .pictures import read_alpha, read_picture
 
@@ -42,12 +44,9 @@ def write_failure(reason: str, path: Path) -> None:
 
 
 def write_archive(members: Iterable[tuple[str, bytes]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
-    partial.replace(path)
 
 
 @dataclass(frozen=True)
@@ -158,6 +157,18 @@ def composite(rgba: np.ndarray, background: float = 1.0) -> np.ndarray:
     alpha = rgba[..., 3:].astype(np.float32) / 255
     blended = rgba[..., :3] * alpha + 255 * background * (1 - alpha)
     return np.round(blended).astype(np.uint8)
+
+
+def composite_on(device: str, rgba: np.ndarray) -> np.ndarray:
+    """As `composite` over white, computed on a device: the same bytes, since no pixel lies halfway."""
+    if device == "cpu":
+        return composite(rgba)
+    import torch
+
+    pixels = torch.from_numpy(rgba).to(device).to(torch.int32)
+    alpha = pixels[..., 3:]
+    blended = 2 * (pixels[..., :3] * alpha + 255 * (255 - alpha)) + 255
+    return (blended // 510).to(torch.uint8).cpu().numpy()
 
 
 def has_alpha(rgba: np.ndarray) -> bool:

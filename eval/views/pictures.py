@@ -7,8 +7,12 @@ transparent color of a gray or 16-bit PNG with values of another depth. No gamma
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GRAY, COLOR, PALETTE, GRAY_ALPHA, COLOR_ALPHA = 0, 2, 3, 4, 6  # a PNG's color types
 
@@ -100,6 +104,13 @@ def unpack(data: bytes, raw: str | None = None) -> np.ndarray:
         picture.tile = [tile._replace(args=raw) for tile in picture.tile]
     array = np.asarray(picture)
     return array if array.ndim == 3 else array[..., None]
+
+
+def as_tensor(views: np.ndarray | Tensor) -> Tensor:
+    """The same numbers as a tensor, where they are: in this memory, or on the device of a tensor."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(views)) if isinstance(views, np.ndarray) else views
 
 
 def short_side(height: int, width: int, size: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ import numpy as np
 from typer import BadParameter
 
 from segmentdreamer.command import Device, Program, inputs, outputs, settings
+from segmentdreamer.records import write_json
 
 from ..scales import read_scale
 from .archive import composite, write_failure, write_views
@@ -106,7 +107,7 @@ def write_all(rgba: np.ndarray, cameras: dict, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(cameras)
     cameras = {"sha256": hashlib.sha256(text.encode()).hexdigest(), **cameras}
-    (out / "cameras.json").write_text(json.dumps(cameras))
+    write_json(out / "cameras.json", cameras)
     write_sheet(rgba, out / "sheet.webp")
     write_turntable(rgba, out / "turntable.mp4")
     write_views(rgba, out / "views.zip")
@@ -116,7 +117,7 @@ def write_failed(reason: str, out: Path) -> None:
     """What a failed asset has in place of its views; a white tile stands in sheet and turntable."""
     blank = np.zeros((2, 32, 32, 4), np.uint8)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "cameras.json").write_text(json.dumps({"views": 0, "failed": reason}))
+    write_json(out / "cameras.json", {"views": 0, "failed": reason})
     write_sheet(blank, out / "sheet.webp")
     write_turntable(blank, out / "turntable.mp4")
     write_failure(reason, out / "views.zip")

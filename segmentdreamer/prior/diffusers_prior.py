@@ -6,26 +6,24 @@ in float32; what enters a network is cast to the network's type and comes back a
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
 
 import torch
 from torch import Tensor
 
-from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod, stack_times
+from segmentdreamer.diffusion.solver import alpha, sigma, stack_times
 from segmentdreamer.interfaces import Timestep
 from segmentdreamer.placement import place
-from segmentdreamer.prior.torch_networks import NetworkOptions, Networks, TorchNetworks, load_folder, vae_type
+from segmentdreamer.prior.folder import check_folder, count_parameters, read_latent_shape, read_scheduler
+from segmentdreamer.prior.options import NetworkOptions, PriorConfig
+from segmentdreamer.prior.torch_networks import Networks, TorchNetworks, load_folder, vae_type
+from segmentdreamer.records import file_digest, folder_digest
 from segmentdreamer.timing.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    from segmentdreamer.config import PriorConfig
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 NetworkBuilder = Callable[[Path, str, torch.dtype, NetworkOptions], Networks]  # as load_folder
@@ -34,10 +32,22 @@ EXPORT_LIMIT = 200_000_000  # parameters of a UNet: an ONNX file ends at 2 GiB, 
 
 
 class UNetPrior:
-    """The noise prediction alone: a callable network with its schedule, for tests and foreign models."""
+    """The noise prediction alone: a callable network with its schedule, for tests and foreign models.
 
-    def __init__(self, network: NoisePredictor, alphas_cumprod: Tensor, dtype: torch.dtype = torch.float32):
-        self.network = network
+    prediction: what the network gives; of "v_prediction", v = alpha eps - sigma z_0, epsilon is made here.
+    """
+
+    latent_shape: tuple[int, int, int] = (4, 64, 64)  # channels, height and width that it was made for
+    reduction = 8  # pixels to a latent's side
+
+    def __init__(
+        self,
+        network: NoisePredictor,
+        alphas_cumprod: Tensor,
+        dtype: torch.dtype = torch.float32,
+        prediction: str = "epsilon",
+    ):
+        self.network, self.prediction = network, prediction
         self.alphas_cumprod = alphas_cumprod
         self.dtype = dtype
         self.nfe = 0
@@ -52,7 +62,10 @@ class UNetPrior:
         cond = cond.expand(len(x), -1, -1)
         network = self.differentiable() if graph else self.network
         with self.watch.part("unet"), torch.set_grad_enabled(graph):
-            return network(x.to(self.dtype), times, cond.to(self.dtype)).to(x.dtype)
+            predicted = network(x.to(self.dtype), times, cond.to(self.dtype)).to(x.dtype)
+            if self.prediction == "epsilon":
+                return predicted
+            return alpha(self.alphas_cumprod, times) * predicted + sigma(self.alphas_cumprod, times) * x
 
     def differentiable(self) -> NoisePredictor:
         """The network in a form that gradients can pass."""
@@ -65,7 +78,7 @@ class DiffusersPrior(UNetPrior):
     networks: "exported" (ONNX Runtime and TorchScript), "torch", None (exported for small float32 networks
     on a CPU, else torch), or networks themselves, in `dtype`, for the folder's schedule. latents: the
     solver's type; float16 rounds as the official code does. options: how PyTorch runs the networks.
-    Raises ValueError for a model that does not predict epsilon, or is too large to export.
+    Raises FileNotFoundError and ValueError for a folder that cannot be read or run.
     """
 
     def __init__(
@@ -81,16 +94,12 @@ class DiffusersPrior(UNetPrior):
         self.folder, self.device = Path(folder), device
         self._differentiable: NoisePredictor | None = None
         self.vae_dtype = vae_type(options, dtype)
-        alphas_cumprod = read_schedule(self.folder).to(device, latents)
+        schedule, self.latent_shape = read_scheduler(self.folder), read_latent_shape(self.folder)
         if networks is None or isinstance(networks, str):
             networks = load_networks(self.folder, device, dtype, networks, threads, options)
-        self.networks = networks
-        super().__init__(self.networks.predict, alphas_cumprod, dtype)
-
-    @property
-    def reduction(self) -> int:
-        """How many pixels a latent's side spans."""
-        return self.networks.reduction
+        self.networks, self.reduction = networks, networks.reduction
+        alphas_cumprod = schedule.alphas_cumprod.to(device, latents)
+        super().__init__(networks.predict, alphas_cumprod, dtype, schedule.prediction)
 
     def differentiable(self) -> NoisePredictor:
         """The UNet in PyTorch, loaded when it is first needed: exported networks have no gradient."""
@@ -128,7 +137,10 @@ def open_prior(
     """The configured prior on a device; on a CPU its networks run in float32, with a message if need be.
 
     build: makes the networks (default: they are read from the folder). Sets PyTorch's TF32 switches on CUDA.
+    Raises ValueError for a class that cannot be found.
     """
+    if config.class_:
+        return find_class(config.class_)(config, device, threads)
     dtype, options = getattr(torch, config.dtype), config
     if device == "cpu":
         halves = sorted({config.dtype, config.vae_dtype or config.dtype} - {"float32"})
@@ -142,6 +154,30 @@ def open_prior(
     networks = build(Path(config.path), device, dtype, options) if build else None
     latents = getattr(torch, config.latents)
     return DiffusersPrior(config.path, device, dtype, networks, threads, latents, options)
+
+
+def find_class(name: str) -> Callable[[PriorConfig, str, int], DiffusersPrior]:
+    """What `prior.class` names; ValueError in one line if that cannot be imported."""
+    try:
+        return resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"prior.class {name!r} is not module:name of a prior: {error}") from error
+
+
+def check_prior(config: PriorConfig) -> str:
+    """The digest of a prior's folder or file, empty without either, checked before anything is loaded.
+
+    Raises FileNotFoundError and ValueError for a class, folder or digest that is not as configured.
+    """
+    path = Path(config.path)
+    if config.class_:
+        find_class(config.class_)
+    else:
+        check_folder(path)
+    digest = file_digest(path) if path.is_file() else folder_digest(path) if config.path else ""
+    if config.sha256 and digest != config.sha256:
+        raise ValueError(f"weights at {path} have SHA-256 {digest}, not the configured {config.sha256}")
+    return digest
 
 
 def load_networks(
@@ -168,33 +204,3 @@ def default_kind(folder: Path, device: str, dtype: torch.dtype) -> str:
     """ "exported" for float32 on a CPU with ONNX Runtime, if the UNet fits an ONNX file; else "torch"."""
     fast = device == "cpu" and dtype == torch.float32 and find_spec("onnxruntime") is not None
     return "exported" if fast and count_parameters(folder / "unet") <= EXPORT_LIMIT else "torch"
-
-
-def count_parameters(folder: Path) -> int:
-    """How many numbers the safetensors files of a network's folder hold, read from their headers."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        total += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return total
-
-
-def read_schedule(folder: Path) -> Tensor:
-    """alphas_cumprod of a pipeline folder; ValueError unless the model predicts epsilon."""
-    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-    if config.get("prediction_type", "epsilon") != "epsilon":
-        raise ValueError(
-            f"{folder}: the model predicts {config['prediction_type']!r}; "
-            "the losses here need an epsilon model (for SD 2.1, the -base one)"
-        )
-    return schedule_from(config)
-
-
-def schedule_from(config: dict[str, Any]) -> Tensor:
-    """alphas_cumprod of a diffusers scheduler config; only SD's scaled-linear betas are known."""
-    if config.get("beta_schedule") != "scaled_linear":
-        raise ValueError(f"beta_schedule {config.get('beta_schedule')!r} is not 'scaled_linear'")
-    return scaled_linear_alphas_cumprod(
-        config["beta_start"], config["beta_end"], config.get("num_train_timesteps", 1000)
-    )

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segmentdreamer.records import folder_digest
+from segmentdreamer.records import folder_digest, write_json
 
 FORMAT = 1  # of the cached files; raise it when they change
 OPSET = 18
@@ -110,7 +110,7 @@ def export(folder: Path, out: Path) -> None:
         write_onnx(lambda i: encoder(i)[0], (ids,), ("ids",), out / "text.onnx")
     save_tokenizer(tokenizer, out / "tokenizer.json")
     info = {"reduction": networks.reduction, "scaling_factor": networks.scaling_factor}
-    (out / "info.json").write_text(json.dumps(info))
+    write_json(out / "info.json", info)
 
 
 class _Function(nn.Module):

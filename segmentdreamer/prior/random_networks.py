@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks, vae_type
+from segmentdreamer.prior.options import NetworkOptions
+from segmentdreamer.prior.torch_networks import TorchNetworks, vae_type
 from segmentdreamer.randomness import generator
+from segmentdreamer.records import write_json
 
 TOKENS = 77  # of a prompt, padded
 
@@ -54,9 +56,7 @@ SD21_BASE: dict[str, dict[str, Any]] = {
 def write_shapes(folder: Path) -> Path:
     """A pipeline folder of SD 2.1-base that holds its JSON files and no weights."""
     for name, content in SD21_BASE.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(folder / name, content)
     return folder
 
 

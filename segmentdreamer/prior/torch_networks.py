@@ -9,32 +9,44 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from segmentdreamer.prior.folder import find_weights, loading
+from segmentdreamer.prior.graphs import CudaRecorder, Recorder, Replayed, ReplayedGradient
+from segmentdreamer.prior.options import NetworkOptions
+
 COMPILER = "inductor"  # torch.compile's backend
 
-DType = Literal["float32", "float16", "bfloat16"]
 Embed = Callable[[Sequence[str]], Tensor]
 
 
 @dataclass(frozen=True)
-class NetworkOptions:
-    """How PyTorch runs the networks. Exported networks (see `exported`) know none of this.
+class Arrangement:
+    """How each part runs on a device."""
 
-    The defaults are exact and need no compiler. All but `vae_dtype`, `vae_tiles` and `tf32` change results
-    by rounding alone.
+    unet_layout: torch.memory_format
+    plain: tuple[str, ...]  # the parts whose attention is plain: of "unet", "encoder" and "decoder"
+    graphs: bool
+
+
+def arrange(options: NetworkOptions, device: str) -> Arrangement:
+    """What was measured to be the fastest (docs/performance.md), wherever the options leave the choice.
+
+    The autoencoder's layout is contiguous: in channels last its group norms convert back and forth. Its
+    encoder differentiates one head of 512 channels, for which the fused kernel's backward is the slower. The
+    UNet gains by channels last when compiled, and loses without.
     """
-
-    vae_dtype: DType | None = None  # of the autoencoder; null: as the UNet's
-    # "sdpa": torch's fused attention, which stores no (tokens, tokens) matrix; "plain": a softmax of its own.
-    attention: Literal["sdpa", "plain"] = "sdpa"
-    channels_last: bool = False  # convolutions in the layout that tensor cores read
-    compile: bool = False  # torch.compile of UNet and encoder: minutes at first, needs a C compiler
-    vae_tiles: bool = False  # pictures of the full size in tiles, for little memory; leaves traces of seams
-    tf32: bool = False  # float32 products of networks on CUDA with 10 bits of mantissa
+    cuda = torch.device(device).type == "cuda"
+    last = cuda and options.compile if options.channels_last is None else options.channels_last
+    plain: tuple[str, ...] = ("encoder",) if cuda and options.attention is None else ()
+    return Arrangement(
+        torch.channels_last if last else torch.contiguous_format,
+        ("unet", "encoder", "decoder") if options.attention == "plain" else plain,
+        cuda and options.graphs,
+    )
 
 
 class Networks(Protocol):
@@ -63,44 +75,73 @@ class Networks(Protocol):
 class TorchNetworks:
     """A UNet and an autoencoder of diffusers' in PyTorch on any device, frozen.
 
-    embed: what turns texts into embeddings (T, L, D) float32, wherever it computes.
+    embed: what turns texts into embeddings (T, L, D) float32, wherever it computes. recorder: makes what
+    records the networks' calls (default: CUDA's where they run under its graphs, else none).
     """
 
-    def __init__(self, unet: Any, vae: Any, embed: Embed, device: str, options: NetworkOptions | None = None):
+    def __init__(
+        self,
+        unet: Any,
+        vae: Any,
+        embed: Embed,
+        device: str,
+        options: NetworkOptions | None = None,
+        recorder: Callable[[], Recorder] | None = None,
+    ):
         options = options or NetworkOptions()
+        chosen = arrange(options, device)
         self.unet = unet.to(device).eval().requires_grad_(False)
         self.vae = vae.to(device).eval().requires_grad_(False)
         self._embed, self.device = embed, device
         self.reduction = 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.scaling_factor = float(vae.config["scaling_factor"])
-        self.layout = torch.channels_last if options.channels_last else torch.contiguous_format
+        self.layout = chosen.unet_layout
         self.unet.to(memory_format=self.layout)
-        self.vae.to(memory_format=self.layout)
-        if options.attention == "plain":
-            from diffusers.models.attention_processor import AttnProcessor
-
-            self.unet.set_attn_processor(AttnProcessor())
-            self.vae.set_attn_processor(AttnProcessor())
+        parts = {"unet": self.unet, "encoder": self.vae.encoder, "decoder": self.vae.decoder}
+        for name in chosen.plain:
+            unfuse_attention(parts[name])
         if options.vae_tiles:
             use_tiles(self.vae, unet.config["sample_size"] * self.reduction // 2, self.reduction)
         if options.compile:
-            # One graph for each batch size (B, 2B, 4B): faster than one for any, and there are only these.
-            self.unet.compile(dynamic=False, backend=COMPILER)
-            self.vae.encoder.compile(dynamic=False, backend=COMPILER)
+            for part in parts.values():
+                # One program for each batch size (B, 2B, 4B): faster than one for any.
+                part.compile(dynamic=False, backend=COMPILER)
+        self._predict: Callable[..., Tensor] = self._run_unet
+        self._moments: Callable[[Tensor], Tensor] = self._run_encoder
+        if recorder or chosen.graphs:
+            record = recorder or CudaRecorder
+            self._predict = Replayed(self._run_unet, record())
+            self._moments = ReplayedGradient(self._run_encoder, record())
 
     def predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=self.layout)
-        return self.unet(x, t, encoder_hidden_states=cond, return_dict=False)[0]
+        """Where gradients are wanted, as by one variant of SCTD, the network itself runs."""
+        predict = self._run_unet if torch.is_grad_enabled() else self._predict
+        return predict(x, t, cond)
 
     def moments(self, images: Tensor) -> Tensor:
-        return self.vae.encode(images.contiguous(memory_format=self.layout)).latent_dist.parameters
+        return self._moments(images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        latents = latents.contiguous(memory_format=self.layout)
-        return self.vae.decode(latents, return_dict=False)[0]
+        return self.vae.decode(latents.contiguous(), return_dict=False)[0]
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         return self._embed(texts).to(self.device)
+
+    def _run_unet(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=self.layout)
+        return self.unet(x, t, encoder_hidden_states=cond, return_dict=False)[0]
+
+    def _run_encoder(self, images: Tensor) -> Tensor:
+        return self.vae.encode(images.contiguous()).latent_dist.parameters
+
+
+def unfuse_attention(network: torch.nn.Module) -> None:
+    """Attention as two products and a softmax, all stored."""
+    from diffusers.models.attention_processor import Attention, AttnProcessor
+
+    for module in network.modules():
+        if isinstance(module, Attention):
+            module.set_processor(AttnProcessor())
 
 
 def load_folder(
@@ -111,12 +152,16 @@ def load_folder(
 
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    options = options or NetworkOptions()
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", local_files_only=True, torch_dtype=dtype)
-    vae = AutoencoderKL.from_pretrained(
-        folder / "vae", local_files_only=True, torch_dtype=vae_type(options, dtype)
-    )
+    unet = load_part(UNet2DConditionModel, folder / "unet", dtype)
+    vae = load_part(AutoencoderKL, folder / "vae", vae_type(options, dtype))
     return TorchNetworks(unet, vae, partial(embed_texts, folder), device, options)
+
+
+def load_part(cls: Any, part: Path, dtype: torch.dtype) -> Any:
+    """A network of diffusers or transformers from its folder; ValueError, in a line, if it cannot be read."""
+    _, variant = find_weights(part)
+    with loading(part):
+        return cls.from_pretrained(part, local_files_only=True, torch_dtype=dtype, variant=variant)
 
 
 def vae_type(options: NetworkOptions | None, dtype: torch.dtype) -> torch.dtype:
@@ -148,8 +193,7 @@ def load_text(folder: Path):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    encoder = CLIPTextModel.from_pretrained(
-        folder / "text_encoder", local_files_only=True, torch_dtype=torch.float32
-    )
+    with loading(folder / "tokenizer"):
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    encoder = load_part(CLIPTextModel, folder / "text_encoder", torch.float32)
     return tokenizer, encoder.eval().requires_grad_(False)

@@ -6,11 +6,12 @@ differently in the last bit: without this, the first run on a machine would not 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from segmentdreamer.records import folder_digest, run_key
 
 FOLDER = Path(__file__).parent
 RUNNING = "SEGMENTDREAMER_COMPILING"  # set in the compiling process, which must not start another
@@ -26,7 +27,7 @@ def ensure_compiled() -> None:
     root = str(FOLDER.parent.parent)
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     environment = os.environ | {RUNNING: "1", "PYTHONPATH": paths}
-    subprocess.run([sys.executable, "-m", "segmentdreamer.rasterizer.warmup"], env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "segmentdreamer.rasterizer"], env=environment, check=True)
     try:
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
@@ -39,35 +40,8 @@ def marker_path() -> Path:
     import numba
     from llvmlite.binding import get_host_cpu_name
 
-    digest = hashlib.sha256()
-    for path in sorted(FOLDER.glob("*.py")):
-        digest.update(path.read_bytes())
-    digest.update(f"{numba.__version__} {sys.version} {get_host_cpu_name()}".encode())
+    key = run_key(
+        folder_digest(FOLDER, FOLDER.glob("*.py")), numba.__version__, sys.version, get_host_cpu_name()
+    )
     folder = Path(os.environ.get("NUMBA_CACHE_DIR", FOLDER / "__pycache__"))
-    return folder / f"kernels-{digest.hexdigest()[:16]}.ready"
-
-
-def render_and_differentiate() -> None:
-    """One small image through every kernel, forward and backward."""
-    import torch
-
-    from segmentdreamer.rasterizer import rasterization
-
-    g = torch.Generator().manual_seed(0)
-    means = (0.3 * torch.randn(8, 3, generator=g)).requires_grad_()
-    quats = torch.randn(8, 4, generator=g, requires_grad=True)
-    scales = torch.full((8, 3), 0.1, requires_grad=True)
-    opacities = torch.full((8,), 0.5, requires_grad=True)
-    colors = torch.rand(8, 3, generator=g).requires_grad_()
-    viewmats = torch.eye(4)[None].clone()
-    viewmats[0, 2, 3] = 3.0
-    Ks = torch.tensor([[[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]])
-    for mode in ("RGB", "RGB+D"):
-        image, alpha, _ = rasterization(
-            means, quats, scales, opacities, colors, viewmats, Ks, 16, 16, render_mode=mode
-        )
-        (image.sum() + alpha.sum()).backward()
-
-
-if __name__ == "__main__":
-    render_and_differentiate()
+    return folder / f"kernels-{key}.ready"

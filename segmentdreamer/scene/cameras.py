@@ -7,7 +7,7 @@ matrices use OpenCV axes (x right, y down, z forward), as gsplat does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -27,6 +27,9 @@ class Cameras:
     azimuth: Tensor  # (B,) degrees in [-180, 180)
     elevation: Tensor  # (B,) degrees
     fov: Tensor  # (B,) radians, both axes
+
+
+TENSORS = tuple(f.name for f in fields(Cameras) if f.name != "size")
 
 
 def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
@@ -179,8 +182,10 @@ def training_cameras(config: CameraConfig, step: int, seed: int, size: int) -> C
     for number in range(first, first + config.batch):
         opened_at = number // config.set_size * config.set_size // config.batch
         cameras = _draw_set(relaxed(config, opened_at), number // config.set_size, seed, size)
-        drawn.append(_pick(cameras, number % config.set_size))
-    return _join(drawn)
+        drawn.append((cameras, number % config.set_size))
+    return Cameras(
+        size=size, **{name: torch.stack([getattr(c, name)[i] for c, i in drawn]) for name in TENSORS}
+    )
 
 
 @lru_cache(maxsize=4)  # a batch asks for the same set several times
@@ -203,25 +208,3 @@ def _uniform(n: int, span: tuple[float, float], gamma: float, g: torch.Generator
     u = 2 * torch.rand(n, generator=g) - 1
     shaped = u.sign() * u.abs() ** gamma
     return 0.5 * (span[0] + span[1]) + 0.5 * (span[1] - span[0]) * shaped
-
-
-def _pick(c: Cameras, i: int) -> Cameras:
-    return Cameras(
-        c.viewmats[i : i + 1],
-        c.Ks[i : i + 1],
-        c.size,
-        c.azimuth[i : i + 1],
-        c.elevation[i : i + 1],
-        c.fov[i : i + 1],
-    )
-
-
-def _join(parts: list[Cameras]) -> Cameras:
-    return Cameras(
-        torch.cat([c.viewmats for c in parts]),
-        torch.cat([c.Ks for c in parts]),
-        parts[0].size,
-        torch.cat([c.azimuth for c in parts]),
-        torch.cat([c.elevation for c in parts]),
-        torch.cat([c.fov for c in parts]),
-    )

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segmentdreamer.records import replacing
+
 SH_C0 = 0.28209479177387814
 PLY_FIELDS = (
     "x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity",
@@ -77,10 +79,8 @@ def save_ply(params: Parameters | dict[str, Tensor], path: Path) -> None:
     table = np.empty(len(columns), dtype=[(name, "<f4") for name in PLY_FIELDS])
     for i, name in enumerate(PLY_FIELDS):
         table[name] = columns[:, i]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    PlyData([PlyElement.describe(table, "vertex")], byte_order="<").write(str(partial))
-    partial.replace(path)
+    with replacing(path) as partial:
+        PlyData([PlyElement.describe(table, "vertex")], byte_order="<").write(str(partial))
 
 
 def load_ply(path: Path) -> Parameters:

@@ -85,9 +85,11 @@ def clip_gradients(params: Parameters, config: OptimizerConfig, step: int) -> No
     """Clip each tensor's gradient norm at a limit that rises linearly (train.py:393-398)."""
     low, high = config.clip
     limit = low + (high - low) * min(step / config.clip_steps, 1.0)
-    for value in params.values():
-        if value.grad is not None:
-            torch.nn.utils.clip_grad_norm_([value], limit)
+    gradients = [value.grad for value in params.values() if value.grad is not None]
+    if gradients:
+        norms = torch.stack(torch._foreach_norm(gradients))
+        shares = (limit / (norms + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_
+        torch._foreach_mul_(gradients, list(shares.unbind()))
 
 
 def apply_updates(
@@ -95,10 +97,12 @@ def apply_updates(
 ) -> None:
     """One Adam step, or none where `skip` (a boolean scalar) is true, which is decided on the device.
 
-    Tensors that density control replaced have no gradient and are skipped as well.
+    Tensors that density control replaced have no gradient and are skipped as well. One fused kernel a tensor:
+    torch fuses no more of them, since each has a learning rate of its own.
     """
+    found = skip.float()
     for optimizer in optimizers.values():
-        optimizer.found_inf = skip.float()  # type: ignore[attr-defined]  # as torch's GradScaler does
+        optimizer.found_inf = found  # type: ignore[attr-defined]  # as torch's GradScaler does
         with torch.no_grad():
             adam_step(optimizer)
         optimizer.zero_grad(set_to_none=True)

@@ -15,8 +15,10 @@ from segmentdreamer.scene.render import Rendered
 
 @dataclass(frozen=True)
 class RegularizerConfig:
+    """Weights of the regularizers; official values."""
+
     tv: float = 1.0  # on images and disparity
-    scale: float = 1.0
+    scale: float = 1.0  # on the mean size of the Gaussians
 
 
 def total_variation(image: Tensor) -> Tensor:

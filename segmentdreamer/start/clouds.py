@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segmentdreamer.records import replacing
+
 NEIGHBORS = 3
 LEAST_SQUARED_DISTANCE = 1e-7  # world units^2; keeps the logarithm of a scale finite where points coincide
 
@@ -83,11 +85,9 @@ def write_cloud(cloud: Cloud, path: Path, comments: Sequence[str] = ()) -> None:
         levels = (255 * cloud.colors.clamp(0, 1)).round().to(torch.uint8).numpy()
         for i, name in enumerate(("red", "green", "blue")):
             table[name] = levels[:, i]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
     vertex = PlyElement.describe(table, "vertex")
-    PlyData([vertex], byte_order="<", comments=list(comments)).write(str(partial))
-    partial.replace(path)
+    with replacing(path) as partial:
+        PlyData([vertex], byte_order="<", comments=list(comments)).write(str(partial))
 
 
 def read_comments(path: Path) -> list[str]:

@@ -55,8 +55,6 @@ def start_state(config: StartConfig, seed: int) -> Parameters:
 
     Raises FileNotFoundError and ValueError, with one line, for a start file that is missing or no good.
     """
-    if config.kind == "ball":
-        return ball(config, seed)
     path = start_file(config)
     if path is None:
         return gaussians(shape(config, seed), config)
@@ -67,19 +65,14 @@ def start_state(config: StartConfig, seed: int) -> Parameters:
 
 
 def shape(config: StartConfig, seed: int) -> Cloud:
-    """`count` points of the official sphere or box around the origin."""
+    """`count` points of the ball, the official sphere or the box around the origin."""
     g = generator(seed, "start")
     if config.kind == "sphere":
         return Cloud(clouds.spherical(config.count, config.radius, g))
-    return Cloud(config.radius * (2 * torch.rand(config.count, 3, generator=g) - 1))
-
-
-def ball(config: StartConfig, seed: int) -> Parameters:
-    """`count` gray Gaussians, uniform in a ball around the origin."""
-    g = generator(seed, "start")
+    if config.kind == "box":
+        return Cloud(config.radius * (2 * torch.rand(config.count, 3, generator=g) - 1))
     direction = torch.nn.functional.normalize(torch.randn(config.count, 3, generator=g), dim=-1)
-    distance = config.radius * torch.rand(config.count, 1, generator=g) ** (1 / 3)
-    return gaussians(Cloud(direction * distance), config)
+    return Cloud(direction * (config.radius * torch.rand(config.count, 1, generator=g) ** (1 / 3)))
 
 
 def start_file(config: StartConfig) -> Path | None:

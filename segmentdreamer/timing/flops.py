@@ -4,6 +4,7 @@
 
 prints for every method what a run computes and how long that takes at RATE TFLOP/s: no program can be
 faster. A multiply-add counts as two operations; what is no matrix product or convolution counts as none.
+With --yaml it prints the figures that the workflow's plan reads, workflow/config/arithmetic.yaml.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from segmentdreamer.config import GenerationConfig, load_config
 from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
 from segmentdreamer.interfaces import Conditioning, Method, Progress
-from segmentdreamer.methods import load_method, trunk_settings
+from segmentdreamer.methods import load_method, registry, trunk_settings
 from segmentdreamer.prior.diffusers_prior import UNetPrior
 from segmentdreamer.prior.onnx_networks import cache_folder
 from segmentdreamer.prior.random_networks import TOKENS, build_modules, write_shapes
@@ -149,11 +151,38 @@ def configured(scale: str, method: str, guidance: str, overrides: Sequence[str] 
     return load_config(scale, [*trunk_settings(method), *overrides, perp_neg])
 
 
+def scale_work(config: GenerationConfig) -> Work:
+    """The work of a scale's networks on a training view; without its prior's folder, of SD 2.1-base's."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return count_work(shapes(Path(config.prior.path), Path(scratch)), config.render.size)
+
+
+def scale_evaluations(scale: str, name: str, every: int) -> dict[str, tuple[float, float]]:
+    """By guidance, `count_evaluations` of a method at a scale; none under Perp-Neg for one without it."""
+    found = {}
+    for guidance, perp_neg in GUIDANCE.items():
+        config = configured(scale, name, guidance)
+        method = load_method(name, config.methods.get(name, {}))
+        if not perp_neg or getattr(method, "has_perp_neg", True):
+            steps, warmup = config.train.steps, config.train.warmup
+            found[guidance] = count_evaluations(method, perp_neg, steps, warmup, every)
+    return found
+
+
+def arithmetic(scale: str, every: int) -> dict[str, Any]:
+    """What arithmetic.yaml says: TFLOP of a view, evaluations and decodings of a view and step."""
+    work, methods = asdict(scale_work(load_config(scale))), {}
+    for name in (name for name, entry in registry().items() if "class" in entry):
+        found = scale_evaluations(scale, name, every)
+        counts = {guidance: round(nfe, 2) for guidance, (nfe, _) in found.items()}
+        methods[name] = {**counts, "decode": round(found["cfg"][1], 2)}
+    return {"arithmetic": {name: round(flop / 1e12, 3) for name, flop in work.items()}, "methods": methods}
+
+
 def table(scale: str, methods: Sequence[str], rate: float, every: int) -> str:
     """A run of each method in numbers, as a Markdown table; rate: FLOP/s."""
     config = load_config(scale)
-    with tempfile.TemporaryDirectory() as scratch:
-        work = count_work(shapes(Path(config.prior.path), Path(scratch)), config.render.size)
+    work = scale_work(config)
     lines = [
         f"UNet {work.unet / 1e12:.3f}, encode {work.encode / 1e12:.3f} + {work.encode_backward / 1e12:.3f} "
         f"backward, decode {work.decode / 1e12:.3f} TFLOP a view of {config.render.size} px",
@@ -163,15 +192,9 @@ def table(scale: str, methods: Sequence[str], rate: float, every: int) -> str:
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in methods:
-        for guidance, perp_neg in GUIDANCE.items():
-            config = configured(scale, name, guidance)
-            method = load_method(name, config.methods.get(name, {}))
-            if perp_neg and not getattr(method, "has_perp_neg", True):
-                continue
-            steps, views = config.train.steps, config.cameras.batch
-            nfe, decoded = count_evaluations(method, perp_neg, steps, config.train.warmup, every)
+        for guidance, (nfe, decoded) in scale_evaluations(scale, name, every).items():
             view = work.total(nfe, 1, decoded)
-            run = view * views * steps
+            run = view * config.cameras.batch * config.train.steps
             lines.append(
                 f"| {name} | {guidance} | {nfe:.2f} | {decoded:g} | {view / 1e12:.3f} | {run / 1e15:.1f} | "
                 f"{run / rate / 60:.1f} |"
@@ -186,11 +209,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=790.0, metavar="TFLOPS",
                         help="TFLOP/s of large matrix products (default: 790, about an H200's)")  # fmt: skip
     parser.add_argument("--every", type=int, default=10, help="look at every Nth step (default: 10)")
+    parser.add_argument("--yaml", action="store_true", help="the figures of the workflow's plan instead")
     args = parser.parse_args(argv)
     if args.rate <= 0 or args.every < 1:
         parser.error("--rate and --every must be positive")
     try:
-        print(table(args.scale, args.methods, 1e12 * args.rate, args.every))
+        if args.yaml:
+            print(yaml.safe_dump(arithmetic(args.scale, args.every), sort_keys=False), end="")
+        else:
+            print(table(args.scale, args.methods, 1e12 * args.rate, args.every))
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.rasterizer import dense, rasterization
-from segmentdreamer.scene.cameras import look_at
+from segmentdreamer.scene import cameras
 
 VIEWS = 4
 BALL_RADIUS = 0.7
@@ -59,15 +59,8 @@ def ball(count: int, scale: float, seed: int = 0) -> dict[str, Any]:
 
 def orbit(views: int, pixels: int) -> tuple[Tensor, Tensor]:
     """Cameras on a circle 20 degrees above the ball: viewmats (C, 4, 4) and Ks (C, 3, 3)."""
-    azimuth = 2 * math.pi * torch.arange(views) / views
-    elevation = torch.full((views,), math.radians(20))
-    eye = DISTANCE * torch.stack(
-        (elevation.cos() * azimuth.sin(), elevation.cos() * azimuth.cos(), elevation.sin()), dim=-1
-    )
-    up = torch.tensor([0.0, 0.0, 1.0]).expand(views, 3)
-    focal = 0.5 * pixels / math.tan(FIELD_OF_VIEW / 2)
-    K = torch.tensor([[focal, 0, pixels / 2], [0, focal, pixels / 2], [0, 0, 1]])
-    return look_at(eye, torch.zeros(views, 3), up), K.repeat(views, 1, 1)
+    around = cameras.orbit(views, 20, DISTANCE, FIELD_OF_VIEW, pixels)
+    return around.viewmats, around.Ks
 
 
 def milliseconds(render: Callable[..., Any], case: Case, runs: int) -> float:

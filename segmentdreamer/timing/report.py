@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
 from segmentdreamer.methods import REGISTRY
-
-if TYPE_CHECKING:
-    from segmentdreamer.timing.step import Measurement, Report
+from segmentdreamer.timing.flops import Work
 
 REFERENCE = "sctd"  # the method whose step the others are compared with
 
@@ -22,12 +21,49 @@ COLUMNS = (
 )  # fmt: skip
 PAPER_COLUMN = "paper, min"  # stands beside its own scale alone
 NOTES = """\
-Step: the median; mean: the mean, from which the minutes follow. Floor: the counted operations at the matrix
-rate. The split is of other steps, which wait for the device wherever a part ends. Waits: how often a step
-makes the host wait for the device. Ratios to SCTD: of means, of counted operations and of NFE, under the same
-guidance."""
+Step: the median; mean: the mean, from which the minutes follow; steps follow one another without a wait.
+Floor: the counted operations at the matrix rate. The split is of other steps, which wait for the device
+wherever a part ends. Waits: how often a step makes the host wait for the device. Peak: held in reserve.
+Ratios to SCTD: of means, of counted operations and of NFE, under the same guidance."""
 PAPER_NOTE = """\
 Paper: minutes on one A100; of the methods other than SCTD it does not say whether under Perp-Neg."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One method under one guidance; all figures but `seconds` and `minutes` are of one step, on average."""
+
+    method: str
+    guidance: str
+    seconds: tuple[float, ...]  # of every timed step
+    batch: int  # views a step
+    nfe: float  # evaluations of the UNet, a view
+    flops: float  # counted
+    parts: dict[str, float]  # seconds, of steps that wait for the device wherever a part ends
+    waits: int | None  # times that the host waited for the device; None on a CPU
+    peak_mib: float
+    minutes: float  # of a whole run at the timed steps' mean
+
+    @property
+    def mean(self) -> float:
+        """Seconds."""
+        return statistics.fmean(self.seconds)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a benchmark found."""
+
+    scale: str
+    weights: str  # "random" or the prior's folder
+    prior: dict[str, Any]  # its configuration
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    network_type: str
+    matrix_rate: float  # FLOP/s
+    work: Work
+    rows: list[Measurement] = field(default_factory=list)
+    views_seconds: float | None = None  # of rendering the evaluation views of one asset
 
 
 def write_table(report: Report) -> str:

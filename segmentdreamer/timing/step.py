@@ -1,20 +1,21 @@
 """The optimization step of each method, timed against its arithmetic.
 
 The steps that are timed lie evenly spread over the configured run, so that methods whose cost depends on the
-time they draw count on average. Peak memory is CUDA's own; on a CPU it is the process's, which never sinks
-from row to row.
+time they draw count on average. Peak memory is what CUDA's allocator held; on a CPU the process's, which
+never sinks from row to row.
 """
 
 from __future__ import annotations
 
+import itertools
 import resource
 import statistics
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from segmentdreamer.config import GenerationConfig
 from segmentdreamer.methods import load_method
 from segmentdreamer.optimize import Run, start_run, take_step
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior, open_prior
+from segmentdreamer.prior.folder import check_folder
 from segmentdreamer.prior.random_networks import random_networks
 from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views
 from segmentdreamer.records import describe_machine, package_versions
@@ -31,9 +33,10 @@ from segmentdreamer.scene.cameras import orbit
 from segmentdreamer.scene.density import build_strategy
 from segmentdreamer.scene.gaussians import Parameters, activate
 from segmentdreamer.scene.render import render_views
-from segmentdreamer.start.shapes import ball
+from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.cost import read_meters
 from segmentdreamer.timing.flops import GUIDANCE, Work, count_work, shapes
+from segmentdreamer.timing.report import Measurement, Report
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 NAMED = ("unet", "vae", "rasterizer")  # parts of a step; what is left is its rest
@@ -50,43 +53,6 @@ class Bench:
     device: str
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One method under one guidance; all figures but `seconds` and `minutes` are of one step, on average."""
-
-    method: str
-    guidance: str
-    seconds: tuple[float, ...]  # of every timed step
-    batch: int  # views a step
-    nfe: float  # evaluations of the UNet, a view
-    flops: float  # counted
-    parts: dict[str, float]  # seconds, of steps that wait for the device wherever a part ends
-    waits: int | None  # times that the host waited for the device; None on a CPU
-    peak_mib: float
-    minutes: float  # of a whole run at the timed steps' mean
-
-    @property
-    def mean(self) -> float:
-        """Seconds."""
-        return statistics.fmean(self.seconds)
-
-
-@dataclass(frozen=True)
-class Report:
-    """All that a benchmark found."""
-
-    scale: str
-    weights: str  # "random" or the prior's folder
-    prior: dict[str, Any]  # its configuration
-    machine: dict[str, Any]
-    versions: dict[str, str]
-    network_type: str
-    matrix_rate: float  # FLOP/s
-    work: Work
-    rows: list[Measurement] = field(default_factory=list)
-    views_seconds: float | None = None  # of rendering the evaluation views of one asset
-
-
 def measure(
     bench: Bench, name: str, guidance: str, config: GenerationConfig, steps: int, warmup: int
 ) -> Measurement:
@@ -95,33 +61,55 @@ def measure(
     strategy = build_strategy(config.optimizer)
     prompts = replace(bench.prompts, perp_neg=GUIDANCE[guidance])
 
-    def take(step: int, watch: Stopwatch) -> float:
-        bench.prior.watch, run.step = watch, step
-        wait(bench.device)
-        began = time.perf_counter()
-        take_step(run, method, bench.prior, prompts, config, 0, strategy, watch)
-        wait(bench.device)
-        return time.perf_counter() - began
+    def take(step: int, watch: Stopwatch | None = None) -> None:
+        bench.prior.watch = watch or Stopwatch()
+        run.step = step
+        take_step(run, method, bench.prior, prompts, config, 0, strategy, bench.prior.watch)
 
     total = config.train.steps
     for step in spread(total, warmup):
-        take(step, Stopwatch())
+        take(step)
     if bench.device != "cpu":
         torch.cuda.reset_peak_memory_stats(bench.device)
     before = read_meters(bench.prior)
-    seconds = tuple(take(step, Stopwatch()) for step in spread(total, steps))
+    seconds = time_each(take, spread(total, steps), bench.device)
     spent = read_meters(bench.prior) - before
     flop = bench.work.total(spent.nfe, spent.encodes, spent.decodes, spent.unet_backwards)
     peak, watch = peak_mib(bench.device), Stopwatch(synchronize=True)
     again = spread(total, max(1, steps // 3))
-    split = [take(step, watch) for step in again]
+    split = time_each(lambda step: take(step, watch), again, bench.device)
     parts = {part: watch.seconds[part] / len(again) for part in NAMED}
     return Measurement(
         name, guidance, seconds, config.cameras.batch, spent.nfe / steps / config.cameras.batch, flop / steps,
         {**parts, "rest": statistics.fmean(split) - sum(parts.values())},
-        None if bench.device == "cpu" else count_waits(lambda: take(total // 2, Stopwatch())),
+        None if bench.device == "cpu" else count_waits(lambda: take(total // 2)),
         peak, statistics.fmean(seconds) * total / 60,
     )  # fmt: skip
+
+
+def time_each(take: Callable[[int], Any], steps: Sequence[int], device: str) -> tuple[float, ...]:
+    """Seconds of every step, taken one after the other as a run takes them: the host may run ahead."""
+    wait(device)
+    marks = [mark(device)]
+    for step in steps:
+        take(step)
+        marks.append(mark(device))
+    wait(device)
+    return tuple(seconds_between(*pair) for pair in itertools.pairwise(marks))
+
+
+def mark(device: str) -> Any:
+    """Now, by the clock of the device's work where it has one."""
+    if device == "cpu":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def seconds_between(first: Any, last: Any) -> float:
+    """Of marks that the device has reached."""
+    return last - first if isinstance(first, float) else first.elapsed_time(last) / 1e3
 
 
 def spread(total: int, count: int) -> list[int]:
@@ -135,7 +123,7 @@ def new_run(config: GenerationConfig, device: str) -> Run:
 
 def start(config: GenerationConfig, device: str) -> Parameters:
     """A ball of as many Gaussians as a run starts with, wherever the run would get them from."""
-    drawn = ball(replace(config.start, kind="ball"), seed=0)
+    drawn = start_state(replace(config.start, kind="ball"), seed=0)
     return {name: torch.nn.Parameter(value.detach().to(device)) for name, value in drawn.items()}
 
 
@@ -145,13 +133,14 @@ def wait(device: str) -> None:
 
 
 def peak_mib(device: str) -> float:
+    """What the process held at most; on CUDA in reserve, since a replay allocates none of what it uses."""
     if device != "cpu":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        return torch.cuda.max_memory_reserved(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # KiB on Linux
 
 
 def count_waits(step: Callable[[], Any]) -> int:
-    """How often a step makes the host wait for CUDA; the two waits around the step do not count as such."""
+    """How often a step makes the host wait for CUDA."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
@@ -213,19 +202,23 @@ def time_methods(
         describe_machine(device), package_versions(), str(prior.dtype).removeprefix("torch."),
         matrix_rate(device, prior.dtype), work,
     )  # fmt: skip
-    bench = Bench(prior, prompts, work, device)
     for (name, guidance), config in configs.items():
         if GUIDANCE[guidance] and not getattr(load_method(name, {}), "has_perp_neg", True):
             continue
-        print(f"{name}, {guidance} ...", file=sys.stderr, flush=True)
-        report.rows.append(measure(bench, name, guidance, config, steps, warmup))
+        bench = Bench(prior, prompts, work, device)
+        try:
+            report.rows.append(measure(bench, name, guidance, config, steps, warmup))
+            told = f"{1e3 * report.rows[-1].mean:.1f} ms a step"
+        except RuntimeError as error:  # the device's, such as too little memory: the other rows go on
+            told = f"failed: {str(error).splitlines()[0]}"
+        print(f"{name}, {guidance}: {told}", file=sys.stderr, flush=True)
     return report
 
 
 def weights(config: GenerationConfig) -> Path:
     folder = Path(config.prior.path)
-    if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(
-            f"no diffusers pipeline at {folder} (prior.path); --random-weights needs none"
-        )
+    try:
+        check_folder(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; --random-weights needs none") from error
     return folder

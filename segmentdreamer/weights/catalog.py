@@ -29,7 +29,8 @@ class File:
     """One file of an entry."""
 
     bytes: int  # for plans; the digest decides
-    sha256: str | None = None
+    sha256: str | None = None  # null: not known, and the file never downloaded
+    text: str = ""  # the whole file, where it is ours to write
     at: str = ""  # path at the sources, where it differs
     becomes: str = ""  # the safetensors file that it is converted to
 
@@ -41,7 +42,6 @@ class Weights:
     title: str
     license: str
     waits_for: str  # installed last: who finds it finds all
-    epsilon: bool
     sources: dict[str, Source]
     files: dict[str, File] = field(default_factory=dict)
 
@@ -62,6 +62,8 @@ def read_list(path: Path = LIST) -> dict[str, Weights]:
         if weights.waits_for not in map(weights.installed, weights.files):
             raise ConfigError(f"{name}: waits_for {weights.waits_for!r} is none of its files")
         for where, source in weights.sources.items():
+            if where.startswith("http://"):
+                raise ConfigError(f"{name}: {where}: plain http is refused")
             if is_url(where) == bool(source.revision):
                 raise ConfigError(f"{name}: {where}: a repository needs a revision, an address has none")
     return entries
@@ -76,7 +78,16 @@ def read_weights(name: str, path: Path = LIST) -> Weights:
 
 
 def is_url(source: str) -> bool:
-    return source.startswith(("https://", "http://"))
+    return source.startswith("https://")
+
+
+def file_url(where: str, source: Source, path: str) -> str:
+    """The address of a file of a source; HF_ENDPOINT names a mirror of the hub."""
+    if not source.revision:
+        return f"{where}/{path}"
+    from huggingface_hub import hf_hub_url
+
+    return hf_hub_url(where, path, revision=source.revision)
 
 
 def describe_source(where: str, source: Source) -> str:
@@ -89,7 +100,7 @@ def describe_files(weights: Weights, names: list[str]) -> list[str]:
     lines = []
     for name in names:
         file = weights.files[name]
-        digest = f"  sha256 {file.sha256}" if file.sha256 else ""
+        digest = f"  sha256 {file.sha256 or 'not known'}"
         place = f"  at {file.at}" if file.at else ""
         lines.append(f"{name}  {format_bytes(file.bytes)}{place}{digest}")
     return lines

@@ -87,7 +87,7 @@ def obtain_one(name: str, weights: Weights, out: Path, local: Path | None) -> No
     digests = obtain(weights, out, local or local_folder(name))
     for file, digest in sorted(digests.items()):
         print(f"{digest}  {file}")
-    if weights.epsilon:
+    if weights.waits_for == "model_index.json":  # a pipeline
         print(f"{folder_digest(out)}  the folder, for prior.sha256")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segmentdreamer.records import replacing
+
 
 def to_safetensors(source: Path, target: Path) -> None:
     """Write the tensors of a .pt or .pth checkpoint to `target`, names and types as they are, atomically.
@@ -25,8 +27,7 @@ def to_safetensors(source: Path, target: Path) -> None:
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ValueError(f"{source} is not a mapping of names to tensors")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    # clone: safetensors refuses tensors that share memory, as tied weights do
-    save_file({name: value.contiguous().clone() for name, value in state.items()}, partial, {"format": "pt"})
-    partial.replace(target)
+    with replacing(
+        target
+    ) as partial:  # clone: safetensors refuses tensors that share memory, as tied ones do
+        save_file({name: v.contiguous().clone() for name, v in state.items()}, partial, {"format": "pt"})

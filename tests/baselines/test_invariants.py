@@ -193,6 +193,19 @@ def test_fixed_noise_is_one_for_the_whole_run_and_offset_is_shared_by_the_batch(
     assert torch.allclose(shift, shift[:1, :, :1, :1].expand_as(shift), atol=1e-6)
 
 
+def test_the_offset_of_a_channel_has_the_stated_deviation() -> None:
+    z_0 = torch.zeros(1, 4, 2, 2)
+    runs = [Progress(step, 2000, 0) for step in range(2000)]
+    offsets = torch.stack([
+        draw_noise(z_0, p, False, 0.1)[0] - draw_noise(z_0, p, False, 0.0)[0] for p in runs
+    ])  # fmt: skip
+    assert torch.allclose(offsets, offsets[..., :1, :1], atol=1e-6)
+    assert float(offsets[..., 0, 0].std()) == pytest.approx(0.1, rel=0.05)
+    assert float(draw_noise(torch.zeros(64, 4, 8, 8), runs[0], False, 0.0).std()) == pytest.approx(
+        1, rel=0.02
+    )
+
+
 def noises(method: Method, conditioning: Conditioning, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The noise that a method hands to its update, at two steps."""
     caught: list[Tensor] = []

@@ -30,6 +30,7 @@ from segmentdreamer.diffusion.solver import (
     ode_step,
 )
 from segmentdreamer.diffusion.times import Times
+from segmentdreamer.interfaces import Progress
 from segmentdreamer.sctd import SCTD
 
 
@@ -126,6 +127,26 @@ def test_cds_step_is_its_variance_exploding_form() -> None:
     assert relative_error(g.latent, (eps_t - eps_next) / 3) < 1e-10
     clamped = CDS(omega=51.0, clamp=(0.01, 8.0)).update(prior, z_0, noise, c, Pair(t, t_next))
     assert relative_error(clamped.latent, (eps_t - eps_next).clamp(-0.01, 0.01) / 3) < 1e-10
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.75])
+def test_cds_anneals_guidance_and_clamp_over_the_run(share: float) -> None:
+    prior, z_0, _, c = double()
+    annealed = CDS(omega=101.0, omega_end=51.0, clamp=(0.02, 0.08), fixed_noise=False)
+    fixed = replace(annealed, omega=101 - 50 * share, omega_end=None, clamp=(0.02 + 0.06 * share,) * 2)
+    progress = Progress(int(1000 * share), 1000, 0)
+    g = annealed(prior, z_0, c, progress).latent
+    assert torch.allclose(g, fixed(prior, z_0, c, progress).latent, atol=1e-12)
+    assert float(3 * g.abs().max()) == pytest.approx(0.02 + 0.06 * share)  # the clamp is at work
+    unclamped = replace(annealed, clamp=None)(prior, z_0, c, progress).latent
+    assert torch.allclose(unclamped, replace(fixed, clamp=None)(prior, z_0, c, progress).latent, atol=1e-12)
+
+
+@pytest.mark.parametrize(("t", "rows"), [(149, 4), (150, 5), (151, 5)])
+def test_sctd_inverts_in_two_steps_from_its_threshold_on(t: int, rows: int) -> None:
+    prior, z_0, noise, c = double()
+    SCTD(t_tau=150).update(prior, z_0, noise, c, Times(t, 60, 20))
+    assert prior.nfe == rows * len(z_0)
 
 
 def test_gcs_equals_the_gradient_of_its_three_losses() -> None:

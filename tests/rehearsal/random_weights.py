@@ -28,28 +28,12 @@ import architectures
 import torch
 from torch import Tensor, nn
 
+from segmentdreamer.prior.random_networks import SD21_BASE
+from segmentdreamer.weights.catalog import read_weights
+
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDING_STD = 0.02
-SCHEDULER = {
-    "_class_name": "PNDMScheduler",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "num_train_timesteps": 1000,
-    "prediction_type": "epsilon",
-    "clip_sample": False,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-}
-PIPELINE = {
-    "_class_name": "StableDiffusionPipeline",
-    "scheduler": ["diffusers", "PNDMScheduler"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-}
+LISTED = read_weights("sd21-base")
 
 
 class Unavailable(RuntimeError):
@@ -111,8 +95,9 @@ def write_stable_diffusion(out: Path, size: str, seed: int) -> None:
     write_json(encoder.config.to_dict() | {"architectures": ["CLIPTextModel"]},
                out / "text_encoder" / "config.json")  # fmt: skip
     write_tokenizer(out / "tokenizer")
-    write_json(SCHEDULER, out / "scheduler" / "scheduler_config.json")
-    write_json(PIPELINE, out / "model_index.json")
+    name = "scheduler/scheduler_config.json"
+    write_json(SD21_BASE[name] | {"_class_name": "PNDMScheduler"}, out / name)
+    (out / "model_index.json").write_text(LISTED.files["model_index.json"].text)
 
 
 def write_tokenizer(out: Path) -> None:
@@ -157,7 +142,7 @@ def write_image_reward(out: Path, size: str, seed: int) -> None:
     if not python.exists():
         raise Unavailable(f"there is no environment with the package ({python}); a rule builds it")
     out.mkdir(parents=True, exist_ok=True)
-    program = "eval.scores.image_reward_weights"
+    program = "tests.rehearsal.image_reward_random"
     command = [str(python), "-m", program, str(out.resolve()), "--random", str(seed)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if ran.returncode:

@@ -28,7 +28,7 @@ import architectures
 import pandas as pd
 import yaml
 from estimates import estimate, view_tflop
-from plan import CONFIG, ROOT, format_plan, read_work
+from plan import CONFIG, ROOT, format_plan, read_figures, read_work
 from random_weights import NETWORKS, write_networks
 from rehearsal_checks import check_results, read_costs
 from segmentdreamer.eval.scales import read_scale
@@ -160,7 +160,7 @@ def report_jobs(jobs: pd.DataFrame) -> str:
 
 def project(costs_of_assets: list[dict[str, Any]], numbers: dict[str, Any], device: str) -> str:
     """The full run's plan at the rate and the start-up time that were measured here."""
-    costs = yaml.safe_load((CONFIG / "costs.yaml").read_text())
+    costs = read_figures()
     paper = read_scale("paper")
     rate = measured_rate(costs_of_assets, numbers, costs)
     start_up = sum(c["wall_seconds"] - c["seconds"] for c in costs_of_assets) / len(costs_of_assets)

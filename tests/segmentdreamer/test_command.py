@@ -34,7 +34,7 @@ def test_an_asset_made_from_python_is_the_command_lines(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert made.path.read_bytes() == (tmp_path / "command/asset.ply").read_bytes()
-    assert {*made.params} == {*load_ply(made.path)} and len(made.rows) == 2 and not made.cost["failed"]
+    assert {*made.parameters} == {*load_ply(made.path)} and len(made.rows) == 2 and not made.cost["failed"]
     assert json.loads(json.dumps(made.provenance)) == json.loads(
         (tmp_path / "python/provenance.json").read_text()
     )

@@ -14,7 +14,7 @@ import torch
 
 from segmentdreamer import generate
 from segmentdreamer.diffusion.sampling import timesteps
-from segmentdreamer.prior.diffusers_prior import DiffusersPrior, read_schedule
+from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 
 ROOT = Path(__file__).parents[2]
 PRIOR = ROOT / "toybox" / "models" / "prior"
@@ -55,8 +55,12 @@ def test_a_killed_and_resumed_run_gives_the_bytes_of_a_straight_one(
         make(tmp_path / "resumed", *grow, method=method)
     assert (tmp_path / "resumed/.checkpoint.pt").exists()
     assert not (tmp_path / "resumed/asset.ply").exists()
-    monkeypatch.setattr(optimize, "take_step", original)
+    began: list[int] = []
+    monkeypatch.setattr(
+        optimize, "take_step", lambda run, *rest: (began.append(run.step), original(run, *rest))[1]
+    )
     make(tmp_path / "resumed", *grow, method=method)
+    assert began == [4, 5]  # the last checkpoint was written after the fourth step
     for name in ("asset.ply", "train.csv"):
         assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes()
     assert not (tmp_path / "resumed/.checkpoint.pt").exists()
@@ -133,14 +137,6 @@ def test_the_prior_counts_every_row(priors: tuple[DiffusersPrior, DiffusersPrior
     before, null = prior.nfe, prior.encode_prompt([""])
     prior.eps(torch.randn(5, 4, 16, 16), 100, null)
     assert prior.nfe - before == 5
-
-
-def test_a_model_that_predicts_velocity_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "scheduler"
-    folder.mkdir()
-    (folder / "scheduler_config.json").write_text('{"prediction_type": "v_prediction"}')
-    with pytest.raises(ValueError, match="v_prediction"):
-        read_schedule(tmp_path)
 
 
 def test_sampling_times_descend_from_the_noisiest() -> None:

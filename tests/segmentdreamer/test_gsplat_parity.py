@@ -27,7 +27,6 @@ TOLERANCE = 1e-3
 GRADIENT_TOLERANCE = 1e-2  # relative, of norms: gsplat sums gradients by atomics in float32
 # One ulp decides whether an alpha reaches 1/255 and which of two Gaussians at one depth is in front.
 UNDECIDED = 1e-3  # share of values where that may show
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def blob(opacity: float, distance: float = 3.5) -> Splats:
@@ -143,7 +142,7 @@ def on_cuda(scene: dict, cameras: dict) -> dict[str, Tensor]:
     return {name: value.detach().cpu() for name, value in found.items()}
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("depth_moves", [True, False])
 @pytest.mark.parametrize(("count", "size"), [(300, 64), (2_000, 256), (20_000, 512)])
@@ -159,7 +158,7 @@ def test_images_and_gradients_of_random_scenes_agree(
         assert (theirs[name] - ours[name]).norm() <= GRADIENT_TOLERANCE * ours[name].norm(), name
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("size", [(61, 47), (1, 1), (16, 130)])
 def test_images_of_any_size_agree(size: tuple[int, int]) -> None:
     scene, cameras = random_scene(500), views(2, *size)

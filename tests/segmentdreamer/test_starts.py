@@ -323,7 +323,8 @@ def test_point_es_environment_needs_little_of_the_project() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert loaded.stdout.split() == [
-        f"segmentdreamer.{name}" for name in ("clouds", "point_e", "provenance", "randomness")
+        f"segmentdreamer.{name}"
+        for name in ("randomness", "records", "start", "start.clouds", "start.point_e")
     ]
     pins = (ROOT / "workflow/envs/point_e.txt").read_text()
     for name in ("torch==", "numpy==", "plyfile==", "safetensors", "point-e @ git+"):
@@ -456,7 +457,7 @@ def spoil(folder: Path) -> None:
         ("kind=mesh file=empty.obj", "empty.obj has no surface"),
         ("kind=mesh file=dots.obj", "dots.obj has no surface"),
         ("kind=mesh file=junk.glb", "junk.glb is not a readable mesh: "),
-        ("kind=point-e", "make a point cloud with `python -m segmentdreamer.start.point_e`"),
+        ("kind=point-e", "make a cloud with `python -m segmentdreamer.start.point_e`"),
         ("kind=cube", "start.kind: expected one of ball, sphere, box, points, mesh, point-e, got 'cube'"),
     ],
 )

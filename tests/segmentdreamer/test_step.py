@@ -17,7 +17,7 @@ from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views, perp_neg_weights
 from segmentdreamer.scene.brightness import BrightnessConfig, brightness, equalize
 from segmentdreamer.scene.optimizer import OptimizerConfig, apply_updates, build_optimizers
-from segmentdreamer.start.shapes import ball
+from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def short(*overrides: str) -> GenerationConfig:
 
 def run_with(method, prior: DiffusersPrior, *overrides: str) -> Run:
     config = short(*overrides)
-    run = start_run({k: torch.nn.Parameter(v) for k, v in ball(config.start, 0).items()}, config)
+    run = start_run({k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}, config)
     prompts = embed_views(prior, "a yellow duck", config.prompts)
     optimize(run, method, prior, prompts, config, 0, Stopwatch())
     read_rows(run.rows)
@@ -76,6 +76,36 @@ def test_the_unet_can_be_differentiated_behind_the_exported_one(prior: Diffusers
     assert torch.allclose(eps, prior.eps(x.detach(), 500, cond), atol=1e-5)
 
 
+@pytest.mark.parametrize(("every", "reset"), [(2, True), (3, False)])
+def test_opacities_are_reset_to_a_hundredth_every_so_many_steps(
+    prior: DiffusersPrior, every: int, reset: bool
+) -> None:
+    settings = (f"optimizer.reset_every={every}", "optimizer.refine_stop=100", "train.steps=2")
+    run = run_with(load_method("sds", {}), prior, *settings, "start.opacity=0.2")
+    opacities, moments = run.params["opacities"].sigmoid(), run.optimizers["opacities"].state
+    assert bool((opacities <= 0.01 + 1e-6).all()) == reset and bool((opacities > 0.1).all()) != reset
+    assert (float(moments[run.params["opacities"]]["exp_avg"].abs().sum()) == 0) == reset
+
+
+class Encoder:
+    """An autoencoder whose posterior is known: mean = the first channels, deviation .5."""
+
+    reduction, scaling_factor = 1, 0.25
+    predict = embed = decode = None
+
+    def moments(self, images: Tensor) -> Tensor:
+        mean = images[:, :2]
+        return torch.cat([mean, torch.full_like(mean, 0.25).log()], 1)
+
+
+def test_latents_are_a_sample_of_the_posterior_scaled() -> None:
+    prior = DiffusersPrior(ROOT / "toybox/models/prior", networks=Encoder())  # type: ignore[arg-type]
+    images, noise = torch.rand(3, 3, 5, 5), torch.randn(3, 2, 5, 5)
+    expected = 0.25 * (2 * images[:, :2] - 1 + 0.5 * noise)
+    assert torch.allclose(prior.encode(images, noise), expected, atol=1e-6)
+    assert torch.allclose(prior.encode(images), 0.25 * (2 * images[:, :2] - 1), atol=1e-6)
+
+
 class PixelOnly:
     """A loss that asks for nothing but brighter pixels on the left half of what it sees."""
 
@@ -108,7 +138,7 @@ def pulled(prior: DiffusersPrior, *overrides: str) -> tuple[Tensor | None, Tenso
     from segmentdreamer.scene.render import render_training
 
     config = short(*overrides)
-    params = {k: torch.nn.Parameter(v) for k, v in ball(config.start, 0).items()}
+    params = {k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}
     cameras = training_cameras(config.cameras, 0, 0, 64)
     rendered = render_training(activate(params), cameras, config.render, 0, 0, config.train.disparity)
     rendered = replace(rendered, images=rendered.images.detach().requires_grad_(True))
@@ -127,7 +157,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(prior: Diffuse
         return replace(gradient, latent=gradient.latent * float("nan")) if progress.step == 1 else gradient
 
     config = short()
-    run = start_run({k: torch.nn.Parameter(v) for k, v in ball(config.start, 0).items()}, config)
+    run = start_run({k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}, config)
     optimize(run, broken, prior, embed_views(prior, "a duck", config.prompts), config, 0, Stopwatch())
     read_rows(run.rows)
     assert [row["skipped"] for row in run.rows] == [0, 1, 0]
@@ -194,3 +224,25 @@ def test_a_part_of_the_stopwatch_does_not_count_what_is_inside_it() -> None:
         with watch.part("inner"):
             time.sleep(0.05)
     assert 0.05 <= watch.seconds["inner"] < 0.2 and 0.01 <= watch.seconds["outer"] < 0.045
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("method", ["sds", "gcs", "sctd"])
+def test_a_step_waits_for_the_device_in_gsplat_alone(method: str) -> None:
+    """It counts the tiles that Gaussians meet; the next step's cameras and draws are made meanwhile."""
+    from segmentdreamer.optimize import take_step
+    from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.scene.density import build_strategy
+    from segmentdreamer.timing.step import count_waits, new_run
+
+    config = short()
+    on_cuda, loss = open_prior(config.prior, "cuda"), load_method(method, {})
+    prompts = embed_views(on_cuda, "a duck", config.prompts)
+    run, strategy = new_run(config, "cuda"), build_strategy(config.optimizer)
+
+    def step() -> None:
+        take_step(run, loss, on_cuda, prompts, config, 0, strategy, Stopwatch())
+
+    for run.step in (0, 1):
+        step()
+    assert count_waits(step) <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ from segmentdreamer.scene.optimizer import (
     clip_gradients,
     set_learning_rates,
 )
-from segmentdreamer.scene.regularizers import total_variation
-from segmentdreamer.scene.render import RenderConfig, draw_backgrounds, to_disparity
-from segmentdreamer.start.shapes import StartConfig, ball
+from segmentdreamer.scene.regularizers import RegularizerConfig, regularization, total_variation
+from segmentdreamer.scene.render import RenderConfig, Rendered, draw_backgrounds, to_disparity
+from segmentdreamer.start.shapes import StartConfig, start_state
 
 
 def test_the_first_orbit_camera_stands_before_the_front() -> None:
@@ -67,6 +68,14 @@ def test_relaxation_gives_the_published_ranges() -> None:
     assert late.fov == (0.16, 0.60) and late.radius == pytest.approx((3.5, 5.0), abs=0.15)
 
 
+def test_a_set_of_cameras_has_the_ranges_of_the_step_that_opened_it() -> None:
+    """Sets of 10 in batches of 4 are opened at steps 0, 2 and 5; ranges halve every 2 steps."""
+    config = CameraConfig(fov=(0.4, 0.4), fov_min=0.01, relax_fov=(0.5, 0.5), relax_every=2)
+    fov = torch.cat([training_cameras(config, step, 0, 64).fov for step in range(8)])
+    expected = [0.4] * 10 + [0.2] * 10 + [0.1] * 10 + [0.05] * 2
+    assert torch.allclose(fov, torch.tensor(expected))
+
+
 def test_view_words_mix_linearly_on_the_circle() -> None:
     anchors = torch.tensor([0.0, 90.0, 180.0, 270.0])
     w = view_weights(anchors, torch.tensor([0.0, 30.0, 135.0, -90.0, -45.0, 360.0]))
@@ -88,7 +97,7 @@ def test_hard_view_words_switch_halfway() -> None:
 
 
 def test_an_asset_survives_its_ply(tmp_path: Path) -> None:
-    params = ball(StartConfig(count=50), seed=1)
+    params = start_state(StartConfig(count=50), seed=1)
     save_ply(params, tmp_path / "a.ply")
     again = load_ply(tmp_path / "a.ply")
     for name, value in params.items():
@@ -98,7 +107,7 @@ def test_an_asset_survives_its_ply(tmp_path: Path) -> None:
 
 
 def test_a_ply_has_the_fields_that_splat_viewers_read(tmp_path: Path) -> None:
-    save_ply(ball(StartConfig(count=3), seed=1), tmp_path / "a.ply")
+    save_ply(start_state(StartConfig(count=3), seed=1), tmp_path / "a.ply")
     header = (tmp_path / "a.ply").read_bytes().split(b"end_header")[0].decode()
     for name in ("x", "nx", "f_dc_2", "opacity", "scale_2", "rot_3"):
         assert f"property float {name}\n" in header
@@ -124,7 +133,7 @@ def test_activations_invert_the_start_values() -> None:
 
 
 def test_the_start_ball_is_gray_inside_its_radius_and_equal_for_equal_seeds() -> None:
-    a, b, c = ball(StartConfig(), 1), ball(StartConfig(), 1), ball(StartConfig(), 2)
+    a, b, c = start_state(StartConfig(), 1), start_state(StartConfig(), 1), start_state(StartConfig(), 2)
     assert torch.equal(a["means"], b["means"]) and not torch.equal(a["means"], c["means"])
     assert a["means"].norm(dim=1).max() <= 0.5
     assert torch.allclose(activate(a).colors, torch.full((1000, 3), 0.5))
@@ -133,6 +142,16 @@ def test_the_start_ball_is_gray_inside_its_radius_and_equal_for_equal_seeds() ->
 def test_total_variation_of_a_ramp_is_its_squared_slopes() -> None:
     ramp = (0.1 * torch.arange(8.0)[:, None] + 0.2 * torch.arange(8.0)).expand(2, 3, 8, 8)
     assert float(total_variation(ramp)) == pytest.approx(2 * (0.01 + 0.04), rel=1e-5)
+
+
+def test_the_regularizers_are_the_weighted_variation_and_the_mean_size() -> None:
+    ramp = (0.1 * torch.arange(8.0)[:, None] + 0.2 * torch.arange(8.0)).expand(2, 3, 8, 8)
+    scales = torch.arange(12.0).reshape(4, 3)
+    rendered = Rendered(ramp, torch.ones(2, 1, 8, 8), 2 * ramp[:, :1], scales, {})
+    weighted = regularization(rendered, RegularizerConfig(tv=3.0, scale=0.5))
+    assert float(weighted) == pytest.approx(0.5 * 5.5 + 3 * (0.1 + 4 * 0.1), rel=1e-5)
+    official = regularization(replace(rendered, disparity=None), RegularizerConfig())
+    assert float(official) == pytest.approx(5.5 + 0.1, rel=1e-5)
 
 
 def test_disparity_of_an_empty_frame_is_finite() -> None:
@@ -184,13 +203,6 @@ def test_a_wrong_setting_is_named_in_one_line(override: str, words: str) -> None
     with pytest.raises(ConfigError, match=words) as caught:
         load_config("mini", [override])
     assert "\n" not in str(caught.value)
-
-
-def test_defaults_of_the_configuration_are_the_official_ones() -> None:
-    from segmentdreamer.config import TrainConfig
-
-    assert (TrainConfig().steps, TrainConfig().warmup, TrainConfig().as_latent) == (5000, 1500, 0.2)
-    assert load_method("sctd", {}).omega == 7.5 and load_method("sds", {}).omega == 100
 
 
 def test_an_unknown_method_or_field_is_refused() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.views.archive import composite
 from segmentdreamer.scene.cameras import orbit
 from toybox import data, scenes
-from toybox.render import composite, render
+from toybox.render import render
 from toybox.truth import read_specs
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ sys.path[:0] = [
     str(workflow.basedir),
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
-from eval.metrics import primary_method
+from eval.metrics import measures, primary_method
 from eval.prompt_table import read_prompts
-from eval.protocol import CODE as SCORING
+from eval.protocol import scoring_files
 from eval.variants import method_of, variants
 from eval.variants import overrides as variant_settings
 from selection import (
@@ -88,8 +88,8 @@ IDS = list(PROMPTS["id"])
 TEXT = dict(zip(PROMPTS["id"], PROMPTS["prompt"]))
 CAMERA = dict(zip(PROMPTS["id"], PROMPTS["camera"]))
 SEEDS = list(range(config["seeds"]))
-SCORING = [
-    path for path in (f"eval/{name}" for name in SCORING) if os.path.exists(path)
+SCORING = [os.path.relpath(path) for path in scoring_files()] + [
+    f"{measure.weights}/model.safetensors" for measure in measures() if measure.weights
 ]
 
 # Rows of the table that no method made: what the metrics give to the best and to nothing.

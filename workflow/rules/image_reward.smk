@@ -14,10 +14,7 @@ if IMAGE_REWARD:
                     allow_missing=True,
                 ),
                 prompts=config["prompts"],
-                code=[
-                    "eval/scores/image_reward.py",
-                    "eval/scores/image_reward_weights.py",
-                ],
+                code="eval/scores/image_reward.py",
                 weights=f"{IMAGE_REWARD}/model.safetensors",
                 vocabulary=f"{IMAGE_REWARD}/bert-base-uncased/vocab.txt",
                 environment=environment("image_reward"),

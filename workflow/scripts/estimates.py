@@ -1,6 +1,6 @@
 """What a run takes, as arithmetic: jobs by rule, GPU-hours and bytes by stage, from the numbers of its size.
 
-Figures, each with its source: workflow/config/costs.yaml.
+Figures: workflow/config/costs.yaml, each with its source, and arithmetic.yaml, counted.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-REFERENCE_SIDE = 512  # pixels that costs.yaml's arithmetic is counted at
+REFERENCE_SIDE = 512  # pixels that arithmetic.yaml is counted at
 
 Costs = Mapping[str, Mapping[str, Any]]
 
@@ -148,12 +148,11 @@ def count_jobs(work: Work) -> dict[str, int]:
 
 def view_tflop(method: str, perp_neg: bool, costs: Costs) -> float:
     """Arithmetic of one view and step at 512 px; of an unknown method, that of the dearest."""
-    kind, parts = "perp_neg" if perp_neg else "plain", costs["arithmetic"]
-    known = {name: entry for name, entry in costs["methods"].items() if name != "source"}
+    kind, parts = "perp_neg" if perp_neg else "cfg", costs["arithmetic"]
     amounts = {
-        name: parts["unet"] * entry[kind] + parts["encode"] + parts["encode_backward"]
+        name: parts["unet"] * entry.get(kind, entry["cfg"]) + parts["encode"] + parts["encode_backward"]
         + parts["decode"] * entry["decode"]
-        for name, entry in known.items()
+        for name, entry in costs["methods"].items()
     }  # fmt: skip
     return amounts.get(method, max(amounts.values()))
 

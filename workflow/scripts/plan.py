@@ -82,9 +82,18 @@ def needed_weights(config: Mapping[str, Any], entries: Mapping[str, Weights]) ->
     }  # fmt: skip
 
 
+def read_figures() -> dict[str, Any]:
+    """Figures with their sources, and the arithmetic that `segmentdreamer.timing.flops --yaml` counted."""
+    return {k: v for name in ("costs", "arithmetic") for k, v in read_config(name).items()}
+
+
+def read_config(name: str) -> dict[str, Any]:
+    return yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
+
+
 def make_plan(config: Mapping[str, Any], device: str = "a100", root: Path = Path("weights")) -> Plan:
     """The plan of a merged configuration. Raises ValueError for an unknown device, OSError for a file."""
-    costs = yaml.safe_load((CONFIG / "costs.yaml").read_text())
+    costs = read_figures()
     if device not in costs["devices"]:
         raise ValueError(f"no device {device!r} in costs.yaml; known: {', '.join(costs['devices'])}")
     planned = estimate(read_work(config), costs, costs["devices"][device]["tflops"])
@@ -115,7 +124,7 @@ def format_plan(plan: Plan, device: str, source: str) -> str:
 
 def describe(config: Mapping[str, Any], device: str = "a100") -> str:
     """The plan of a merged configuration as text, for whoever is about to start it."""
-    costs = yaml.safe_load((CONFIG / "costs.yaml").read_text())
+    costs = read_figures()
     return format_plan(make_plan(config, device), device, costs["devices"][device]["source"])
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from eval.metrics import columns
-from eval.scores.ground_truth import detail_error
+from eval.scores.ground_truth import detail_error, score_truth
 from eval.scores.pathology import detail, laplacian
-from eval.scores.scorers import score_truth
 from eval.views.archive import write_views
 from toybox import defects
 from toybox.scenes import CLASSES, Spec, primitives, two_faced
@@ -43,8 +42,8 @@ def flat(side: int = 24, level: int = 128) -> np.ndarray:
 
 def plain_error(view: np.ndarray, truth: np.ndarray) -> float:
     """The formula once more for one view, pixel by pixel."""
-    (mine,), _ = laplacian(view[None])
-    (true,), (core,) = laplacian(truth[None])
+    (mine,), _ = (part.numpy() for part in laplacian(view[None]))
+    (true,), (core,) = (part.numpy() for part in laplacian(truth[None]))
     places = [tuple(place) for place in np.argwhere(core)]
     least = []
     for x in places:

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import image_reward_random
 import numpy as np
 import pandas as pd
 import pytest
 
-from eval.scores import image_reward, image_reward_weights
+from eval.scores import image_reward
 from eval.views.archive import write_failure
 
 ROOT = Path(__file__).parents[3]
@@ -108,7 +109,7 @@ def test_absent_weights_are_told_in_one_line_with_what_to_put_where(tmp_path: Pa
 
 def test_the_wrong_environment_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
-    image_reward_weights.write_stand_ins(tmp_path / "weights")
+    image_reward_random.write_stand_ins(tmp_path / "weights")
     (tmp_path / "weights/model.safetensors").touch()
     with pytest.raises(SystemExit, match="workflow/envs/image_reward.txt"):
         image_reward.main(command_line(tmp_path, tmp_path / "views.zip"))
@@ -136,12 +137,12 @@ def test_a_failed_asset_has_a_score_file_without_rows(tmp_path: Path) -> None:
 )
 def test_weights_of_another_network_are_named(missing: list, unexpected: list, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        image_reward_weights.check_names(missing, unexpected)
+        image_reward.check_names(missing, unexpected)
 
 
 def test_the_stand_in_vocabulary_has_the_true_size_and_keeps_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "med_config.json").write_text("mine")
-    image_reward_weights.write_stand_ins(tmp_path)
+    image_reward_random.write_stand_ins(tmp_path)
     words = (tmp_path / "bert-base-uncased/vocab.txt").read_text().splitlines()
     assert len(words) == len(set(words)) == 30522  # bert-base-uncased's; two are added
     assert (tmp_path / "med_config.json").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""FID's Inception-v3: torch-fidelity's network, the named resizes, streaming in constant memory."""
+"""FID's Inception-v3: torch-fidelity's network, and the named resizes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,11 @@ from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import inception_v3
 
-from eval.distances.frechet import frechet
 from eval.scores.inception import (
-    PARAMETERS,
-    Extractor,
     InceptionV3,
     embed,
     load_inception,
     resize,
-    stream_fid,
 )
 
 
@@ -70,7 +66,7 @@ def test_the_network_has_the_published_number_of_parameters() -> None:
             inception_v3(num_classes=1008, aux_logits=False, init_weights=False),
         )
     counts = [sum(p.numel() for p in model.parameters()) for model in (ours, torchvisions)]
-    assert counts == [PARAMETERS, PARAMETERS]
+    assert counts == [23_850_960, 23_850_960]
     assert sum(p.numel() for p in ours.fc.parameters()) == 2048 * 1008 + 1008
 
 
@@ -181,48 +177,3 @@ def test_unknown_protocols_and_other_images_are_refused(network: InceptionV3) ->
         resize(pictures(1, 8).astype(np.float32), "fid_clean")
     with pytest.raises(ValueError, match="not \\(N, 3, 299, 299\\)"):
         network(torch.zeros(1, 3, 64, 64))
-
-
-def test_torchmetrics_streams_images_through_the_network_and_agrees_with_stored_features(
-    network: InceptionV3,
-) -> None:
-    mine, theirs = pictures(2, 24, 1), pictures(2, 32, 2) // 2
-    metric = stream_fid(Extractor(network, "fid_clean"))
-    metric.update(torch.from_numpy(theirs).permute(0, 3, 1, 2), real=True)
-    for image in mine:
-        metric.update(torch.from_numpy(image[None]).permute(0, 3, 1, 2), real=False)
-    assert metric.real_features_cov_sum.dtype == torch.float64
-    assert next(network.parameters()).dtype == torch.float32
-    sums = [metric.fake_features_sum.numpy(), metric.fake_features_cov_sum.numpy()]
-    features = embed(network, mine, "fid_clean").astype(np.float64)
-    assert np.allclose(sums[0], features.sum(0), rtol=1e-5)
-    assert np.allclose(sums[1], features.T @ features, rtol=1e-4, atol=1e-6)
-
-
-class Colors(nn.Module):
-    """Six numbers of an image as an extractor: mean and mean square of each channel."""
-
-    num_features = 6
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        pixels = images.double() / 255
-        return torch.cat([pixels.mean((2, 3)), pixels.square().mean((2, 3))], dim=1)
-
-
-def test_fifty_thousand_images_take_no_more_memory_than_a_thousand() -> None:
-    def state_bytes() -> int:
-        return sum(getattr(metric, name).nbytes for name in metric._defaults)
-
-    metric, rng, features = stream_fid(Colors()), np.random.default_rng(0), []
-    sizes = []
-    for _ in range(50):
-        images = torch.from_numpy(rng.integers(0, 256, (1000, 3, 4, 4), dtype=np.uint8))
-        metric.update(images, real=True)
-        features.append(Colors()(images).numpy())
-        sizes.append(state_bytes())
-    other = torch.from_numpy(rng.integers(0, 200, (500, 3, 4, 4), dtype=np.uint8))
-    metric.update(other, real=False)
-    assert int(metric.real_features_num_samples) == 50_000
-    assert set(sizes) == {sizes[0]} and state_bytes() == sizes[0] == 2 * (6 * 6 + 6 + 1) * 8
-    expected = frechet(Colors()(other).numpy(), np.concatenate(features))
-    assert float(metric.compute()) == pytest.approx(expected, rel=1e-6)

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from eval.prompt_table import read_prompts
+from eval.scores.asset import Models, PromptTexts
+from eval.scores.clip_score import Clip
 from eval.scores.consistency import GATE, consistency, gate
 from eval.scores.janus import FIRST, LEAST, withhold
-from eval.scores.scorers import Scorers, clip_protocols, embed_prompts, load_scorers, score_asset
+from eval.scores.pathology import Pathologies
+from eval.scores.scorers import Scorers, load_models, prepare, score_asset
 from toybox import calibrate_pathologies, defects, janus_gates, looks
 from toybox.scenes import CLASSES, Spec, primitives
 from toybox.truth import render_orbit
@@ -63,7 +68,10 @@ def test_a_sparser_ring_misses_more_of_a_smooth_change_and_its_gate_is_lower() -
 def test_a_scorer_that_is_not_calibrated_has_no_gate_of_its_clip_score_but_all_others() -> None:
     assert index_of(scores(clip=1.0), LEAST.get("ViT-L-14-quickgelu", -np.inf)) == (0.4, 0)
     for name in ("toybox-clip", "ViT-L-14-quickgelu"):
-        text = clip_protocols(name, 224, ["front", "side", "back"])["janus_index"]
+        clip = Clip(name, None, None, 224, *torch.zeros(2, 3, 1, 1))
+        nobody = PromptTexts([], [], np.zeros((0, 4)), np.zeros((0, 3, 4)), [], [], [])
+        models = Models(clip, view_words=("front", "side", "back"))
+        text = Pathologies(models, nobody).protocol["janus_index"]
         assert f"consistency {GATE}" in text and f"first in {FIRST}" in text
         assert (f"clip {LEAST['toybox-clip']}" in text) == (name == "toybox-clip")
 
@@ -73,14 +81,12 @@ def test_a_scorer_that_is_not_calibrated_has_no_gate_of_its_clip_score_but_all_o
 
 @pytest.fixture(scope="module")
 def scorers() -> Scorers:
-    return load_scorers("toybox-clip", str(ROOT / "toybox/models/clip/model.safetensors"))
+    models = load_models("toybox-clip", str(ROOT / "toybox/models/clip/model.safetensors"))
+    return prepare(models, read_prompts(ROOT / "prompts/toybox.tsv"))
 
 
 def scored(scorers: Scorers, views: np.ndarray, own: str = "p04") -> dict[str, float]:
-    from eval.prompt_table import read_prompts
-
-    prompts = embed_prompts(scorers, read_prompts(ROOT / "prompts/toybox.tsv"))
-    return score_asset(scorers, views, own, prompts)[0].groupby("metric")["value"].mean().to_dict()
+    return score_asset(scorers, views, own)[0].groupby("metric")["value"].mean().to_dict()
 
 
 def test_a_healthy_scene_keeps_its_index_and_what_only_flickers_or_shows_something_else_does_not(
@@ -138,8 +144,8 @@ def test_on_other_objects_the_gates_keep_clean_scenes_and_second_faces_and_refus
         assert auc["with"] >= auc["without"] - 0.01
 
 
-def test_the_readme_prints_the_record() -> None:
-    page = (ROOT / "eval/README.md").read_text()
+def test_the_page_prints_the_record() -> None:
+    page = (ROOT / "docs/protocols.md").read_text()
     for name, table in calibrate_pathologies.tables(RECORD).items():
         assert calibrate_pathologies.fill(page, name, table) == page, name
 

@@ -10,8 +10,9 @@ import pytest
 
 from eval.distances import paired as distances
 from eval.prompt_table import read_prompts
+from eval.scores.asset import Models
 from eval.scores.clip_score import embed_images
-from eval.scores.scorers import Scorers, embed_prompts, load_scorers, score_asset
+from eval.scores.scorers import load_models, prepare, score_asset
 from eval.views.archive import composite, write_views
 from toybox import data
 from toybox.render import render
@@ -45,16 +46,16 @@ def seen_from_anywhere(spec: Spec, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def scorers() -> Scorers:
-    return load_scorers("toybox-clip", str(MODELS / "clip/model.safetensors"), MODELS / "reward")
+def models() -> Models:
+    return load_models("toybox-clip", str(MODELS / "clip/model.safetensors"), MODELS / "reward")
 
 
 @pytest.fixture(scope="module")
-def landed(scorers: Scorers, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, dict]:
+def landed(models: Models, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, dict]:
     """Means over views (columns method, prompt, metrics), and features by method and of the reference."""
     shipped = ROOT / "prompts/toybox.tsv"
     extra = [{"id": n, "prompt": s.caption(), "symmetric": "no"} for n, s in OTHERS.items()]
-    prompts = embed_prompts(scorers, pd.concat([read_prompts(shipped), pd.DataFrame(extra)]))
+    scorers = prepare(models, pd.concat([read_prompts(shipped), pd.DataFrame(extra)]))
     specs = {name: read_specs(shipped)[name] for name in FROM_TABLE} | OTHERS
     rows, features = [], {method: [] for method in (*METHODS, "reference")}
     for number, (name, spec) in enumerate(specs.items()):
@@ -64,12 +65,12 @@ def landed(scorers: Scorers, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         write_views(views["perfect"], truth / "views.zip")
         write_views(views["two_faced"], truth / "two_faced.zip")
         for method, seen in (views | {"noise": noise(number)}).items():
-            scores, spaces = score_asset(scorers, seen, name, prompts, truth)
+            scores, spaces = score_asset(scorers, seen, name, truth)
             means = scores.groupby("metric")["value"].mean()
             rows.append({"method": method, "prompt": name, **means})
             features[method].append(spaces["clip"])
         pictures = seen_from_anywhere(spec, np.random.default_rng(number))
-        features["reference"].append(embed_images(scorers.clip, pictures))
+        features["reference"].append(embed_images(models.clip, pictures))
     return pd.DataFrame(rows).set_index(["method", "prompt"]), features
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
 from eval.scores.clip_score import Clip, embed_images, embed_texts, load_clip
 from eval.scores.consistency import consistency
-from eval.scores.floaters import floaters
+from eval.scores.floaters import floaters, label_on_cpu, label_on_device, shares_apart
 from eval.scores.ground_truth import detail_error
 from eval.scores.janus import janus_index
 from eval.scores.pathology import detail, over_exposure, score_pathologies
@@ -320,3 +321,44 @@ def test_views_and_embeddings_must_match() -> None:
 def test_an_unknown_defect_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'rust'"):
         defects.plant("rust", 0, np.zeros((1, 12)), np.zeros((1, 8, 8, 4)), look, np.random.default_rng(0))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.02, 0.2, 0.35, 0.5, 1.0]))
+@settings(max_examples=20, deadline=None)
+def test_pieces_found_on_a_device_are_those_found_on_a_cpu(seed: int, density: float) -> None:
+    draw = np.random.default_rng(seed)
+    inside = draw.random((3, 21, 34)) < density
+    visible = torch.from_numpy(np.where(inside, draw.integers(26, 256, inside.shape), 0).astype(np.uint8))
+    shares = [shares_apart(visible, label(visible > 0)) for label in (label_on_cpu, label_on_device)]
+    assert torch.equal(*(share.nan_to_num(-1.0) for share in shares))
+
+
+def test_a_winding_piece_is_one_piece_on_a_device() -> None:
+    maze = torch.zeros(1, 63, 63, dtype=torch.bool)
+    maze[:, ::2] = True
+    maze[:, 1::4, -1] = maze[:, 3::4, 0] = True
+    assert len(label_on_device(maze).unique()) == 2  # the piece, and what is not visible
+
+
+@pytest.mark.cuda
+def test_a_device_scores_as_the_cpu_does() -> None:
+    from eval.views.archive import composite, composite_on
+
+    draw = np.random.default_rng(0)
+    views = draw.integers(0, 256, (40, 130, 140, 4), dtype=np.uint8)
+    views[..., 3] = np.where(draw.random(views.shape[:3]) < 0.3, views[..., 3], 0)
+    embeddings, words = draw.standard_normal((40, 16)), np.eye(4, 16)
+    on = {name: score_pathologies(views, embeddings, words, device=name) for name in ("cpu", "cuda")}
+    for metric, values in on["cpu"].items():
+        assert np.allclose(on["cuda"][metric], values, rtol=0, atol=1e-6, equal_nan=True), metric
+    assert np.array_equal(composite_on("cuda", views), composite(views))
+
+
+def test_a_pixel_over_white_never_lies_halfway_between_two_levels() -> None:
+    """So rounding is the same by any arithmetic: 2 (c a + 255 (255 - a)) is even, 255 (2 k + 1) is odd."""
+    from eval.views.archive import composite
+
+    color, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    rgba = np.stack([color, color, color, alpha], axis=-1).astype(np.uint8)
+    exact = (2 * (color * alpha + 255 * (255 - alpha)) + 255) // 510
+    assert np.array_equal(composite(rgba)[..., 0], exact)

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from eval.scores import toy_reward
+from eval.views.archive import composite
 from toybox import data, judge, scenes, train_clip, train_reward
 from toybox import evaluate_scorers as evaluate
-from toybox.render import composite
 
 SEED = 31_000  # neither a trainer's nor the evaluation's
 SAMPLE = 200

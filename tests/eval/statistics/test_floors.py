@@ -7,7 +7,7 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from eval.statistics.failures import complete_cases, failed_assets, floor_failures
+from eval.statistics.failures import complete_prompts, failed_assets, floor_failures
 from eval.statistics.intervals import prompt_means
 
 NAN = float("nan")
@@ -35,12 +35,13 @@ def test_a_failed_asset_is_found_though_it_has_a_cost_or_no_rows() -> None:
     assert len(failed_assets(without, ["clip"], assets)) == 3
 
 
-def test_complete_cases_keep_prompts_where_every_method_made_something() -> None:
-    kept = complete_cases(failing_scores(), ["cds", "sctd"], ["clip"])
-    assert set(kept["prompt"]) == {"p0"} and set(kept["method"]) == {"start", "cds", "sctd"}
-    means = prompt_means(kept[kept["metric"] == "clip"]).set_index("method")["value"]
+def test_complete_prompts_are_those_where_every_method_made_something() -> None:
+    scores = failing_scores()
+    assert complete_prompts(scores, ["cds", "sctd"], ["clip"]) == ["p0"]
+    kept = scores[(scores["prompt"] == "p0") & (scores["metric"] == "clip")]
+    means = prompt_means(kept).set_index("method")["value"]
     assert means["cds"] == 5.5  # of the seed that succeeded
-    assert set(complete_cases(failing_scores(), ["sctd"], ["clip"])["prompt"]) == {"p0", "p1"}
+    assert complete_prompts(scores, ["sctd"], ["clip"]) == ["p0", "p1"]
 
 
 def test_a_failed_asset_counts_as_the_start_on_its_prompt() -> None:

@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from eval.run import read_study
 from eval.study import commands as study
 from eval.study.analysis import Resamples, analyze, crossed_weights, kendall_w, plackett_luce, prompt_ranks
 from eval.study.answers import collect, read_key
 from eval.study.assignment import assign
 from eval.study.kit import page
+from eval.study.result import read_study
 from eval.study.simulation import rank_by_worths
 from eval.views.archive import write_failure
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from eval import score
 from eval.plots import sheet
@@ -18,8 +19,8 @@ from eval.scores import ground_truth
 from eval.statistics.intervals import mean_interval, prompt_means
 from eval.views.archive import composite, read_views, write_views
 from eval.views.render import render, write_all
-from segmentdreamer.scene.gaussians import save_ply
-from segmentdreamer.start.shapes import StartConfig, ball
+from segmentdreamer.scene.gaussians import parameters, save_ply
+from segmentdreamer.start.shapes import StartConfig, start_state
 from toybox.scenes import Spec, primitives, two_faced
 from toybox.truth import read_specs, render_orbit
 
@@ -41,7 +42,7 @@ def test_a_sheet_has_a_row_a_prompt_and_sides_in_the_order_of_their_azimuth(tmp_
     write_views(rgba, tmp_path / "views.zip")
     picked = sheet.pick(tmp_path / "views.zip", list(sheet.SIDES.values()))
     assert picked[:, 0, 0, 0].tolist() == [0, 2, 4, 6]
-    drawn = sheet.compose(["a method", "another"], [sheet.Row("p01: a thing", [picked, picked])] * 3)
+    drawn = sheet.compose(["a method", "another"], [sheet.Strip("p01: a thing", [picked, picked])] * 3)
     assert drawn.width == sheet.LEFT + 2 * (4 * sheet.TILE + sheet.GAP)
     assert drawn.height == sheet.TOP + 3 * (sheet.TILE + sheet.GAP)
 
@@ -58,8 +59,21 @@ def test_compositing_is_exact_at_both_ends() -> None:
     assert composite(rgba, 0.0)[0, 0].tolist() == [[0, 0, 0], [10, 20, 30]]
 
 
+@pytest.mark.parametrize("opacity", [0.99, 0.5])
+def test_a_views_color_is_the_gaussians_own_whatever_its_opacity(tmp_path: Path, opacity: float) -> None:
+    """One Gaussian at the center: straight alpha, so color c and alpha o at the middle of every view."""
+    color = torch.tensor([[0.8, 0.4, 0.2]])
+    one = parameters(torch.zeros(1, 3), torch.full((1, 3), 0.2), torch.tensor([opacity]), color)
+    save_ply(one, tmp_path / "asset.ply")
+    view = {"count": 3, "elevation": 0.0, "radius": 4.0, "fov": 0.5, "size": 65}
+    rgba, _ = render(tmp_path / "asset.ply", view, "cpu")
+    middle = torch.from_numpy(rgba[:, 32, 32].astype(float)) / 255
+    assert torch.allclose(middle[:, :3], color.double().expand(3, 3), atol=1 / 255)
+    assert torch.allclose(middle[:, 3], torch.tensor(opacity).double(), atol=2 / 255)
+
+
 def test_an_assets_views_come_with_cameras_sheet_and_turntable(tmp_path: Path) -> None:
-    save_ply(ball(StartConfig(count=200), 0), tmp_path / "asset.ply")
+    save_ply(start_state(StartConfig(count=200), 0), tmp_path / "asset.ply")
     view = {"count": 8, "elevation": 0.0, "radius": 4.1, "fov": 0.515, "size": 64}
     rgba, cameras = render(tmp_path / "asset.ply", view, "cpu")
     write_all(rgba, cameras, tmp_path / "out")

@@ -20,7 +20,7 @@ from eval.views.render import main as render_views
 from segmentdreamer.config import load_config
 from segmentdreamer.scene.cameras import orbit
 from segmentdreamer.scene.gaussians import save_ply
-from segmentdreamer.start.shapes import StartConfig, ball
+from segmentdreamer.start.shapes import StartConfig, start_state
 from toybox import truth
 from toybox.scenes import Spec, primitives
 
@@ -62,7 +62,7 @@ def test_one_pixel_on_any_border_is_a_cut_if_it_is_seen_and_an_empty_view_has_no
 
 
 def cameras_of(folder: Path, *arguments: str) -> dict:
-    save_ply(ball(StartConfig(count=50), 0), folder / "asset.ply")
+    save_ply(start_state(StartConfig(count=50), 0), folder / "asset.ply")
     render_views(["--asset", str(folder / "asset.ply"), "--out", str(folder / "out"), *arguments])
     return json.loads((folder / "out/cameras.json").read_text())
 

@@ -1,0 +1,118 @@
+"""A StableDiffusionPipeline folder: what its JSON files say, where its weights are, and what is missing.
+
+Everything here is one clear line for a folder that cannot be run, said before a network is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from segmentdreamer.prior.schedule import Schedule, read_schedule
+
+NETWORKS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+# Settings under which a network takes another input or means another output, and what they are where they
+# change nothing.
+MEANINGS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "unet": {"addition_embed_type": (None, "text"), "class_embed_type": (None,), "encoder_hid_dim": (None,),
+             "time_cond_proj_dim": (None,)},
+    "vae": {"shift_factor": (None, 0), "latents_mean": (None,), "latents_std": (None,)},
+}  # fmt: skip
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; FileNotFoundError or ValueError, in one line that names the file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no diffusers pipeline at {path.parent.parent} (prior.path): no file {path}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found
+
+
+def read_scheduler(folder: Path) -> Schedule:
+    """The noise schedule of a folder; ValueError, which names the file, for one that losses cannot use."""
+    path = folder / "scheduler" / "scheduler_config.json"
+    try:
+        return read_schedule(read_json(path))
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def read_latent_shape(folder: Path) -> tuple[int, int, int]:
+    """Channels, height and width of the latents that a folder's networks were made for.
+
+    Raises ValueError for networks that need other inputs than latents, time and text, or other scales.
+    """
+    unet, vae = (read_json(folder / part / "config.json") for part in ("unet", "vae"))
+    for part, config in (("unet", unet), ("vae", vae)):
+        for name, harmless in MEANINGS[part].items():
+            if config.get(name) not in harmless:
+                raise ValueError(f"{folder / part / 'config.json'}: {name} {config[name]!r} is not supported")
+    channels, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
+    if not channels == unet.get("out_channels", 4) == latent:
+        raise ValueError(
+            f"{folder}: the UNet takes {channels} channels, the autoencoder's latents have {latent}"
+        )
+    side = unet.get("sample_size") or 64
+    height, width = side if isinstance(side, list) else (side, side)
+    return channels, height, width
+
+
+def check_folder(folder: Path) -> None:
+    """FileNotFoundError or ValueError, in one line that names a file, unless the folder can be loaded."""
+    read_scheduler(folder)
+    read_latent_shape(folder)
+    read_json(folder / "text_encoder" / "config.json")
+    read_json(folder / "tokenizer" / "tokenizer_config.json")
+    for part in NETWORKS:
+        find_weights(folder / part)
+
+
+def find_weights(part: Path) -> tuple[list[Path], str | None]:
+    """The files of a network's weights, and the variant that they are: plain ones, else "fp16".
+
+    One safetensors file, or the shards that an index names. Raises FileNotFoundError, which names what was
+    looked for.
+    """
+    stem = NETWORKS[part.name]
+    for variant, infix in ((None, ""), ("fp16", ".fp16")):
+        for index in (f"{stem}.safetensors.index{infix}.json", f"{stem}{infix}.safetensors.index.json"):
+            if (part / index).is_file():
+                shards = sorted({part / name for name in read_json(part / index)["weight_map"].values()})
+                if lacking := [path.name for path in shards if not path.is_file()]:
+                    raise FileNotFoundError(f"{part / index} names {lacking[0]}, which is not there")
+                return shards, variant
+        if (whole := part / f"{stem}{infix}.safetensors").is_file():
+            return [whole], variant
+    raise FileNotFoundError(
+        f"no file {part / stem}.safetensors, nor {stem}.safetensors.index.json, nor either of fp16"
+    )
+
+
+def count_parameters(part: Path) -> int:
+    """How many numbers a network's safetensors files hold, read from their headers."""
+    total = 0
+    for path in find_weights(part)[0]:
+        with loading(path), path.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        total += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total
+
+
+@contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises while it reads `path` into a ValueError of one line."""
+    try:
+        yield
+    except Exception as error:  # of several libraries, of several kinds
+        reason = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+        raise ValueError(f"{path} cannot be loaded: {reason[:200]}") from error

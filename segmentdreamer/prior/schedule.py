@@ -1,0 +1,86 @@
+"""What a scheduler's file says of a model: its noise schedule, and what its network predicts.
+
+How a scheduler samples (spacing, offsets, thresholds) is nothing to a loss and not read. Source of the
+formulas: diffusers 0.42.1, DDIMScheduler; not imported, since that costs a job's start seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+STEPS = 1000  # the losses' times are values of a schedule of so many
+# alphas_cumprod of the last step where betas are rescaled to a signal of zero, so that nothing is divided by
+# zero: diffusers' own stand-in, the smallest number of float16.
+NO_SIGNAL = 2.0**-24
+PREDICTIONS = ("epsilon", "v_prediction")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """alphas_cumprod: (1000,) float32; prediction: "epsilon" or "v_prediction"."""
+
+    alphas_cumprod: Tensor
+    prediction: str
+
+
+def read_schedule(config: Mapping[str, Any]) -> Schedule:
+    """The schedule of a scheduler's configuration; ValueError for one that the losses cannot use."""
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in PREDICTIONS:
+        raise ValueError(f"prediction_type {prediction!r} is none of {', '.join(PREDICTIONS)}")
+    betas = read_betas(config)
+    steps = config.get("num_train_timesteps", len(betas))
+    if {steps, len(betas)} != {STEPS}:
+        raise ValueError(f"num_train_timesteps {steps}: the losses' times are those of a schedule of {STEPS}")
+    alphas_cumprod = torch.cumprod(1 - betas, 0)
+    if config.get("rescale_betas_zero_snr"):
+        alphas_cumprod = without_signal_at_the_end(alphas_cumprod)
+    return Schedule(alphas_cumprod.float(), prediction)
+
+
+def read_betas(config: Mapping[str, Any]) -> Tensor:
+    """The betas, float64, before any rescaling."""
+    if config.get("trained_betas") is not None:
+        return torch.tensor(config["trained_betas"], dtype=torch.float64)
+    kind = config.get("beta_schedule")
+    if kind not in BETAS:
+        raise ValueError(f"beta_schedule {kind!r} is none of {', '.join(BETAS)}")
+    try:
+        return BETAS[kind](config)
+    except KeyError as missing:
+        raise ValueError(f"beta_schedule {kind} needs {missing.args[0]}") from missing
+
+
+def linear(config: Mapping[str, Any], power: float = 1.0) -> Tensor:
+    """From beta_start to beta_end, evenly spaced in beta^(1 / power)."""
+    first, last = config["beta_start"] ** (1 / power), config["beta_end"] ** (1 / power)
+    steps = config.get("num_train_timesteps", STEPS)
+    return torch.linspace(first, last, steps, dtype=torch.float64) ** power
+
+
+def cosine(config: Mapping[str, Any]) -> Tensor:
+    """Betas at most .999 whose alphas_cumprod is a squared cosine (Nichol and Dhariwal 2021)."""
+    steps = config.get("num_train_timesteps", STEPS)
+    angle = (torch.arange(steps + 1, dtype=torch.float64) / steps + 0.008) / 1.008 * math.pi / 2
+    alphas_cumprod = angle.cos() ** 2
+    return (1 - alphas_cumprod[1:] / alphas_cumprod[:-1]).clamp(max=0.999)
+
+
+def without_signal_at_the_end(alphas_cumprod: Tensor) -> Tensor:
+    """alpha shifted and scaled to end at (nearly) zero (Lin et al. 2023, Algorithm 1)."""
+    alpha = alphas_cumprod.sqrt()
+    alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+    return alpha.square().clamp(min=NO_SIGNAL)
+
+
+BETAS: dict[str, Callable[[Mapping[str, Any]], Tensor]] = {
+    "linear": linear,
+    "scaled_linear": lambda config: linear(config, power=2),
+    "squaredcos_cap_v2": cosine,
+}

@@ -1,0 +1,114 @@
+"""Whether the tests would notice: changes code at random places, runs the fast tests of it, counts.
+
+    python tests/mutate --sample 40            40 changes an area, an hour on two cores
+    python tests/mutate losses --sample 0      every change of one area
+
+Prints each change that no test notices, and the share that some test does. A change that no test could
+notice (it is equal to what stands there) is listed in equivalent.txt with the reason, and not drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mutants import Mutant, mutants
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT = 240  # seconds for the tests of one mutant; a mutant that hangs is noticed
+# Area -> files that are changed, tests that must notice.
+AREAS: dict[str, tuple[str, str]] = {
+    "losses": (
+        "baselines/*.py segmentdreamer/sctd.py segmentdreamer/segments.py "
+        "segmentdreamer/diffusion/[gst]*.py segmentdreamer/scene/[rb]*r*s*.py",
+        "tests/baselines tests/segmentdreamer/test_times.py tests/segmentdreamer/test_trajectory.py "
+        "tests/segmentdreamer/test_step.py tests/segmentdreamer/test_trunk.py",
+    ),
+    "statistics": ("eval/statistics/*.py", "tests/eval/statistics tests/eval/claims tests/eval/tables"),
+    "distances": ("eval/distances/*.py", "tests/eval/distances tests/eval/scores/test_exchanged.py"),
+    "protocol": ("eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/janus.py "
+                 "eval/scores/consistency.py eval/scores/floaters.py eval/metrics.py",
+                 "tests/eval/scores tests/eval/views tests/eval/tables"),
+    "workflow": ("workflow/rules/*.smk", "tests/workflow tests/eval/plots/test_variants.py"),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("areas", nargs="*", metavar="AREA", help=f"{', '.join(AREAS)} (default: all)")
+    parser.add_argument("--sample", type=int, default=40, help="changes an area, 0: all (default: 40)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--least", type=float, default=0.95, help="exit 1 below this share (default: .95)")
+    args = parser.parse_args()
+    if unknown := {*args.areas} - {*AREAS}:
+        parser.error(f"no area {', '.join(sorted(unknown))}; known: {', '.join(AREAS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copy_tree(Path(folder) / "clone")
+        shares = [try_area(copy, area, args.sample, args.seed) for area in args.areas or AREAS]
+    sys.exit(any(share < args.least for share in shares))
+
+
+def copy_tree(folder: Path) -> Path:
+    """A copy of what git knows, to be changed."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, files.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
+def try_area(copy: Path, area: str, sample: int, seed: int) -> float:
+    """The share of an area's mutants that its tests notice; prints those that they do not."""
+    patterns, tests = AREAS[area]
+    drawn = draw(copy, patterns.split(), sample, seed)
+    if outcome(copy, tests.split()) != 0:
+        sys.exit(f"{area}: the tests fail before anything is changed")
+    began, survivors = time.monotonic(), 0
+    for done, mutant in enumerate(drawn, start=1):
+        path = copy / mutant.path
+        original = path.read_text()
+        path.write_text(mutant.source)
+        if outcome(copy, tests.split()) == 0:
+            survivors += 1
+            print(f"NOT NOTICED  {mutant}", flush=True)
+        path.write_text(original)
+        left = (time.monotonic() - began) / done * (len(drawn) - done) / 60
+        print(f"\r{area}: {done} of {len(drawn)}, {left:.0f} min left ", end="", file=sys.stderr, flush=True)
+    share = 1 - survivors / len(drawn)
+    print(f"\n{area}: {len(drawn) - survivors} of {len(drawn)} changes noticed ({share:.1%})", flush=True)
+    return share
+
+
+def draw(copy: Path, patterns: list[str], sample: int, seed: int) -> list[Mutant]:
+    """`sample` mutants of these files (0: all), the same for a seed; none that is listed as equivalent."""
+    listed = Path(__file__).with_name("equivalent.txt").read_text().splitlines()
+    equal = {line.split("  #")[0].strip() for line in listed}
+    files = sorted({p for pattern in patterns for p in copy.glob(pattern)})
+    found = [m for p in files for m in mutants(str(p.relative_to(copy)), p.read_text())]
+    found = [m for m in found if f"{m.path}  {m.change}" not in equal]
+    return found if not sample or sample >= len(found) else random.Random(seed).sample(found, sample)
+
+
+def outcome(copy: Path, tests: list[str]) -> int:
+    """The exit status of the fast tests on the copy; of a hang, that of a failure."""
+    quiet = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_WAIT_POLICY": "passive"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-o", "addopts=", *tests]
+    try:
+        ran = subprocess.run(command, cwd=copy, env=os.environ | quiet, capture_output=True, timeout=TIMEOUT,
+                             check=False)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 1
+    return ran.returncode
+
+
+if __name__ == "__main__":
+    main()
