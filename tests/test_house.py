@@ -29,8 +29,8 @@ FLOORS: list[tuple[str, ...]] = [
     ("segmentdreamer",),
     # Of evaluation. Three modules lie lower than the rooms that they stand in: number formats, the style of
     # plots, where a reference comes from.
-    ("eval.metrics", "eval.scales", "eval.prompt_table", "eval.protocol", "eval.variants",
-     "eval.tables.formats"),
+    ("eval.metrics", "eval.scales", "eval.prompt_table", "eval.variants", "eval.tables.formats"),
+    ("eval.protocol",),
     ("eval.views", "eval.statistics", "eval.guidance"),
     ("eval.distances", "eval.reference.origin", "eval.study"),
     ("eval.scores",),

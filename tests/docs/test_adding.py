@@ -99,7 +99,7 @@ def test_the_new_loss_is_sds_of_uniform_weight_or_the_score_alone(clone: Path, t
     ("word", "jobs"),
     [
         ("sjc", {"generate": 18, "table1": 1}),
-        ("mine.tsv", {"generate": 10, "views": 5}),
+        ("mine.tsv", {"generate": 10, "table1": 1}),
         ("mine.yaml", {"generate": 30}),
         ("theirs", {"generate": 6, "theirs": 6}),
     ],
