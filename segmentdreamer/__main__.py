@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +34,8 @@ class Later(TyperCommand):
 
 def show_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         print(f"segmentdreamer {version('segmentdreamer-bench')}")
         raise typer.Exit
 

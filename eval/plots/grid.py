@@ -1,6 +1,6 @@
-"""The picture grid of an ablation: variants in rows, prompts in columns, two sides of each asset.
+r"""The picture grid of an ablation: variants in rows, prompts in columns, two sides of each asset.
 
-    python -m eval.plots.grid --results results/mini --table results/mini/tables/ablation_n.csv \\
+    python -m eval.plots.grid --results results/mini --table results/mini/tables/ablation_n.csv \
         --prompts prompts/toybox.tsv --prompt-ids p01 p03 p06 --out grid.png
 
 Beside each row stand its guidance and its numbers: errors of detail, detail, over-exposure and Janus.

@@ -1,6 +1,6 @@
-"""The contact sheet: prompts in rows, methods in columns, four sides of each asset.
+r"""The contact sheet: prompts in rows, methods in columns, four sides of each asset.
 
-    python -m eval.plots.sheet --results results/mini --prompts prompts/toybox.tsv --methods start sds sctd \\
+python -m eval.plots.sheet --results results/mini --prompts prompts/toybox.tsv --methods start sds sctd \
         --titles baselines/methods.yaml --out sheet.png
 """
 

@@ -1,6 +1,6 @@
-"""The reference set of FID: the prior's own images of every prompt, kept as features.
+r"""The reference set of FID: the prior's own images of every prompt, kept as features.
 
-    python -m eval.reference draw --prior toybox/models/prior --prompts prompts/toybox.tsv --count 48 \\
+    python -m eval.reference draw --prior toybox/models/prior --prompts prompts/toybox.tsv --count 48 \
         --shard 0 --of 1 --out shard.npz
     python -m eval.reference merge --shards shard.npz --prompts prompts/toybox.tsv --out FOLDER
     python -m eval.reference views --prior ... --prompts ... --prompt-id p01 --count 120 --out views.zip

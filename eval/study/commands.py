@@ -1,6 +1,6 @@
-"""A ranking study of 360-degree videos: hand out, collect, analyze (the paper's Q1 to Q3).
+r"""A ranking study of 360-degree videos: hand out, collect, analyze (the paper's Q1 to Q3).
 
-    python -m eval.study assign --results results/mini --prompts prompts/toybox.tsv \\
+    python -m eval.study assign --results results/mini --prompts prompts/toybox.tsv \
         --methods sds ism cds gcs sctd --out study
     python -m eval.study collect --study study --answers answers/*.csv --out ranks.csv
     python -m eval.study analyse --ranks ranks.csv --out study.csv

@@ -1,6 +1,6 @@
-"""Table 1: a row a method, in csv, md, tex and html, with its intervals, ranks and tests.
+r"""Table 1: a row a method, in csv, md, tex and html, with its intervals, ranks and tests.
 
-    python -m eval.tables --results results/mini --prompts prompts/toybox.tsv --methods sds sctd \\
+    python -m eval.tables --results results/mini --prompts prompts/toybox.tsv --methods sds sctd \
         --controls truth start --scale mini --titles baselines/methods.yaml --paper baselines/paper.yaml
 
 writes into RESULTS/tables: table1 and table1_extended, and the long tables behind them (summary, comparisons,

@@ -90,7 +90,7 @@ class Route:
     @property
     def compared(self) -> bool:
         """Whether its answer is carried to EDGE, for what is compared there."""
-        shown = self.region in (TO_EDGE, RANDOM) or self.region == LARGEST and SEGMENTS[self.point] in SHOWN
+        shown = self.region in (TO_EDGE, RANDOM) or (self.region == LARGEST and SEGMENTS[self.point] in SHOWN)
         return self.part != "step" and shown
 
 

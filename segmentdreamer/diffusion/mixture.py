@@ -13,6 +13,7 @@ sigma = 0, and nothing left to solve where one component has all the probability
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -134,7 +135,7 @@ class MixturePrior:
         """z (B, 4, h, w) carried through real times by first-order steps, `ode_step` between timesteps."""
         ratios, alphas = levels(self.alphas_cumprod, times)
         y = z / alphas[0]
-        for here, there in zip(ratios, ratios[1:], strict=False):
+        for here, there in itertools.pairwise(ratios):
             y = y + (there - here) * self.eps_at(y, here, cond)
         return alphas[-1] * y
 

@@ -201,6 +201,6 @@ def load_networks(
 
 
 def default_kind(folder: Path, device: str, dtype: torch.dtype) -> str:
-    """ "exported" for float32 on a CPU with ONNX Runtime, if the UNet fits an ONNX file; else "torch"."""
+    """`exported` for float32 on a CPU with ONNX Runtime, if the UNet fits an ONNX file; else `torch`."""
     fast = device == "cpu" and dtype == torch.float32 and find_spec("onnxruntime") is not None
     return "exported" if fast and count_parameters(folder / "unet") <= EXPORT_LIMIT else "torch"

@@ -185,7 +185,7 @@ def embed_texts(folder: Path, texts: Sequence[str]) -> Tensor:
     return encoder(ids)[0]
 
 
-def load_text(folder: Path):
+def load_text(folder: Path) -> tuple[Any, Any]:
     """The tokenizer and the float32 text encoder of a pipeline folder."""
     import segmentdreamer.torchvision_guard  # noqa: F401  (before transformers)
 

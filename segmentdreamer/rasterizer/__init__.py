@@ -78,6 +78,7 @@ def rasterization(
         NotImplementedError: for a feature of gsplat's that is not supported here.
 
     Source: gsplat 1.5.3, https://docs.gsplat.studio/main/apis/rasterization.html
+
     """
     check_options(width, height, render_mode, sh_degree=sh_degree, packed=packed, **options)
     check_tensors(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds)

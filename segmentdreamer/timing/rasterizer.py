@@ -1,4 +1,4 @@
-"""Time the CPU rasterizer, forward and backward: python -m segmentdreamer.timing.rasterizer
+"""Time the CPU rasterizer, forward and backward: `python -m segmentdreamer.timing.rasterizer`.
 
 Four views of a ball of Gaussians, projection included, on one thread; the median of some runs next
 to its target. The first size is also run through the dense oracle, for their ratio.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -142,7 +143,7 @@ def test_the_prior_counts_every_row(priors: tuple[DiffusersPrior, DiffusersPrior
 def test_sampling_times_descend_from_the_noisiest() -> None:
     times = timesteps(25)
     assert times[0] == 999 and len(times) == 25 and min(times) > 0
-    assert all(a > b for a, b in zip(times, times[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(times))
 
 
 def test_without_onnx_runtime_the_networks_run_in_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def test_every_value_names_its_source_and_a_deviation_is_one() -> None:
     for name, fields in TABLE.items():
         for field, entry in fields.items():
             if isinstance(entry, list):
-                value, source = entry
+                _value, source = entry
             else:
                 source = entry["source"]
                 assert entry.keys() <= {"official", "ours", "source"}, f"{name}.{field}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -73,9 +75,9 @@ def test_edges_at_the_papers_setting_are_the_official_ones() -> None:
 @given(st.integers(2, 40), st.floats(0.05, 0.95))
 def test_monotone_segments_ascend_and_grow(n: int, share: float) -> None:
     edges = monotone_edges(n, share * 960 / n)
-    lengths = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    lengths = [b - a for a, b in itertools.pairwise(edges)]
     assert edges[0] == 20 and edges[-1] == 980 and min(lengths) >= 0
-    assert all(b >= a - 1 for a, b in zip(lengths, lengths[1:], strict=False))  # up to rounding
+    assert all(b >= a - 1 for a, b in itertools.pairwise(lengths))  # up to rounding
 
 
 @given(st.integers(1, 200), st.integers(20, 979))
@@ -88,5 +90,5 @@ def test_every_timestep_has_its_lower_edge(n: int, t: int) -> None:
 def test_impossible_segmentations_are_refused() -> None:
     for call in (lambda: equal_edges(0), lambda: monotone_edges(1, 100), lambda: monotone_edges(8, 130),
                  lambda: lower_edge([20, 980], 10)):  # fmt: skip
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"\d"):
             call()

@@ -92,7 +92,7 @@ def test_an_unknown_ablation_is_told() -> None:
 
 
 def test_texts_name_what_varies() -> None:
-    assert list(describe(variants(ABLATION), TITLES).values())[0] == "N = 1, redraw_t = false"
+    assert next(iter(describe(variants(ABLATION), TITLES).values())) == "N = 1, redraw_t = false"
     both = {"space": [{"method": ["sds", "sctd"], "omega": [5]}]}
     assert list(describe(variants(both), TITLES).values()) == ["SDS", "SCTD"]
     labeled = {"space": [{"label": "exact", "method": ["sctd"], "approx_G": [False]}]}
@@ -150,7 +150,7 @@ def test_saturation_is_that_of_hsv() -> None:
 
 
 @pytest.mark.parametrize("metric", [detail, over_exposure, saturation])
-def test_the_background_does_not_matter_and_nothing_gives_nan(metric) -> None:  # noqa: ANN001
+def test_the_background_does_not_matter_and_nothing_gives_nan(metric) -> None:
     views = textured()
     painted = views.copy()
     painted[views[..., 3] == 0] = (255, 0, 255, 0)

@@ -71,7 +71,7 @@ def found(clip: Clip) -> dict[str, dict[str, list[float]]]:
     return values
 
 
-@pytest.mark.parametrize("defect, bound", [("two_faced", 0.9), ("flicker", 0.95), ("over_exposed", 0.95),
+@pytest.mark.parametrize(("defect", "bound"), [("two_faced", 0.9), ("flicker", 0.95), ("over_exposed", 0.95),
                                            ("blurred", 0.95), ("floaters", 0.95),
                                            ("speckled", 0.95)])  # fmt: skip
 def test_a_clear_defect_is_found_by_its_own_metric(found: dict, defect: str, bound: float) -> None:

@@ -134,7 +134,7 @@ def test_the_handout_holds_the_right_videos_and_no_word_about_methods(kit: Path,
 class Elements(HTMLParser):
     """Tags, ids and outside references of a page; an unclosed or crossed element is an error."""
 
-    VOID = {"meta", "link", "img", "input", "br"}
+    VOID = frozenset({"meta", "link", "img", "input", "br"})
 
     def __init__(self) -> None:
         super().__init__()

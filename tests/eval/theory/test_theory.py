@@ -26,13 +26,13 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.fixture()
+@pytest.fixture
 def single() -> MixturePrior:
     """One Gaussian, whose trajectories are known."""
     return MixturePrior(draw(1, 4, 3, 3), 0.3)
 
 
-@pytest.fixture()
+@pytest.fixture
 def mixture() -> MixturePrior:
     """Six near components under two labels, of unequal weights."""
     weights = torch.tensor([0.1, 0.3, 0.1, 0.2, 0.2, 0.1])

@@ -68,8 +68,8 @@ def test_views_that_cannot_be_told_apart_are_refused(names: list[str], words: st
     [
         ([], "holds no PNG"),
         (["._0.png"], "holds no PNG"),
-        (numbered("rgb_{}.jpg") + ["x.JPG"], "holds 4 .jpg files: scores need PNG"),
-        (numbered("rgb_{}.webp") + ["sheet_1.png"], "holds 3 .webp files: scores need PNG"),
+        ([*numbered("rgb_{}.jpg"), "x.JPG"], "holds 4 .jpg files: scores need PNG"),
+        ([*numbered("rgb_{}.webp"), "sheet_1.png"], "holds 3 .webp files: scores need PNG"),
         (numbered("normal_{}.png"), "holds 3 PNG, such as normal_0.png, but no views"),
         (["front.png"], "holds 1 PNG, such as front.png, but no views: expected rgb_000.png"),
     ],
