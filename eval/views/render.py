@@ -85,21 +85,20 @@ def write_sheet(rgba: np.ndarray, path: Path) -> None:
 
 
 def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256) -> None:
-    """All views as an MP4 over white, at least `side` pixels wide (H.264, by imageio-ffmpeg)."""
-    import imageio_ffmpeg
+    """All views as an MP4 over white, at least `side` pixels wide (H.264, by PyAV)."""
+    import av
     from PIL import Image
 
     scale = max(1, side // rgba.shape[2])
-    width, height = rgba.shape[2] * scale, rgba.shape[1] * scale
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, macro_block_size=2, ffmpeg_log_level="error",
-        output_params=["-threads", "1", "-preset", "veryfast"],
-    )  # fmt: skip
-    writer.send(None)
-    for frame in composite(rgba):
-        resized = Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
-        writer.send(np.ascontiguousarray(resized).tobytes())
-    writer.close()
+    width, height = (2 * round(n * scale / 2) for n in (rgba.shape[2], rgba.shape[1]))  # H.264: even
+    with av.open(str(path), "w") as movie:
+        stream = movie.add_stream("libx264", rate=fps, options={"preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1  # so that equal views give equal bytes
+        for frame in composite(rgba):
+            resized = Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
+            movie.mux(stream.encode(av.VideoFrame.from_image(resized)))
+        movie.mux(stream.encode())
 
 
 def write_all(rgba: np.ndarray, cameras: dict, out: Path) -> None:
