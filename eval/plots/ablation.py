@@ -9,17 +9,17 @@ are the true scene and the start, where they are near. As wide as a column of a 
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
+
+from segmentdreamer.command import Program, Titles, inputs, outputs
 
 from ..ablation import SPACES, ablation_columns, compared_with, heading, read_table
 from ..guidance import from_columns, tell
@@ -184,26 +184,17 @@ def symbol(field: str) -> str:
     return {"t_tau": r"$t_\tau$", "omega": r"guidance scale $\omega$", "N": "segments N"}.get(field, field)
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Draw the table of an ablation.")
-    parser.add_argument("--table", type=Path, required=True, help="the CSV of eval.ablation")
-    parser.add_argument("--name", required=True, help="an ablation of --spaces")
-    parser.add_argument("--spaces", type=Path, default=SPACES, help=f"YAML (default: {SPACES})")
-    parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
-    parser.add_argument("--out", type=Path, nargs="+", required=True, help="files; the suffix is the format")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(argv)
-    try:
-        ablation = read_ablation(args.spaces, args.name)
-        figure = draw_ablation(read_table(args.table), ablation, read_titles(args.titles))
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    for path in args.out:
+def draw(
+    table: Annotated[Path, inputs("the CSV of eval.ablation")],
+    name: Annotated[str, inputs("an ablation of --spaces")],
+    out: Annotated[list[Path], outputs("the suffix is the format", metavar="FILE...")],
+    spaces: Annotated[Path, inputs("YAML")] = SPACES,
+    titles: Titles = None,
+) -> None:
+    """Draw the table of an ablation."""
+    figure = draw_ablation(read_table(table), read_ablation(spaces, name), read_titles(titles))
+    for path in out:
         save(figure, path)
 
 
-if __name__ == "__main__":
-    main()
+main = Program(draw)

@@ -8,17 +8,17 @@ png, into RESULTS/plots. As wide as a column of a two-column page.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import sys
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pandas as pd
+
+from segmentdreamer.command import Program, Results, Selection, outputs
 
 from ..metrics import columns, heading
 from ..statistics.ranks import CriticalDifference, critical_difference, value_table
@@ -210,21 +210,18 @@ def telling_metrics(per_prompt: pd.DataFrame, metrics: list[str], methods: list[
     return [m for m in measured if (np.ptp(tables[m], axis=1) > 0).any()] or measured
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Draw the figures beside Table 1.")
-    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
-    parser.add_argument("--selection", default="", metavar="NAME",
-                        help="folder of RESULTS/tables and RESULTS/plots (default: these)")  # fmt: skip
-    parser.add_argument("--out", type=Path, help="folder (default: RESULTS/plots/NAME)")
-    args = parser.parse_args(argv)
-    try:
-        figures = draw_all(args.results / "tables" / args.selection)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    for name, figure in figures.items():
+def draw(
+    results: Results,
+    selection: Selection = "",
+    out: Annotated[Path | None, outputs("folder (default: RESULTS/plots/NAME)")] = None,
+) -> None:
+    """Draw the figures beside Table 1."""
+    for name, figure in draw_all(results / "tables" / selection).items():
         for suffix in ("svg", "png"):
-            save(figure, (args.out or args.results / "plots" / args.selection) / f"{name}.{suffix}")
+            save(figure, (out or results / "plots" / selection) / f"{name}.{suffix}")
 
+
+main = Program(draw)
 
 if __name__ == "__main__":
     main()
