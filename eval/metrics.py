@@ -49,9 +49,8 @@ class Measure:
         try:
             return getattr(import_module(f".{module}", __package__), name)(*given)
         except (ModuleNotFoundError, AttributeError) as error:
-            raise ValueError(
-                f"{METRICS.name}: {self.columns[0]} has no class {self.path}: {error}"
-            ) from error
+            text = f"{METRICS.name}: {self.columns[0]} has no class {self.path}: {error}"
+            raise ValueError(text) from error
 
 
 @cache
@@ -61,11 +60,10 @@ def measures() -> list[Measure]:
     for metric, spec in columns().items():
         if "class" in spec:
             found.setdefault(spec["class"], []).append(metric)
-    described = {path: columns()[names[0]] for path, names in found.items()}
-    every = [
-        Measure(path, tuple(found[path]), frozenset(spec.get("needs", ())), spec.get("weights", ""))
-        for path, spec in described.items()
-    ]
+    every = []
+    for path, names in found.items():
+        spec = columns()[names[0]]
+        every.append(Measure(path, (*names,), frozenset(spec.get("needs", ())), spec.get("weights", "")))
     return sorted(every, key=lambda measure: len(measure.needs))
 
 

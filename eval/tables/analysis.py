@@ -121,12 +121,8 @@ def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str])
     """Rank of each method's mean, and its chance to be first (pooled metrics: none): method, metric, ..."""
     mine = summary[summary["method"].isin(methods)]
     better = directions(mine["metric"].drop_duplicates())
-    parts = [
-        group.assign(rank=group["mean"].rank(ascending=better[str(metric)] == "down", method="min"))
-        for metric, group in mine.groupby("metric", sort=False)
-        if metric in better
-    ]
-    ranks = pd.concat(parts)[["method", "metric", "rank"]]
+    cost = mine["mean"] * mine["metric"].map(better).map({"down": 1, "up": -1})
+    ranks = mine[["method", "metric"]].assign(rank=cost.groupby(mine["metric"]).rank(method="min"))
     chances = rank_summary(means, better, methods)[["method", "metric", "first"]]
     return ranks.merge(chances, how="left", on=["method", "metric"])
 

@@ -56,9 +56,8 @@ def build_table(
         text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(FLOOR)}"
         blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, ours, {})))
     if run.controls:
-        blocks.append(
-            Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, marks))
-        )
+        rows = build_rows(analysis.summary, run.controls, specs, run, setting, marks)
+        blocks.append(Block("Controls", rows))
     header = ["Method", "Guidance", *map(heading, specs.values())]
     texts = [NOTE, *(column_text(spec, setting) for spec in specs.values())]
     return Table(title, caption, header, blocks, notes, texts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -29,23 +28,17 @@ FILES = {
 
 def order_rows(orders: pd.DataFrame, setting: Setting) -> list[list[str]]:
     """Metric, our order, the paper's, tau: as text, methods by title."""
-    known = columns()
-
-    def named(order: str) -> str:
-        return " > ".join(setting.title(method) for method in order.split(" > "))
-
-    return [
-        [known[metric]["name"], named(ours), named(theirs), f"{tau:.2f}" if tau == tau else NOTHING]
-        for metric, ours, theirs, tau, _ in orders.itertuples(index=False, name=None)
-    ]
+    rows = []
+    for metric, *both, tau, _ in orders.itertuples(index=False, name=None):
+        named = [" > ".join(map(setting.title, order.split(" > "))) for order in both]
+        rows.append([columns()[metric]["name"], *named, f"{tau:.2f}" if tau == tau else NOTHING])
+    return rows
 
 
 def order_text(setting: Setting) -> str:
-    text = (
-        "The order of the methods, best first, here and in the paper (whose baselines ran as whole systems)"
-    )
     other = "" if setting.scale == SCALE else "; its figures belong to another scale and are not shown"
-    return f"{text}{other}."
+    whose = "the paper (whose baselines ran as whole systems)"
+    return f"The order of the methods, best first, here and in {whose}{other}."
 
 
 def sections(
@@ -54,9 +47,7 @@ def sections(
     """The page's sections, those with nothing to say left out; root: the way from the page to RESULTS."""
     found = []
     if len(orders):
-        rows = [
-            Row(first, [Cell(text=text) for text in rest]) for first, *rest in order_rows(orders, setting)
-        ]
+        rows = [Row(first, [Cell(text=x) for x in rest]) for first, *rest in order_rows(orders, setting)]
         found.append(Section("Against the paper's order", order_text(setting), plain(ORDER_HEADER, rows)))
     found.append(Section("All metrics", "Those of Table 1 and the others.", extended))
     metric = next((m for m in analysis.primary if not columns()[m].get("pooled")), "")
@@ -76,10 +67,8 @@ def prompts_section(analysis: Analysis, run: Run, setting: Setting, metric: str,
     methods = [*run.methods, *run.controls]
     values = analysis.per_prompt.set_index(["method", "prompt", "metric"])["value"].to_dict()
     shown = [m for m in analysis.primary if not columns()[m].get("pooled")]
-    rows = [
-        Row(prompt, [describe_asset(values, run, method, prompt, metric, shown, root) for method in methods])
-        for prompt in run.prompts
-    ]
+    rows = [Row(p, [describe_asset(values, run, m, p, metric, shown, root) for m in methods])
+            for p in run.prompts]  # fmt: skip
     return plain(["Prompt", *map(setting.title, methods)], rows)
 
 
@@ -87,7 +76,7 @@ def describe_asset(
     values: Mapping[Any, float], run: Run, method: str, prompt: str, metric: str,
     shown: list[str], root: str,
 ) -> Cell:  # fmt: skip
-    """One method on one prompt: its figure, its other figures or why it failed, and its files."""
+    """One method on one prompt: its figure, its other figures or why it failed, and its files that exist."""
     known = columns()
     found = {m: values.get((method, prompt, m), float("nan")) for m in shown}
     texts = [f"{known[m]['name']} {v:.{known[m]['digits']}f}" for m, v in found.items() if v == v]
@@ -95,18 +84,10 @@ def describe_asset(
     texts += [f"seed {a.seed} failed: {a.reason}" for a in assets.itertuples() if a.status == "failed"]
     value = found[metric]
     text = f"{value:.{known[metric]['digits']}f}" if value == value else NOTHING
-    several = len(assets) > 1
-    links = [x for s in assets["seed"] for x in link_files(run.results, root, method, prompt, s, several)]
+    links = [
+        (f"{name} {seed}" if len(assets) > 1 else name, os.path.join(root, path))
+        for seed in assets["seed"]
+        for name, pattern in FILES.items()
+        if (run.results / (path := pattern.format(path_of(method, prompt, seed)))).exists()
+    ]
     return Cell(value, text, details="; ".join(texts), links=links)
-
-
-def link_files(
-    results: Path, root: str, method: str, prompt: str, seed: int, several: bool
-) -> list[tuple[str, str]]:
-    """The files of one asset that exist: names and paths from the page, whose way to RESULTS is `root`."""
-    links = []
-    for name, pattern in FILES.items():
-        path = pattern.format(path_of(method, prompt, seed))
-        if (results / path).exists():
-            links.append((f"{name} {seed}" if several else name, os.path.join(root, path)))
-    return links
