@@ -89,20 +89,13 @@ def heading(spec: dict[str, Any]) -> str:
 
 def primary_columns(present: set[str]) -> list[str]:
     """The metrics of Table 1 among those present; one that yields to another present one is not."""
-    return [
-        metric
-        for metric, spec in columns().items()
-        if metric in present and spec.get("primary") and not present & named(spec, "yields_to")
-    ]
+    shown = {m: spec for m, spec in columns().items() if m in present and spec.get("primary")}
+    return [m for m, spec in shown.items() if not present & named(spec, "yields_to")]
 
 
 def untested_columns(present: set[str]) -> set[str]:
     """Metrics that are shown and not tested: costs, and those that are so beside another present one."""
-    return {
-        metric
-        for metric, spec in columns().items()
-        if spec.get("cost") or present & named(spec, "untested_with")
-    }
+    return {m for m, spec in columns().items() if spec.get("cost") or present & named(spec, "untested_with")}
 
 
 def named(spec: dict[str, Any], key: str) -> set[str]:

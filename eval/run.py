@@ -61,13 +61,11 @@ def read_run(
     made under different guidance.
     """
     methods, controls, prompts = list(methods), list(controls), list(prompts)
-    keys = list(product([*methods, *controls], prompts, range(seeds)))
-    known = [
-        key
-        for key in keys
-        if key[0] in methods or key[2] == 0 or (results / "scores" / path_of(*key) / "scores.csv").exists()
-    ]
-    return read_assets(results, methods, controls, prompts, known)
+    keys = list(product(methods, prompts, range(seeds)))
+    for key in product(controls, prompts, range(seeds)):
+        if key[2] == 0 or (results / "scores" / path_of(*key) / "scores.csv").exists():
+            keys.append(key)
+    return read_assets(results, methods, controls, prompts, keys)
 
 
 def load_run(results: Path | str) -> Run:
@@ -196,14 +194,13 @@ def read_features(
     found = []
     for prompt in prompts:
         assets = run.assets[(run.assets["method"] == method) & (run.assets["prompt"] == prompt)]
-        arrays = []
-        for seed, status in zip(assets["seed"], assets["status"], strict=True):
-            source = method if status == "ok" else floor
-            if source:
-                arrays.append(read_array(run.results, source, prompt, int(seed), space))
-        if not arrays or any(array is None for array in arrays):
+        sources = [method if status == "ok" else floor for status in assets["status"]]
+        pairs = [(source, int(seed)) for source, seed in zip(sources, assets["seed"], strict=True) if source]
+        arrays = [read_array(run.results, source, prompt, seed, space) for source, seed in pairs]
+        known = [array for array in arrays if array is not None]
+        if not known or len(known) < len(arrays):
             return None
-        found.append(np.concatenate([array for array in arrays if array is not None]))
+        found.append(np.concatenate(known))
     return found
 
 

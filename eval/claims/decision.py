@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,8 +49,7 @@ def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Entry]
             row = stated | {"metric": found.metric, "note": found.note}
             question = ledger.question(contrast, found.reading, found.metric, scale)
             if found.evidence and question:
-                row |= {"direction": question.direction, "bound": question.bound}
-                row |= {"question": question, "evidence": found.evidence}
+                row |= vars(question) | {"question": question, "evidence": found.evidence}
             elif found.evidence:
                 row["note"] = f"no margin for scale {scale}"
             rows.append(row)
@@ -103,9 +101,8 @@ def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, scale
     figures = contrasts.astype(object).where(contrasts.notna(), None)
     rows = [row | {"contrasts": figures[figures["claim"] == row["claim"]].to_dict("records")}
             for row in claims.to_dict("records")]  # fmt: skip
-    known = asdict(ledger)
-    bounds = {kind: known[kind] for kind in ("margins", "thresholds")}
-    return json.dumps({"scale": scale, "claims": rows} | bounds, indent=1, allow_nan=False) + "\n"
+    known = {"scale": scale, "claims": rows, "margins": ledger.margins, "thresholds": ledger.thresholds}
+    return json.dumps(known, indent=1, allow_nan=False, default=vars) + "\n"
 
 
 def decide_claims(

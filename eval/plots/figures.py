@@ -24,7 +24,7 @@ from ..metrics import columns, heading
 from ..statistics.ranks import CriticalDifference, critical_difference, value_table
 from ..tables.formats import NOTHING
 from ..tables.layout import printed
-from .style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style
+from .style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style, use
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,10 +56,8 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
     shown = [q for q in HEADLINES if any({(m, q), (m, cost)} <= set(table.index) for m in titles)][:4]
     if not shown:
         return draw_nothing(f"no method has both {spec['name']} and a score")
-    rows = math.ceil(len(shown) / 2)
-    figure, axes = panels(
-        rows, 2, PANEL * rows + 0.2 + 0.14 * math.ceil(len(titles) / legend_columns(titles.values()))
-    )
+    rows, lines = math.ceil(len(shown) / 2), math.ceil(len(titles) / legend_columns(titles.values()))
+    figure, axes = panels(rows, 2, PANEL * rows + 0.2 + 0.14 * lines)
     for axis, metric in zip(axes.flat, shown, strict=False):
         for method, title in titles.items():
             if {(method, metric), (method, cost)} <= set(table.index):
@@ -68,9 +66,7 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
         axis.set_title(heading(known[metric]))
         axis.margins(0.12)
         axis.locator_params(nbins=4)
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    for axis in axes.flat[max(0, len(shown) - 2) : len(shown)]:
+    for axis in use(axes, len(shown), 2):
         axis.set_xlabel(f"{device} {spec['name'].lower()}" if cost == "seconds" else "network evaluations")
     draw_legend(figure, axes.flat)
     return figure
@@ -117,8 +113,7 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
         axis.set_yticks(range(len(table)), list(table.index), fontsize=5 if prompts > 20 else None)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-    for axis in axes.flat[len(metrics) :]:
-        axis.set_visible(False)
+    use(axes, len(metrics), 3)
     if image is not None:
         bar = figure.colorbar(image, ax=axes, location="bottom", aspect=40, shrink=0.6, pad=0.02)
         bar.set_ticks([-1, 0, 1], labels=["worse", "mean of the prompt", "better"])
@@ -132,12 +127,9 @@ def draw_ranks(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, s
     """Critical-difference diagrams, one a metric: mean ranks, and bars over methods that may be equal."""
     if not metrics:
         return draw_nothing("no prompt has a score of every method")
-    found = [
-        critical_difference(per_prompt, metric, columns()[metric]["better"], list(titles))
-        for metric in metrics
-    ]
     figure, axes = panels(len(metrics), 1, (0.62 + 0.13 * len(titles)) * len(metrics))
-    for axis, metric, ranks in zip(axes.flat, metrics, found, strict=True):
+    for axis, metric in zip(axes.flat, metrics, strict=True):
+        ranks = critical_difference(per_prompt, metric, columns()[metric]["better"], list(titles))
         draw_rank_axis(axis, ranks, titles)
         figures = [f"n = {ranks.n}", f"CD = {ranks.difference:.2f}"]
         figures += [] if np.isnan(ranks.friedman_p) else [f"Friedman p = {ranks.friedman_p:.2g}"]

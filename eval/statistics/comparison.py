@@ -53,10 +53,7 @@ def sign_flip_p(differences: np.ndarray, draws: int = DRAWS, seed: int = 0) -> f
 
 
 def smallest_p(n: int, draws: int = DRAWS) -> float:
-    """The smallest p that sign_flip_p can return on n prompts: 2^(1-n) where it is exact; NaN for none.
-
-    With k comparisons in Holm's family nothing can be significant unless k times this is at most alpha.
-    """
+    """The smallest p that sign_flip_p can return on n prompts: 2^(1-n) where it is exact; NaN for none."""
     if n < 1:
         return float("nan")
     return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (1 + draws)
@@ -64,7 +61,6 @@ def smallest_p(n: int, draws: int = DRAWS) -> float:
 
 def hodges_lehmann(differences: np.ndarray) -> float:
     """Shift: the median of the means of all pairs i <= j of differences (n,); NaN without any."""
-    differences = np.asarray(differences, dtype=float)
     i, j = np.triu_indices(len(differences))
     return float(np.median((differences[i] + differences[j]) / 2)) if len(i) else float("nan")
 

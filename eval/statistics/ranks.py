@@ -78,8 +78,8 @@ def joined_groups(methods: Sequence[str], mean_ranks: np.ndarray, difference: fl
     """
     groups: list[list[str]] = []
     reached = 0
-    for start in range(len(methods)):
-        end = int((mean_ranks - mean_ranks[start] < difference).sum())
+    for start, rank in enumerate(mean_ranks):
+        end = int((mean_ranks - rank < difference).sum())
         if end > max(reached, start + 1):
             groups.append(list(methods[start:end]))
             reached = end

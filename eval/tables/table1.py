@@ -29,10 +29,9 @@ from .caption import caption
 from .formats import grid, markdown, quote
 from .latex import latex
 from .layout import Setting, build_table
-from .page import page
+from .page import ORDER_HEADER, order_rows, order_text, page, sections
 from .paper import SCALE, compare_orders, paper_values, read_paper
 from .pooled import prompt_distances
-from .sections import ORDER_HEADER, order_rows, order_text, sections
 
 PARTS = ("mean", "low", "high", "n", "rank", "first", "letters", "difference", "difference_low",
          "difference_high", "p", "holm")  # fmt: skip
