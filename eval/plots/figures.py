@@ -62,7 +62,9 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
         for method, title in titles.items():
             if {(method, metric), (method, cost)} <= set(table.index):
                 x, y = table.loc[[(method, cost)]] * spec["factor"], table.loc[[(method, metric)]]
-                draw_point(axis, x, y, method, title)
+                axis.errorbar(x["mean"], y["mean"], xerr=errors(x), yerr=errors(y), **asdict(look(method)),
+                              linestyle="", capsize=1.2, elinewidth=0.7, markersize=4, markeredgewidth=0.3,
+                              markeredgecolor="white", label=title)  # fmt: skip
         axis.set_title(heading(known[metric]))
         axis.margins(0.12)
         axis.locator_params(nbins=4)
@@ -70,13 +72,6 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
         axis.set_xlabel(f"{device} {spec['name'].lower()}" if cost == "seconds" else "network evaluations")
     draw_legend(figure, axes.flat)
     return figure
-
-
-def draw_point(axis: Axes, x: pd.DataFrame, y: pd.DataFrame, method: str, title: str) -> None:
-    """One method. x, y: one row with mean, low, high."""
-    axis.errorbar(x["mean"], y["mean"], xerr=errors(x), yerr=errors(y), **asdict(look(method)), linestyle="",
-                  capsize=1.2, elinewidth=0.7, markersize=4, markeredgecolor="white", markeredgewidth=0.3,
-                  label=title)  # fmt: skip
 
 
 def deviations(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None 
     no prompt is complete.
     """
     known = columns()
-    seen = [m for m in view_metrics(scores) if m in known]
+    seen = [m for m in scores["metric"].drop_duplicates() if m in known and not known[m].get("cost")]
     alive = [m for m in run.methods if m in set(scores["method"])]
     complete = complete_prompts(scores, alive, seen)
     if not complete:
@@ -109,12 +109,6 @@ def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
     """Those that any row has a value of, or that a method is refused, which a reader must see."""
     refused = summary["method"].isin(methods) & (summary["reason"] != "")
     return set(summary.loc[summary["mean"].notna() | refused, "metric"])
-
-
-def view_metrics(scores: pd.DataFrame) -> list[str]:
-    """The metrics of the views: all but costs."""
-    known = columns()
-    return [m for m in scores["metric"].drop_duplicates() if not known.get(m, {}).get("cost")]
 
 
 def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str]) -> pd.DataFrame:

@@ -71,12 +71,6 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
     return pd.DataFrame(rows)
 
 
-def order_table(orders: pd.DataFrame, setting: Setting) -> str:
-    """Our order of the methods against the paper's, as Markdown; nothing without a paper."""
-    table = grid(ORDER_HEADER, order_rows(orders, setting))
-    return f"\n{quote(order_text(setting))}\n\n{table}\n" if len(orders) else ""
-
-
 def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None:
     """Every file of the table."""
     out.mkdir(parents=True, exist_ok=True)
@@ -86,6 +80,8 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     top = caption(analysis, run, setting)
     table = build_table(analysis, run, setting, analysis.primary, "Table 1", top)
     extended = build_table(analysis, run, setting, every, "Table 1, all metrics", top)
+    ranked = f"\n{quote(order_text(setting))}\n\n{grid(ORDER_HEADER, order_rows(orders, setting))}\n"
+    beside = ranked if len(orders) else ""  # our order of the methods against the paper's
     tables = {
         "table1": wide(analysis, run, setting, analysis.primary),
         "table1_extended": wide(analysis, run, setting, every),
@@ -94,7 +90,7 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     }  # fmt: skip
     for name, frame in tables.items():
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
-    (out / "table1.md").write_text(markdown(table) + order_table(orders, setting), encoding="utf-8")
+    (out / "table1.md").write_text(markdown(table) + beside, encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
     below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out))
