@@ -33,9 +33,11 @@ from .page import ORDER_HEADER, order_rows, order_text, page, sections
 from .paper import SCALE, compare_orders, paper_values, read_paper
 from .pooled import prompt_distances
 
-PARTS = ("mean", "low", "high", "n", "rank", "first", "letters", "difference", "difference_low",
-         "difference_high", "p", "holm")  # fmt: skip
-RENAMED = {"mean": "", "first": "_p_first", "p": "_p_value", "holm": "_p_holm"}
+PARTS = {
+    part: f"_{part}"
+    for part in ("mean", "low", "high", "n", "rank", "first", "letters", "difference", "difference_low",
+                 "difference_high", "p", "holm")
+} | {"mean": "", "first": "_p_first", "p": "_p_value", "holm": "_p_holm"}  # fmt: skip
 
 
 def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
             row |= {key: getattr(setting.study, key) for key in (*IDENTITY, "volunteers", "rankings")}
         for metric in metrics:
             known = table.get((method, metric), {})
-            row |= {metric + RENAMED.get(part, f"_{part}"): known.get(part, nan) for part in PARTS}
+            row |= {metric + suffix: known.get(part, nan) for part, suffix in PARTS.items()}
             if floor:
                 row[f"{metric}_floor"] = floor.get((method, metric), nan)
             ordered = pd.Series(paper_values(setting.paper, metric, order=True), dtype=float)
