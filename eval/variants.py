@@ -26,6 +26,10 @@ class Variant:
     fields: dict[str, Any]  # what differs: hyper-parameters, and settings of the trunk (with a dot)
     label: str  # what plots and tables call it, where one was given
 
+    @property
+    def hyper_parameters(self) -> dict[str, Any]:
+        return {field: value for field, value in self.fields.items() if "." not in field}
+
 
 def read_ablation(path: Path | str, name: str) -> dict[str, Any]:
     """One entry of the file of ablations; ValueError if there is none of this name."""

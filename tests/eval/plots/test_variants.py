@@ -43,7 +43,7 @@ def test_a_variant_may_switch_off_what_belongs_to_its_method() -> None:
     (plain,) = variants({"space": [{"method": ["gcs"], "brightness.enabled": [False]}]})
     assert load_config("paper", trunk_settings("gcs")).brightness.enabled
     assert not resolved(plain, "paper").brightness.enabled
-    assert plain.name == "gcs/brightness.enabled~False"
+    assert plain.name == "gcs/brightness.enabled~False" and plain.hyper_parameters == {}
 
 
 @pytest.mark.parametrize("scale", ["mini", "paper"])
