@@ -9,16 +9,16 @@ Beside the table stand the values that it averages, ablation_NAME_per_prompt.csv
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import yaml
+
+from segmentdreamer.command import Program, Results, Selection, Titles, inputs, settings
 
 from .guidance import NOTE, Guidance, from_columns, tell_each
 from .metrics import METRICS, control_title, heading, read_titles
@@ -47,25 +47,18 @@ def tabulate(
     values: method (a variant's name or a control), prompt, metric, value; against: variant -> the official
     one it is compared with; texts: variant -> label; found: variant -> guidance.
     """
-    fields = list(dict.fromkeys(field for name in against for field in fields_of(name)))
-    tables = {
-        metric: mine.pivot(index="prompt", columns="method", values="value")
-        for metric, mine in values.groupby("metric")
-    }
+    fields = dict.fromkeys(field for name in against for field in fields_of(name))
+    wide = values.pivot(index="prompt", columns=["metric", "method"], values="value")
     rows = []
     for name in dict.fromkeys([*against, *values["method"]]):
         stated = fields_of(name)
-        known = {
-            "variant": name,
-            "label": texts.get(name) or control_title(name),
-            "method": method_of(name),
-            "official": against.get(name, ""),
-            **found.get(name, Guidance()).columns(),
-            **{field: plain(stated[field]) if field in stated else "" for field in fields},
-        }
+        known = {"variant": name, "label": texts.get(name) or control_title(name), "method": method_of(name),
+                 "official": against.get(name, "")}  # fmt: skip
+        known |= found.get(name, Guidance()).columns()
+        known |= {field: plain(stated[field]) if field in stated else "" for field in fields}
         for metric in ablation_columns():
-            if metric in tables and name in tables[metric]:
-                figures = figures_of(tables[metric], name, known["official"])
+            if (metric, name) in wide:
+                figures = figures_of(pd.DataFrame(wide[metric]), name, known["official"])
                 rows.append({**known, "metric": metric, **dict(zip(FIGURES, figures, strict=True))})
     return pd.DataFrame(rows)
 
@@ -108,8 +101,8 @@ def cell(figures: Mapping[Any, Any], digits: int) -> str:
     level, difference, low, high = (float(figures[name]) for name in FIGURES[:4])
     if np.isnan(level):
         return NOTHING
-    texts = [f"{signed(difference, digits)}", f"[{signed(low, digits)}, {signed(high, digits)}]"]
-    shown = [text for text, value in zip(texts, (difference, low), strict=True) if not np.isnan(value)]
+    shown = [] if np.isnan(difference) else [signed(difference, digits)]
+    shown += [] if np.isnan(low) else [f"[{signed(low, digits)}, {signed(high, digits)}]"]
     return f"{level:.{digits}f}" + (f" ({' '.join(shown)})" if shown else "")
 
 
@@ -154,42 +147,34 @@ def signed(value: float, digits: int) -> str:
     return text if float(text) else text[1:]
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Assemble the table of an ablation.")
-    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
-    parser.add_argument("--selection", default="", metavar="NAME",
-                        help="folder of RESULTS/tables to write to (default: that itself)")  # fmt: skip
-    parser.add_argument("--name", required=True, help="an ablation of --spaces")
-    parser.add_argument("--spaces", type=Path, default=SPACES, help=f"YAML (default: {SPACES})")
-    parser.add_argument("--prompts", nargs="+", required=True, help="ids")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--controls", nargs="*", default=[], help="rows for reference, of seed 0")
-    parser.add_argument("--scale", default="mini", help="printed in the caption")
-    parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(argv)
-    try:
-        ablation = read_ablation(args.spaces, args.name)
-        chosen = variants(ablation)
-        against = official_variants(chosen, ablation.get("official", []))
-        run = read_run(args.results, against, args.controls, args.prompts, args.seeds)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    controls = run.scores["method"].isin(run.controls)
-    values = prompt_means(run.scores[~controls | (run.scores["seed"] == 0)])
-    table = tabulate(values, against, describe(chosen, read_titles(args.titles)), run.guidance)
-    out = args.results / "tables" / args.selection
+def tabulate_ablation(
+    results: Results,
+    name: Annotated[str, inputs("an ablation of --spaces")],
+    prompts: Annotated[list[str], inputs("their ids", metavar="ID...")],
+    spaces: Annotated[Path, inputs("YAML")] = SPACES,
+    seeds: Annotated[int, inputs("of each variant and prompt")] = 1,
+    controls: Annotated[list[str] | None, inputs("rows for reference, of seed 0", metavar="NAME...")] = None,
+    scale: Annotated[str, settings("printed in the caption")] = "mini",
+    titles: Titles = None,
+    selection: Selection = "",
+) -> None:
+    """Assemble the table of an ablation."""
+    ablation = read_ablation(spaces, name)
+    chosen = variants(ablation)
+    against = official_variants(chosen, ablation.get("official", []))
+    run = read_run(results, against, controls or [], prompts, seeds)
+    control = run.scores["method"].isin(run.controls)
+    values = prompt_means(run.scores[~control | (run.scores["seed"] == 0)])
+    table = tabulate(values, against, describe(chosen, read_titles(titles)), run.guidance)
+    out = results / "tables" / selection
     out.mkdir(parents=True, exist_ok=True)
-    top = caption(table, ablation["title"], args.scale, args.prompts, args.seeds)
-    (out / f"ablation_{args.name}.md").write_text(f"{top}\n\n{grid(*readable(table))}\n", encoding="utf-8")
-    table.to_csv(out / f"ablation_{args.name}.csv", index=False, float_format="%.6g")
-    values.rename(columns={"method": "variant"}).to_csv(
-        out / f"ablation_{args.name}_per_prompt.csv", index=False, float_format="%.6g"
-    )
+    top = caption(table, ablation["title"], scale, prompts, seeds)
+    (out / f"ablation_{name}.md").write_text(f"{top}\n\n{grid(*readable(table))}\n", encoding="utf-8")
+    for ending, frame in {"": table, "_per_prompt": values.rename(columns={"method": "variant"})}.items():
+        frame.to_csv(out / f"ablation_{name}{ending}.csv", index=False, float_format="%.6g")
 
+
+main = Program(tabulate_ablation)
 
 if __name__ == "__main__":
     main()

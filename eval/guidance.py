@@ -57,16 +57,15 @@ def read_guidance(folders: Iterable[Path]) -> Guidance:
     Raises ValueError that names two records if they differ: one row of a table has one setting.
     """
     paths = [path for folder in folders if (path := folder / "provenance.json").exists()]
-    found = [(path, guidance) for path in paths if (guidance := read_record(path)).kind]
-    for path, guidance in found[1:]:
-        first = found[0][1]
-        if guidance != first:
-            texts = [f"{tell([one], [one])}, negative prompt {one.negative!r}" for one in (first, guidance)]
-            raise ValueError(
-                f"two settings in one table: {found[0][0]} has {texts[0]}; {path} has {texts[1]}; make the "
-                "assets of one of them again"
-            )
-    return found[0][1] if found else Guidance()
+    found: dict[Guidance, Path] = {}
+    for path in paths:
+        found.setdefault(read_record(path), path)
+    found.pop(Guidance(), None)
+    if len(found) > 1:
+        texts = [f"{path} has {tell([g], [g])}, negative prompt {g.negative!r}" for g, path in found.items()]
+        also = "make the assets of one of them again"
+        raise ValueError(f"two settings in one table: {texts[0]}; {texts[1]}; {also}")
+    return next(iter(found), Guidance())
 
 
 def tell(group: Iterable[Guidance], among: Iterable[Guidance]) -> str:

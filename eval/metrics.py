@@ -49,9 +49,8 @@ class Measure:
         try:
             return getattr(import_module(f".{module}", __package__), name)(*given)
         except (ModuleNotFoundError, AttributeError) as error:
-            raise ValueError(
-                f"{METRICS.name}: {self.columns[0]} has no class {self.path}: {error}"
-            ) from error
+            text = f"{METRICS.name}: {self.columns[0]} has no class {self.path}: {error}"
+            raise ValueError(text) from error
 
 
 @cache
@@ -61,11 +60,10 @@ def measures() -> list[Measure]:
     for metric, spec in columns().items():
         if "class" in spec:
             found.setdefault(spec["class"], []).append(metric)
-    described = {path: columns()[names[0]] for path, names in found.items()}
-    every = [
-        Measure(path, tuple(found[path]), frozenset(spec.get("needs", ())), spec.get("weights", ""))
-        for path, spec in described.items()
-    ]
+    every = []
+    for path, names in found.items():
+        spec = columns()[names[0]]
+        every.append(Measure(path, (*names,), frozenset(spec.get("needs", ())), spec.get("weights", "")))
     return sorted(every, key=lambda measure: len(measure.needs))
 
 
@@ -91,20 +89,13 @@ def heading(spec: dict[str, Any]) -> str:
 
 def primary_columns(present: set[str]) -> list[str]:
     """The metrics of Table 1 among those present; one that yields to another present one is not."""
-    return [
-        metric
-        for metric, spec in columns().items()
-        if metric in present and spec.get("primary") and not present & named(spec, "yields_to")
-    ]
+    shown = {m: spec for m, spec in columns().items() if m in present and spec.get("primary")}
+    return [m for m, spec in shown.items() if not present & named(spec, "yields_to")]
 
 
 def untested_columns(present: set[str]) -> set[str]:
     """Metrics that are shown and not tested: costs, and those that are so beside another present one."""
-    return {
-        metric
-        for metric, spec in columns().items()
-        if spec.get("cost") or present & named(spec, "untested_with")
-    }
+    return {m for m, spec in columns().items() if spec.get("cost") or present & named(spec, "untested_with")}
 
 
 def named(spec: dict[str, Any], key: str) -> set[str]:

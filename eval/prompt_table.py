@@ -98,17 +98,16 @@ def header_separator(text: str) -> str:
     first = next(iter(filled(text)), "")
     if first.strip('"').casefold() == "prompt":
         return ALONE
-    fields = {sep: [field.strip().casefold() for field in split(first, sep)] for sep in SEPARATORS}
-    return next((sep for sep, found in fields.items() if len(found) > 1 and "prompt" in found), "")
+    for separator in SEPARATORS:
+        fields = next(csv.reader([first], delimiter=separator), [])
+        if len(fields) > 1 and "prompt" in [field.strip().casefold() for field in fields]:
+            return separator
+    return ""
 
 
 def filled(text: str) -> list[str]:
     """The lines that are not empty, stripped."""
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def split(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), [])
 
 
 def looks_tabular(text: str) -> bool:

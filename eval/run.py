@@ -61,7 +61,10 @@ def read_run(
     made under different guidance.
     """
     methods, controls, prompts = list(methods), list(controls), list(prompts)
-    keys = list_assets(results, methods, controls, prompts, seeds)
+    keys = list(product(methods, prompts, range(seeds)))
+    for key in product(controls, prompts, range(seeds)):
+        if key[2] == 0 or (results / "scores" / path_of(*key) / "scores.csv").exists():
+            keys.append(key)
     return read_assets(results, methods, controls, prompts, keys)
 
 
@@ -102,20 +105,6 @@ def read_assets(
     )  # fmt: skip
 
 
-def list_assets(
-    results: Path, methods: list[str], controls: list[str], prompts: list[str], seeds: int
-) -> list[Key]:
-    """(method, prompt, seed) of every asset, methods first; a control's seeds are those that it has."""
-    keys = [(m, p, s) for m in methods for p in prompts for s in range(seeds)]
-    return keys + [
-        (c, p, s)
-        for c in controls
-        for p in prompts
-        for s in range(seeds)
-        if s == 0 or (results / "scores" / path_of(c, p, s) / "scores.csv").exists()
-    ]
-
-
 def path_of(method: str, prompt: str, seed: int) -> str:
     return f"{method}/{prompt}/{seed}"
 
@@ -139,31 +128,28 @@ def read_protocol(folder: Path) -> dict[str, Any]:
 
 def check_protocols(results: Path, scored: list[tuple[Key, dict[str, Any]]]) -> None:
     """ValueError that names two score files unless all share one protocol id."""
-    for key, record in scored[1:]:
-        first, other = scored[0][1]["protocol_id"], record["protocol_id"]
-        if first != other:
-            paths = [results / "scores" / path_of(*k) / "protocol.json" for k in (scored[0][0], key)]
-            raise ValueError(
-                f"two protocols in one table: {paths[0]} has {first or 'none'}, {paths[1]} has "
-                f"{other or 'none'}; score both again"
-            )
+    found: dict[str, Key] = {}
+    for key, record in scored:
+        found.setdefault(record["protocol_id"] or "none", key)
+    if len(found) > 1:
+        (first, key), (other, second), *_ = found.items()
+        paths = [results / "scores" / path_of(*k) / "protocol.json" for k in (key, second)]
+        raise ValueError(
+            f"two protocols in one table: {paths[0]} has {first}, {paths[1]} has {other}; score both again"
+        )
 
 
 def read_asset(results: Path, method: str, prompt: str, seed: int, cost: bool) -> pd.DataFrame:
-    """The scores of one asset and, if asked for and known, its cost and LOGGED: the columns of SCORES."""
-    where = path_of(method, prompt, seed)
-    scores = read_scores(results / "scores" / where)
+    """Scores of one asset, ImageReward's too, and, if asked for and known, its cost and LOGGED: SCORES."""
+    scores, asset = (results / room / path_of(method, prompt, seed) for room in ("scores", "assets"))
+    frames = [pd.read_csv(scores / "scores.csv")]
+    if (reward := scores / "image_reward.csv").exists():
+        frames.append(pd.read_csv(reward))
     if cost:
-        known = read_cost(results / "assets" / where) | read_log(results / "assets" / where)
+        known = read_cost(asset) | read_log(asset)
         rows = [(0, metric, value) for metric, value in known.items()]
-        scores = pd.concat([scores, pd.DataFrame(rows, columns=scores.columns)], ignore_index=True)
-    return scores.assign(method=method, prompt=prompt, seed=seed)[SCORES]
-
-
-def read_scores(folder: Path) -> pd.DataFrame:
-    """The scores of one asset's views, ImageReward's among them: columns view, metric, value."""
-    files = [folder / "scores.csv", folder / "image_reward.csv"]
-    return pd.concat([pd.read_csv(f) for f in files if f.exists() or f == files[0]], ignore_index=True)
+        frames.append(pd.DataFrame(rows, columns=frames[0].columns))
+    return pd.concat(frames, ignore_index=True).assign(method=method, prompt=prompt, seed=seed)[SCORES]
 
 
 def read_cost(folder: Path) -> dict[str, float]:
@@ -208,14 +194,13 @@ def read_features(
     found = []
     for prompt in prompts:
         assets = run.assets[(run.assets["method"] == method) & (run.assets["prompt"] == prompt)]
-        arrays = []
-        for seed, status in zip(assets["seed"], assets["status"], strict=True):
-            source = method if status == "ok" else floor
-            if source:
-                arrays.append(read_array(run.results, source, prompt, int(seed), space))
-        if not arrays or any(array is None for array in arrays):
+        sources = [method if status == "ok" else floor for status in assets["status"]]
+        pairs = [(source, int(seed)) for source, seed in zip(sources, assets["seed"], strict=True) if source]
+        arrays = [read_array(run.results, source, prompt, seed, space) for source, seed in pairs]
+        known = [array for array in arrays if array is not None]
+        if not known or len(known) < len(arrays):
             return None
-        found.append(np.concatenate([array for array in arrays if array is not None]))
+        found.append(np.concatenate(known))
     return found
 
 

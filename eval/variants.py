@@ -7,6 +7,7 @@ with a dot is a setting of the trunk, `gcs/brightness.enabled~False`, and wins o
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,17 +117,13 @@ def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:
     texts = {}
     for variant in chosen:
         own = [f"{key} = {plain(variant.fields[key])}" for key in varying if key in variant.fields]
-        shared = [other for other in chosen if other.label == variant.label]
-        title = [titles.get(variant.method, variant.method)] if several else []
-        if variant.label:
-            texts[variant.name] = ", ".join([variant.label, *(own if len(shared) > 1 else [])])
-        else:
-            texts[variant.name] = ", ".join([*title, *own])
+        alone = sum(other.label == variant.label for other in chosen) == 1
+        title = variant.label or (titles.get(variant.method, variant.method) if several else "")
+        parts = [title] if variant.label and alone else [title, *own]
+        texts[variant.name] = ", ".join(filter(None, parts))
     return texts
 
 
 def plain(value: Any) -> str:
     """A value as it is written in YAML."""
-    return (
-        {True: "true", False: "false", None: "null"}[value] if isinstance(value, bool | None) else str(value)
-    )
+    return json.dumps(value) if isinstance(value, bool | None) else str(value)

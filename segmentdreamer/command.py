@@ -29,6 +29,9 @@ hardware = partial(option, "Hardware")
 Device = Annotated[str | None, hardware("cpu or cuda (default: cuda where there is one)")]
 Threads = Annotated[int, hardware("CPU threads", min=1)]
 Profile = Annotated[bool, hardware("print where the time went", "--profile")]
+Results = Annotated[Path, inputs("folder of the run, e.g. results/mini")]
+Titles = Annotated[Path | None, inputs("YAML: method -> {title}")]
+Selection = Annotated[str, settings("folder of tables and plots (default: these themselves)", metavar="NAME")]
 Prompts = Annotated[Path, inputs("the prompt table: id and prompt, or a prompt a line")]
 Scale = Annotated[str, inputs("mini, paper, or a YAML file of your own")]
 Overrides = Annotated[

@@ -8,16 +8,15 @@ claims.{csv,md,json} there. The rule stands at the top of the file of claims; ve
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+
+from segmentdreamer.command import Program, Results, Selection, inputs, settings
 
 from ..metrics import columns
 from ..study.identity import HUMAN
@@ -41,16 +40,8 @@ def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Entry]
     target = "table1" if claim.source == "table1" else f"ablation_{claim.source}"
     rows: list[Entry] = []
     for contrast in claim.contrasts:
-        stated: Entry = {
-            "metric": contrast.metric,
-            "of": contrast.of,
-            "direction": contrast.direction,
-        }
-        stated |= {
-            "than": contrast.than,
-            "verdict": UNMEASURED,
-            "note": f"run `snakemake --cores all {target}`",
-        }
+        stated: Entry = {key: getattr(contrast, key) for key in ("metric", "of", "direction", "than")}
+        stated |= {"verdict": UNMEASURED, "note": f"run `snakemake --cores all {target}`"}
         if values is None:
             rows.append(stated)
             continue
@@ -58,8 +49,7 @@ def put(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> list[Entry]
             row = stated | {"metric": found.metric, "note": found.note}
             question = ledger.question(contrast, found.reading, found.metric, scale)
             if found.evidence and question:
-                row |= {"direction": question.direction, "bound": question.bound}
-                row |= {"question": question, "evidence": found.evidence}
+                row |= vars(question) | {"question": question, "evidence": found.evidence}
             elif found.evidence:
                 row["note"] = f"no margin for scale {scale}"
             rows.append(row)
@@ -111,40 +101,30 @@ def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, scale
     figures = contrasts.astype(object).where(contrasts.notna(), None)
     rows = [row | {"contrasts": figures[figures["claim"] == row["claim"]].to_dict("records")}
             for row in claims.to_dict("records")]  # fmt: skip
-    known = asdict(ledger)
-    bounds = {kind: known[kind] for kind in ("margins", "thresholds")}
-    return json.dumps({"scale": scale, "claims": rows} | bounds, indent=1, allow_nan=False) + "\n"
+    known = {"scale": scale, "claims": rows, "margins": ledger.margins, "thresholds": ledger.thresholds}
+    return json.dumps(known, indent=1, allow_nan=False, default=vars) + "\n"
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Decide the paper's claims by this run, and print them.")
-    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
-    parser.add_argument("--claims", type=Path, default=CLAIMS, help=f"YAML (default: {CLAIMS})")
-    parser.add_argument("--selection", default="", metavar="NAME",
-                        help="folder of RESULTS/tables with Table 1 (default: that itself)")  # fmt: skip
-    parser.add_argument(
-        "--ablations",
-        default="",
-        metavar="NAME",
-        help="likewise, with the ablations' tables; claims of both stand in SELECTION-ABLATIONS",
-    )
-    args = parser.parse_args(argv)
-    tables = Tables(args.results / "tables" / args.selection, args.results / "tables" / args.ablations)
-    out = args.results / "tables" / "-".join(filter(None, (args.selection, args.ablations)))
-    try:
-        record = json.loads((tables.table1 / "table1.json").read_text())
-        ledger = read_ledger(args.claims)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+def decide_claims(
+    results: Results,
+    claims: Annotated[Path, inputs("YAML")] = CLAIMS,
+    selection: Selection = "",
+    ablations: Annotated[str, settings("as --selection, of the ablations' tables; claims of both stand in "
+                                       "SELECTION-ABLATIONS", metavar="NAME")] = "",
+) -> None:  # fmt: skip
+    """Decide the paper's claims by this run, and print them."""
+    tables = Tables(results / "tables" / selection, results / "tables" / ablations)
+    out = results / "tables" / "-".join(filter(None, (selection, ablations)))
+    record = json.loads((tables.table1 / "table1.json").read_text())
+    ledger = read_ledger(claims)
     scale, titles = record["scale"], record["methods"]
-    claims, contrasts = evaluate(ledger, tables, scale)
+    decided, contrasts = evaluate(ledger, tables, scale)
     contrasts = name_study(contrasts, record.get("study"))
     out.mkdir(parents=True, exist_ok=True)
     contrasts.to_csv(out / "claims.csv", index=False, float_format="%.6g")
-    (out / "claims.md").write_text(markdown(claims, contrasts, ledger, titles, scale), encoding="utf-8")
-    (out / "claims.json").write_text(as_json(claims, contrasts, ledger, scale), encoding="utf-8")
-    print(plain(claims, contrasts, titles, scale))
+    (out / "claims.md").write_text(markdown(decided, contrasts, ledger, titles, scale), encoding="utf-8")
+    (out / "claims.json").write_text(as_json(decided, contrasts, ledger, scale), encoding="utf-8")
+    print(plain(decided, contrasts, titles, scale))
 
 
-if __name__ == "__main__":
-    main()
+main = Program(decide_claims)

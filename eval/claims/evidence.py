@@ -38,12 +38,9 @@ class Tables:
 
 def read_evidence(tables: Tables, source: str) -> pd.DataFrame | None:
     """Values per prompt of a source: method, prompt, metric, value; None if the run has not made it."""
-    path = tables.ablations / f"ablation_{source}_per_prompt.csv"
-    if source == "table1":
-        path = tables.table1 / "per_prompt.csv"
-    if not path.exists():
-        return None
-    return pd.read_csv(path).rename(columns={"variant": "method"})
+    paths = {"table1": tables.table1 / "per_prompt.csv"}
+    path = paths.get(source, tables.ablations / f"ablation_{source}_per_prompt.csv")
+    return pd.read_csv(path).rename(columns={"variant": "method"}) if path.exists() else None
 
 
 def read_pooled(tables: Tables, source: str) -> pd.DataFrame:
@@ -104,15 +101,13 @@ def find_one(
 ) -> Found:
     if len(differences := pair(contrast, metric, values)):
         return Found(metric, reading, Mean(differences), note)
-    for of, than, sign in ((contrast.of, contrast.than, 1), (contrast.than, contrast.of, -1)):
-        rows = pooled[(pooled["metric"] == metric) & (pooled["method"] == of) & (pooled["against"] == than)]
-        if len(rows):
-            row = rows.iloc[0]
-            n = int(row["n"])
-            error = float((row["high"] - row["low"]) / 2 / t.isf(0.025, n - 1))
-            if np.isnan(error):
-                return Found(metric, reading, None, f"no error of a difference from {n}")
-            return Found(metric, reading, Distance(sign * float(row["difference"]), error, n), note)
+    both = pooled["method"].isin(sides(contrast)) & pooled["against"].isin(sides(contrast))
+    for row in pooled[both & (pooled["metric"] == metric)].to_dict("records"):
+        error = (row["high"] - row["low"]) / 2 / t.isf(0.025, row["n"] - 1)
+        if np.isnan(error):
+            return Found(metric, reading, None, f"no error of a difference from {row['n']:.0f}")
+        difference = row["difference"] if row["method"] == contrast.of else -row["difference"]
+        return Found(metric, reading, Distance(difference, float(error), int(row["n"])), note)
     return Found(metric, reading, None, ABSENT)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,8 @@ def read_claim(entry: Mapping[str, Any]) -> Claim:
         if missing := [key for key in ("metric", "of", "is") if not item.get(key)]:
             raise ValueError(f"claim {entry['id']}: a contrast is missing {', '.join(missing)}")
         bound = item.get("threshold") or item.get("margin") or ""
-        contrasts += [
-            Contrast(item["metric"], of, item["is"], than, bound)
-            for of in listed(item["of"])
-            for than in listed(item.get("than", ""))
-        ]
+        sides = product(listed(item["of"]), listed(item.get("than", "")))
+        contrasts += [Contrast(item["metric"], of, item["is"], than, bound) for of, than in sides]
     return Claim(entry["id"], entry["text"], entry["where"], entry["source"], contrasts)
 
 

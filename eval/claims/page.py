@@ -55,12 +55,8 @@ def summary(claims: pd.DataFrame, scale: str) -> str:
 
 def bounds_in_words(ledger: Ledger, scale: str) -> list[str]:
     """The margins of this scale and the thresholds, with their reasons."""
-    margins = [
-        f"margin {name}: {places[scale].value:g} ({places[scale].reason})"
-        for name, places in ledger.margins.items()
-        if scale in places
-    ]
-    return margins + [
+    margins = {name: places[scale] for name, places in ledger.margins.items() if scale in places}
+    return [f"margin {name}: {bound.value:g} ({bound.reason})" for name, bound in margins.items()] + [
         f"threshold {name}, {named(metric)['name']}: {bound.value:g} ({bound.reason})"
         for name, places in ledger.thresholds.items()
         for metric, bound in places.items()

@@ -9,24 +9,24 @@ are the true scene and the start, where they are near. As wide as a column of a 
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
+
+from segmentdreamer.command import Program, Titles, inputs, outputs
 
 from ..ablation import SPACES, ablation_columns, compared_with, heading, read_table
 from ..guidance import from_columns, tell
 from ..metrics import CONTROL_TITLES, read_titles
 from ..tables.formats import NOTHING, minus
 from ..variants import read_ablation
-from .style import draw_legend, errors, legend_columns, look, panels, save, style
+from .style import draw_legend, errors, legend_columns, look, panels, save, style, use
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -54,9 +54,8 @@ def draw_ablation(table: pd.DataFrame, ablation: dict[str, Any], titles: Mapping
     )  # fmt: skip
     for axis, metric in zip(axes.flat, shown, strict=False):
         draw_panel(axis, table[table["metric"] == metric], ablation.get("x"), texts)
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    for axis in axes.flat[max(0, len(shown) - 2) : len(shown)] if curved else ():
+    lowest = use(axes, len(shown), 2)
+    for axis in lowest if curved else ():
         axis.set_xlabel(symbol(ablation["x"]))
         axis.tick_params(labelbottom=True)  # also above an empty place
     (figure.supylabel if curved else figure.supxlabel)(describe(points[points["metric"].isin(shown)]))
@@ -117,9 +116,8 @@ def draw_panel(axis: Axes, table: pd.DataFrame, x: str | None, texts: Mapping[st
         draw_categories(axis, points, texts)
     if official.sum() == 1:
         draw_controls(axis, table, float(table.loc[official, "level"].iloc[0]), upright=x is None)
-    levels = [
-        (minus(f"{row['level']:.{spec['digits']}f}"), row["method"]) for _, row in table[official].iterrows()
-    ]
+    rows = table[official].to_dict("records")
+    levels = [(minus(f"{row['level']:.{spec['digits']}f}"), row["method"]) for row in rows]
     axis.set_title(heading(spec), pad=12 + 7.5 * (math.ceil(len(levels) / ABREAST) - 1))
     draw_levels(axis, levels)
 
@@ -146,11 +144,10 @@ def draw_controls(axis: Axes, table: pd.DataFrame, level: float, upright: bool) 
     """Lines at the controls' distances from the official level, as far as they lie within the panel."""
     low, high = sorted(axis.get_xlim() if upright else axis.get_ylim())
     for name, (label, dashes) in CONTROL_LINES.items():
+        looks: dict[str, Any] = {"linestyle": dashes, "label": label, "color": "0.45", "linewidth": 0.8}
         for value in table.loc[table["variant"] == name, "level"].dropna() - level:
             if low < value < high:
-                (axis.axvline if upright else axis.axhline)(
-                    value, linestyle=dashes, label=label, color="0.45", linewidth=0.8, zorder=0
-                )
+                (axis.axvline if upright else axis.axhline)(value, zorder=0, **looks)
 
 
 def draw_curves(axis: Axes, points: pd.DataFrame, x: str, texts: Mapping[str, str]) -> None:
@@ -184,26 +181,17 @@ def symbol(field: str) -> str:
     return {"t_tau": r"$t_\tau$", "omega": r"guidance scale $\omega$", "N": "segments N"}.get(field, field)
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Draw the table of an ablation.")
-    parser.add_argument("--table", type=Path, required=True, help="the CSV of eval.ablation")
-    parser.add_argument("--name", required=True, help="an ablation of --spaces")
-    parser.add_argument("--spaces", type=Path, default=SPACES, help=f"YAML (default: {SPACES})")
-    parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
-    parser.add_argument("--out", type=Path, nargs="+", required=True, help="files; the suffix is the format")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(argv)
-    try:
-        ablation = read_ablation(args.spaces, args.name)
-        figure = draw_ablation(read_table(args.table), ablation, read_titles(args.titles))
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    for path in args.out:
+def draw(
+    table: Annotated[Path, inputs("the CSV of eval.ablation")],
+    name: Annotated[str, inputs("an ablation of --spaces")],
+    out: Annotated[list[Path], outputs("the suffix is the format", metavar="FILE...")],
+    spaces: Annotated[Path, inputs("YAML")] = SPACES,
+    titles: Titles = None,
+) -> None:
+    """Draw the table of an ablation."""
+    figure = draw_ablation(read_table(table), read_ablation(spaces, name), read_titles(titles))
+    for path in out:
         save(figure, path)
 
 
-if __name__ == "__main__":
-    main()
+main = Program(draw)

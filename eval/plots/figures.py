@@ -8,23 +8,23 @@ png, into RESULTS/plots. As wide as a column of a two-column page.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import sys
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pandas as pd
+
+from segmentdreamer.command import Program, Results, Selection, outputs
 
 from ..metrics import columns, heading
 from ..statistics.ranks import CriticalDifference, critical_difference, value_table
 from ..tables.formats import NOTHING
 from ..tables.layout import printed
-from .style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style
+from .style import DIVERGING, draw_legend, errors, legend_columns, look, panels, save, style, use
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,31 +56,22 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
     shown = [q for q in HEADLINES if any({(m, q), (m, cost)} <= set(table.index) for m in titles)][:4]
     if not shown:
         return draw_nothing(f"no method has both {spec['name']} and a score")
-    rows = math.ceil(len(shown) / 2)
-    figure, axes = panels(
-        rows, 2, PANEL * rows + 0.2 + 0.14 * math.ceil(len(titles) / legend_columns(titles.values()))
-    )
+    rows, lines = math.ceil(len(shown) / 2), math.ceil(len(titles) / legend_columns(titles.values()))
+    figure, axes = panels(rows, 2, PANEL * rows + 0.2 + 0.14 * lines)
     for axis, metric in zip(axes.flat, shown, strict=False):
         for method, title in titles.items():
             if {(method, metric), (method, cost)} <= set(table.index):
                 x, y = table.loc[[(method, cost)]] * spec["factor"], table.loc[[(method, metric)]]
-                draw_point(axis, x, y, method, title)
+                axis.errorbar(x["mean"], y["mean"], xerr=errors(x), yerr=errors(y), **asdict(look(method)),
+                              linestyle="", capsize=1.2, elinewidth=0.7, markersize=4, markeredgewidth=0.3,
+                              markeredgecolor="white", label=title)  # fmt: skip
         axis.set_title(heading(known[metric]))
         axis.margins(0.12)
         axis.locator_params(nbins=4)
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    for axis in axes.flat[max(0, len(shown) - 2) : len(shown)]:
+    for axis in use(axes, len(shown), 2):
         axis.set_xlabel(f"{device} {spec['name'].lower()}" if cost == "seconds" else "network evaluations")
     draw_legend(figure, axes.flat)
     return figure
-
-
-def draw_point(axis: Axes, x: pd.DataFrame, y: pd.DataFrame, method: str, title: str) -> None:
-    """One method. x, y: one row with mean, low, high."""
-    axis.errorbar(x["mean"], y["mean"], xerr=errors(x), yerr=errors(y), **asdict(look(method)), linestyle="",
-                  capsize=1.2, elinewidth=0.7, markersize=4, markeredgecolor="white", markeredgewidth=0.3,
-                  label=title)  # fmt: skip
 
 
 def deviations(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:
@@ -117,8 +108,7 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
         axis.set_yticks(range(len(table)), list(table.index), fontsize=5 if prompts > 20 else None)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-    for axis in axes.flat[len(metrics) :]:
-        axis.set_visible(False)
+    use(axes, len(metrics), 3)
     if image is not None:
         bar = figure.colorbar(image, ax=axes, location="bottom", aspect=40, shrink=0.6, pad=0.02)
         bar.set_ticks([-1, 0, 1], labels=["worse", "mean of the prompt", "better"])
@@ -132,12 +122,9 @@ def draw_ranks(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, s
     """Critical-difference diagrams, one a metric: mean ranks, and bars over methods that may be equal."""
     if not metrics:
         return draw_nothing("no prompt has a score of every method")
-    found = [
-        critical_difference(per_prompt, metric, columns()[metric]["better"], list(titles))
-        for metric in metrics
-    ]
     figure, axes = panels(len(metrics), 1, (0.62 + 0.13 * len(titles)) * len(metrics))
-    for axis, metric, ranks in zip(axes.flat, metrics, found, strict=True):
+    for axis, metric in zip(axes.flat, metrics, strict=True):
+        ranks = critical_difference(per_prompt, metric, columns()[metric]["better"], list(titles))
         draw_rank_axis(axis, ranks, titles)
         figures = [f"n = {ranks.n}", f"CD = {ranks.difference:.2f}"]
         figures += [] if np.isnan(ranks.friedman_p) else [f"Friedman p = {ranks.friedman_p:.2g}"]
@@ -210,21 +197,18 @@ def telling_metrics(per_prompt: pd.DataFrame, metrics: list[str], methods: list[
     return [m for m in measured if (np.ptp(tables[m], axis=1) > 0).any()] or measured
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Draw the figures beside Table 1.")
-    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini, with its tables")
-    parser.add_argument("--selection", default="", metavar="NAME",
-                        help="folder of RESULTS/tables and RESULTS/plots (default: these)")  # fmt: skip
-    parser.add_argument("--out", type=Path, help="folder (default: RESULTS/plots/NAME)")
-    args = parser.parse_args(argv)
-    try:
-        figures = draw_all(args.results / "tables" / args.selection)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    for name, figure in figures.items():
+def draw(
+    results: Results,
+    selection: Selection = "",
+    out: Annotated[Path | None, outputs("folder (default: RESULTS/plots/NAME)")] = None,
+) -> None:
+    """Draw the figures beside Table 1."""
+    for name, figure in draw_all(results / "tables" / selection).items():
         for suffix in ("svg", "png"):
-            save(figure, (args.out or args.results / "plots" / args.selection) / f"{name}.{suffix}")
+            save(figure, (out or results / "plots" / selection) / f"{name}.{suffix}")
 
+
+main = Program(draw)
 
 if __name__ == "__main__":
     main()

@@ -8,15 +8,16 @@ Beside each row stand its guidance and its numbers: errors of detail, detail, ov
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 
+from segmentdreamer.command import Program, Results, inputs, outputs
+
 from ..ablation import ablation_columns, guidance_texts, read_table
 from ..prompt_table import read_prompts
+from ..run import path_of
 from ..tables.formats import NOTHING, minus
 from .sheet import Strip, compose, pick
 
@@ -31,14 +32,11 @@ def picture_grid(results: Path, table: pd.DataFrame, prompts: dict[str, str], se
     """One row for each variant of an ablation's table and the true scene; prompts: id -> text."""
     rows, guidance = [], guidance_texts(table)
     for name, group in table[table["variant"] != "start"].groupby("variant", sort=False):
-        folder = results / "views" / str(name)
-        pictures = [
-            pick(folder / prompt / str(seed) / "views.zip", list(SIDES.values())) for prompt in prompts
-        ]
+        paths = [results / "views" / path_of(str(name), prompt, seed) / "views.zip" for prompt in prompts]
+        pictures = [pick(path, SIDES.values()) for path in paths]
         told = [text for text in (guidance[str(name)],) if text != NOTHING]
-        rows.append(
-            Strip("\n".join([" ".join(group["label"].iloc[0].split()), *told, *numbers(group)]), pictures)
-        )
+        text = "\n".join([" ".join(group["label"].iloc[0].split()), *told, *numbers(group)])
+        rows.append(Strip(text, pictures))
     return compose([f"{name}: {text}\n({', '.join(SIDES)})" for name, text in prompts.items()], rows)
 
 
@@ -49,26 +47,23 @@ def numbers(group: pd.DataFrame) -> list[str]:
     return [minus(f"{known[m]['name']} {levels[m]:.{known[m]['digits']}f}") for m in shown]
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Draw the picture grid of an ablation.")
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--table", type=Path, required=True, help="the CSV of eval.ablation")
-    parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
-    parser.add_argument("--prompt-ids", nargs="+", required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args(argv)
-    try:
-        texts = read_prompts(args.prompts).set_index("id")["prompt"]
-        prompts = {name: texts[name] for name in args.prompt_ids}
-        sheet = picture_grid(args.results, read_table(args.table), prompts, args.seed)
-    except KeyError as error:
-        sys.exit(f"error: {args.prompts} has no prompt {error}")
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(args.out)
+def draw(
+    results: Results,
+    table: Annotated[Path, inputs("the CSV of eval.ablation")],
+    prompts: Annotated[Path, inputs("the prompt table (TSV)")],
+    prompt_ids: Annotated[list[str], inputs("those shown", metavar="ID...")],
+    out: Annotated[Path, outputs("picture")],
+    seed: Annotated[int, inputs("of the assets")] = 0,
+) -> None:
+    """Draw the picture grid of an ablation."""
+    texts = read_prompts(prompts).set_index("id")["prompt"]
+    if missing := [name for name in prompt_ids if name not in texts]:
+        raise ValueError(f"{prompts} has no prompt {', '.join(missing)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    picture_grid(results, read_table(table), {name: texts[name] for name in prompt_ids}, seed).save(out)
 
+
+main = Program(draw)
 
 if __name__ == "__main__":
     main()

@@ -6,19 +6,20 @@ python -m eval.plots.sheet --results results/mini --prompts prompts/toybox.tsv -
 
 from __future__ import annotations
 
-import argparse
-import sys
 import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+
+from segmentdreamer.command import Program, Results, Titles, inputs, outputs
 
 from ..guidance import Guidance, tell_each
 from ..metrics import control_title, read_titles
 from ..prompt_table import read_prompts
-from ..run import guidance_of
+from ..run import guidance_of, path_of
 from ..tables.formats import NOTHING
 from ..views.archive import composite, read_views
 from .style import font
@@ -39,7 +40,7 @@ class Strip:
     pictures: list[np.ndarray]  # (sides, H, W, 3) uint8
 
 
-def pick(path: Path, turns: list[float]) -> np.ndarray:
+def pick(path: Path, turns: Collection[float]) -> np.ndarray:
     """The views at these shares of the orbit, over white: (len(turns), H, W, 3)."""
     views = read_views(path)
     return composite(views[[round(turn * len(views)) % len(views) for turn in turns]])
@@ -62,11 +63,9 @@ def compose(header: list[str], rows: list[Strip]) -> Image:
     for x, title in zip(starts, titles, strict=False):
         pen.text((x + 4, 5), title, fill="black", font=letters)
     for i, row in enumerate(rows):
-        y = top + i * (TILE + GAP)
-        text = wrap(row.text, LEFT // 7)
-        pen.text(
-            (4, y + max(0, (TILE - LINE * (text.count("\n") + 1)) // 2)), text, fill="black", font=letters
-        )
+        y, text = top + i * (TILE + GAP), wrap(row.text, LEFT // 7)
+        margin = max(0, (TILE - LINE * (text.count("\n") + 1)) // 2)
+        pen.text((4, y + margin), text, fill="black", font=letters)
         for x, picture in zip(starts, row.pictures, strict=False):
             for side, view in enumerate(picture):
                 tile = Image.fromarray(view).resize((TILE, TILE), Image.Resampling.BICUBIC)
@@ -83,17 +82,11 @@ def contact_sheet(
     results: Path, prompts: Path, methods: list[str], seed: int, titles: dict[str, str]
 ) -> Image:
     """Each prompt's assets of one seed, a column a method; titles: method -> title."""
-    table = read_prompts(prompts)
-    rows = [
-        Strip(
-            f"{name}: {text}",
-            [
-                pick(results / f"views/{method}/{name}/{seed}/views.zip", list(SIDES.values()))
-                for method in methods
-            ],
-        )
-        for name, text in zip(table["id"], table["prompt"], strict=True)
-    ]
+    table, rows = read_prompts(prompts), []
+    for name, text in zip(table["id"], table["prompt"], strict=True):
+        paths = [results / "views" / path_of(method, name, seed) / "views.zip" for method in methods]
+        pictures = [pick(path, SIDES.values()) for path in paths]
+        rows.append(Strip(f"{name}: {text}", pictures))
     guidance = {method: guidance_of(results, method, table["id"], [seed]) for method in methods}
     return compose(headings(guidance, titles), rows)
 
@@ -104,22 +97,20 @@ def headings(guidance: dict[str, Guidance], titles: dict[str, str]) -> list[str]
     return [f"{titles.get(m) or control_title(m)}{told[m]}\n{', '.join(SIDES)}" for m in guidance]
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Draw the contact sheet of a run.")
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--prompts", type=Path, required=True)
-    parser.add_argument("--methods", nargs="+", required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args(argv)
-    try:
-        sheet = contact_sheet(args.results, args.prompts, args.methods, args.seed, read_titles(args.titles))
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(args.out)
+def draw(
+    results: Results,
+    prompts: Annotated[Path, inputs("the prompt table (TSV)")],
+    methods: Annotated[list[str], inputs("columns", metavar="NAME...")],
+    out: Annotated[Path, outputs("picture")],
+    seed: Annotated[int, inputs("of the assets")] = 0,
+    titles: Titles = None,
+) -> None:
+    """Draw the contact sheet of a run."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(results, prompts, methods, seed, read_titles(titles)).save(out)
 
+
+main = Program(draw)
 
 if __name__ == "__main__":
     main()

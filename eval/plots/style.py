@@ -104,6 +104,13 @@ def panels(rows: int, across: int, height: float, **options: Any) -> tuple[Figur
     return figure, figure.subplots(rows, across, squeeze=False, **options)
 
 
+def use(axes: np.ndarray, count: int, across: int) -> list[Axes]:
+    """The first `count` of all panels, whose others are hidden: those with nothing below them."""
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return list(axes.flat[max(0, count - across) : count])
+
+
 def legend_columns(labels: Iterable[str]) -> int:
     """How many columns of a legend fit into the common width."""
     longest = max(map(len, labels), default=0)

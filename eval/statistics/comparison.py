@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 from .intervals import ROUNDING, SMALLEST_SAMPLE, mean_interval
 
@@ -52,10 +53,7 @@ def sign_flip_p(differences: np.ndarray, draws: int = DRAWS, seed: int = 0) -> f
 
 
 def smallest_p(n: int, draws: int = DRAWS) -> float:
-    """The smallest p that sign_flip_p can return on n prompts: 2^(1-n) where it is exact; NaN for none.
-
-    With k comparisons in Holm's family nothing can be significant unless k times this is at most alpha.
-    """
+    """The smallest p that sign_flip_p can return on n prompts: 2^(1-n) where it is exact; NaN for none."""
     if n < 1:
         return float("nan")
     return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (1 + draws)
@@ -63,7 +61,6 @@ def smallest_p(n: int, draws: int = DRAWS) -> float:
 
 def hodges_lehmann(differences: np.ndarray) -> float:
     """Shift: the median of the means of all pairs i <= j of differences (n,); NaN without any."""
-    differences = np.asarray(differences, dtype=float)
     i, j = np.triu_indices(len(differences))
     return float(np.median((differences[i] + differences[j]) / 2)) if len(i) else float("nan")
 
@@ -102,7 +99,9 @@ def compare(
             if method != reference:
                 both = table[[method, reference]].dropna().to_numpy()
                 pairs = np.where(agree(both), 0.0, both[:, 0] - both[:, 1])
-                rows.append((method, metric, len(pairs), *describe_pairs(pairs, direction, seed)))
+                tests = hodges_lehmann(pairs), share_won(pairs, direction), sign_flip_p(pairs, seed=seed)
+                mean = pairs.mean() if len(pairs) else float("nan")
+                rows.append((method, metric, len(pairs), mean, *mean_interval(pairs), *tests))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -111,21 +110,12 @@ def agree(values: np.ndarray) -> np.ndarray:
     return np.ptp(values, axis=1) <= ROUNDING * np.abs(values).max(axis=1)
 
 
-def describe_pairs(differences: np.ndarray, better: str, seed: int = 0) -> tuple[float, ...]:
-    """difference, low, high, shift, won and p of paired differences (n,), method minus reference."""
-    mean = float(differences.mean()) if len(differences) else float("nan")
-    won, p = share_won(differences, better), sign_flip_p(differences, seed=seed)
-    return (mean, *mean_interval(differences), hodges_lehmann(differences), won, p)
-
-
 def distance_p(difference: float, error: float, n: int) -> float:
     """p of a difference of distances (FID, KID) from its jackknife standard error over n prompts.
 
     Student's t with n - 1 degrees of freedom: with few prompts the error itself is uncertain. NaN if
     there is no error to judge by (NaN, negative, or n < 2); 0 error leaves 1 for no difference, else 0.
     """
-    from scipy.stats import t
-
     if np.isnan(difference) or np.isnan(error) or error < 0 or n < 2:
         return float("nan")
     if error == 0:
@@ -133,22 +123,16 @@ def distance_p(difference: float, error: float, n: int) -> float:
     return float(2 * t.sf(abs(difference) / error, n - 1))
 
 
-def compare_distances(distances: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def compare_distances(distances: pd.DataFrame) -> pd.DataFrame:
     """Rows of compare() for pooled distances.
 
     distances: method, metric, difference (method minus reference), error (jackknife SE of it), n.
     `shift` and `won` are NaN: a pooled distance has no value on a single prompt.
     """
-    from scipy.stats import t
-
-    rows = []
-    columns = distances[["method", "metric", "difference", "error", "n"]].itertuples(index=False, name=None)
-    nan = float("nan")
-    for method, metric, difference, error, n in columns:
-        reach = float(t.ppf((1 + level) / 2, n - 1)) * error if n >= SMALLEST_SAMPLE else nan
-        p = distance_p(difference, error, n)
-        rows.append((method, metric, n, difference, difference - reach, difference + reach, nan, nan, p))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    difference, error, n = (distances[name].astype(float) for name in ("difference", "error", "n"))
+    reach = (error * t.ppf(0.975, n - 1)).where(n >= SMALLEST_SAMPLE)
+    p = [distance_p(*each) for each in zip(difference, error, distances["n"], strict=True)]
+    return distances.assign(low=difference - reach, high=difference + reach, p=p).reindex(columns=COLUMNS)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -53,10 +53,9 @@ def floor_failures(
         raise ValueError(f"no control {control!r} to take the floor from")
     scores = scores[scores["metric"].isin(metrics)]
     per_seed = seed_means(scores)
-    control_rows = per_seed[per_seed["method"] == control]
-    floor = control_rows.groupby(["prompt", "metric"], as_index=False)["value"].mean()
-    failed = failed_assets(scores, metrics, assets)
-    failed = failed[failed["method"] != control]
+    controls = per_seed[per_seed["method"] == control]
+    floor = controls.groupby(["prompt", "metric"], as_index=False)["value"].mean()
+    failed = failed_assets(scores, metrics, assets).query("method != @control")
     tagged = per_seed.merge(failed, how="left", on=ASSET, indicator=True)
     whole = tagged[tagged["_merge"] == "left_only"].drop(columns="_merge")
     filled = failed.merge(floor, how="inner", on="prompt")

@@ -45,14 +45,11 @@ def absorb(groups: list[set[str]]) -> list[set[str]]:
 def compact_letters(names: Sequence[str], different: Collection[Pair]) -> dict[str, str]:
     """name -> its letters; names from best to worst, so that the best has an a."""
     groups = letter_groups(names, different)
-    return {
-        name: "".join(letter(number) for number, group in enumerate(groups) if name in group)
-        for name in names
-    }
+    lettered = list(zip(map(letter, range(len(groups))), groups, strict=True))
+    return {name: "".join(sign for sign, group in lettered if name in group) for name in names}
 
 
 def letter(number: int) -> str:
     """a to z, then A to Z, then Greek and what follows it: one sign for each set."""
-    return (
-        ascii_letters[number] if number < len(ascii_letters) else chr(ord("α") + number - len(ascii_letters))
-    )
+    beyond = number - len(ascii_letters)
+    return ascii_letters[number] if beyond < 0 else chr(ord("α") + beyond)

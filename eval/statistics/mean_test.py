@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import exp, log
-from typing import Protocol
 
 import numpy as np
 from scipy.optimize import brentq
@@ -26,29 +25,6 @@ from .intervals import mean_interval
 
 ROUNDING = 1e-12  # of the largest value: equal sums may differ by the order of summation
 SMALLEST_TAIL = 1e-12
-
-
-class Evidence(Protocol):
-    """An estimate that can be held against a bound."""
-
-    @property
-    def n(self) -> int: ...
-
-    @property
-    def estimate(self) -> float: ...
-
-    def above(self, bound: float) -> float:
-        """One-sided p: small if the true value lies above the bound."""
-
-    def below(self, bound: float) -> float:
-        """One-sided p: small if the true value lies below the bound."""
-
-    def limits(self, tail: float) -> tuple[float, float]:
-        """Between these, `above` and `below` reject no bound at this tail; infinite if they reject none."""
-
-    @property
-    def least(self) -> float:
-        """The smallest one-sided p that so many prompts can give."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +45,7 @@ class Mean:
 
     @property
     def least(self) -> float:
+        """The smallest one-sided p that so many prompts can give."""
         return 0.5**self.n if self.n <= EXACT_UP_TO else 1 / (1 + self.draws)
 
     @cached_property
@@ -84,6 +61,7 @@ class Mean:
         return Mean(-self.values, self.draws, self.seed)
 
     def above(self, bound: float) -> float:
+        """One-sided p: small if the true value lies above the bound."""
         if np.isinf(bound):
             return float(bound > 0)
         rounding = ROUNDING * float(np.abs(self.values).max())
@@ -95,6 +73,7 @@ class Mean:
         return self.mirrored.above(-bound)
 
     def limits(self, tail: float) -> tuple[float, float]:
+        """Between these, `above` and `below` reject no bound at this tail; infinite if they reject none."""
         return self.lowest(tail), -self.mirrored.lowest(tail)
 
     def lowest(self, tail: float) -> float:
@@ -138,3 +117,6 @@ class Distance:
     def limits(self, tail: float) -> tuple[float, float]:
         reach = float(t.isf(tail, self.n - 1)) * self.error
         return self.estimate - reach, self.estimate + reach
+
+
+Evidence = Mean | Distance  # an estimate that can be held against a bound

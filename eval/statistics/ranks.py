@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,7 @@ def value_table(means: pd.DataFrame, metric: str, methods: Sequence[str]) -> pd.
 
 def rank_rows(values: np.ndarray, better: str) -> np.ndarray:
     """Ranks along the last axis, 1 the best, ties sharing the mean; better: "up" or "down"."""
-    from scipy.stats import rankdata
-
-    if better not in ("up", "down"):
-        raise ValueError(f"better is {better!r}, neither up nor down")
-    values = np.asarray(values, dtype=float)
-    return np.asarray(rankdata(-values if better == "up" else values, axis=-1))
+    return rankdata(-values if better == "up" else values, axis=-1)
 
 
 def first_probability(values: np.ndarray, better: str, resamples: int = 10_000, seed: int = 0) -> np.ndarray:
@@ -60,8 +56,6 @@ def friedman_p(values: np.ndarray) -> float:
 
     values: (P, M). NaN below three methods or two prompts; 1 if every prompt ties all methods.
     """
-    from scipy.stats import friedmanchisquare
-
     if values.shape[1] < 3 or len(values) < 2:
         return float("nan")
     if (np.ptp(values, axis=1) == 0).all():
@@ -71,8 +65,6 @@ def friedman_p(values: np.ndarray) -> float:
 
 def nemenyi_difference(methods: int, n: int, alpha: float = 0.05) -> float:
     """Mean ranks over n prompts that lie this far apart differ at level alpha over all pairs of methods."""
-    from scipy.stats import studentized_range
-
     if methods < 2 or n < 1:
         return float("nan")
     quantile = float(studentized_range.ppf(1 - alpha, methods, np.inf)) / np.sqrt(2)
@@ -86,8 +78,8 @@ def joined_groups(methods: Sequence[str], mean_ranks: np.ndarray, difference: fl
     """
     groups: list[list[str]] = []
     reached = 0
-    for start in range(len(methods)):
-        end = int((mean_ranks - mean_ranks[start] < difference).sum())
+    for start, rank in enumerate(mean_ranks):
+        end = int((mean_ranks - rank < difference).sum())
         if end > max(reached, start + 1):
             groups.append(list(methods[start:end]))
             reached = end
@@ -106,12 +98,10 @@ def critical_difference(
         raise ValueError(f"no prompt has a value of {metric} for all of {', '.join(methods)}")
     ranks = rank_rows(table.to_numpy(), better).mean(0)
     order = np.argsort(ranks, kind="stable")
-    names = [list(methods)[i] for i in order]
-    difference = nemenyi_difference(len(names), len(table), alpha)
-    groups = joined_groups(names, ranks[order], difference)
-    return CriticalDifference(
-        names, ranks[order], difference, groups, friedman_p(table.to_numpy()), len(table)
-    )
+    names, ranks = [methods[i] for i in order], ranks[order]
+    difference, p = nemenyi_difference(len(names), len(table), alpha), friedman_p(table.to_numpy())
+    groups = joined_groups(names, ranks, difference)
+    return CriticalDifference(names, ranks, difference, groups, p, len(table))
 
 
 def rank_summary(

@@ -39,11 +39,6 @@ def seed_component(assets: pd.DataFrame, view: float) -> float:
     return (squares - noise) / freedom if freedom else float("nan")
 
 
-def dummies(labels: np.ndarray) -> np.ndarray:
-    """Indicator columns (n, levels)."""
-    return (labels[:, None] == np.unique(labels)[None, :]).astype(float)
-
-
 def projection(matrix: np.ndarray) -> np.ndarray:
     """Orthogonal projector (n, n) on the columns' span."""
     basis, sizes, _ = np.linalg.svd(matrix, full_matrices=False)
@@ -51,17 +46,16 @@ def projection(matrix: np.ndarray) -> np.ndarray:
     return basis @ basis.T
 
 
-def crossed_components(
-    y: np.ndarray, prompt: np.ndarray, method: np.ndarray, noise: np.ndarray
-) -> np.ndarray:
+def crossed_components(cells: pd.DataFrame) -> np.ndarray:
     """Variances of prompt, method and their interaction from cell means; NaN where not estimable.
 
-    y, prompt, method: the cells (n,); noise: the variance (n,) that seeds and views leave in each mean.
+    cells: prompt, method, y, noise (the variance that seeds and views leave in the mean y), one row a cell.
     Three quadratic forms (prompt given method, method given prompt, residual) are set equal to their
     expectations, E[y'Qy] = sum of sigma_k^2 tr(Z_k' Q Z_k), so cells may be missing.
     """
-    found = np.full(3, np.nan)
-    z = [dummies(prompt), dummies(method), np.eye(len(y))]
+    found, y, noise = np.full(3, np.nan), cells["y"].to_numpy(), cells["noise"].to_numpy()
+    labels = [cells[name].to_numpy() for name in ("prompt", "method")]
+    z = [*((each[:, None] == np.unique(each)).astype(float) for each in labels), np.eye(len(y))]
     both = projection(np.hstack(z[:2]))
     forms = [both - projection(z[1]), both - projection(z[0]), np.eye(len(y)) - both]
     usable = [k for k, form in enumerate(forms) if np.trace(form) > 0.5]
@@ -78,23 +72,14 @@ def split_metric(scores: pd.DataFrame) -> np.ndarray:
     scores: method, prompt, seed, view, value, without NaN. A component that the design cannot tell from the
     next finer one (one seed, one view) is NaN and stays in the coarser one. Estimates may be negative.
     """
-    assets = scores.groupby(["prompt", "method", "seed"], as_index=False)["value"].agg(
-        ["mean", "size", "var"]
-    )
+    by_asset = scores.groupby(["prompt", "method", "seed"], as_index=False)["value"]
+    assets = by_asset.agg(["mean", "size", "var"])
     view = view_component(assets["size"].to_numpy(), assets["var"].to_numpy())
-    view_noise = 0.0 if np.isnan(view) else view
-    seed = seed_component(assets, view_noise)
-    seed_noise = 0.0 if np.isnan(seed) else seed
-    assets["noise"] = seed_noise + view_noise / assets["size"]
-    cells = assets.groupby(["prompt", "method"], as_index=False).agg(
-        y=("mean", "mean"), noise=("noise", "mean"), seeds=("mean", "size")
-    )
-    crossed = crossed_components(
-        cells["y"].to_numpy(),
-        cells["prompt"].to_numpy(),
-        cells["method"].to_numpy(),
-        (cells["noise"] / cells["seeds"]).to_numpy(),
-    )
+    seed = seed_component(assets, np.nan_to_num(view))
+    assets["noise"] = np.nan_to_num(seed) + np.nan_to_num(view) / assets["size"]
+    by_cell = assets.groupby(["prompt", "method"], as_index=False)
+    cells = by_cell.agg(y=("mean", "mean"), noise=("noise", "mean"), seeds=("mean", "size"))
+    crossed = crossed_components(cells.assign(noise=cells["noise"] / cells["seeds"]))
     return np.array([*crossed, seed, view])
 
 

@@ -61,7 +61,7 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None 
     no prompt is complete.
     """
     known = columns()
-    seen = [m for m in view_metrics(scores) if m in known]
+    seen = [m for m in scores["metric"].drop_duplicates() if m in known and not known[m].get("cost")]
     alive = [m for m in run.methods if m in set(scores["method"])]
     complete = complete_prompts(scores, alive, seen)
     if not complete:
@@ -111,22 +111,12 @@ def shown_metrics(summary: pd.DataFrame, methods: list[str]) -> set[str]:
     return set(summary.loc[summary["mean"].notna() | refused, "metric"])
 
 
-def view_metrics(scores: pd.DataFrame) -> list[str]:
-    """The metrics of the views: all but costs."""
-    known = columns()
-    return [m for m in scores["metric"].drop_duplicates() if not known.get(m, {}).get("cost")]
-
-
 def method_ranks(summary: pd.DataFrame, means: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
     """Rank of each method's mean, and its chance to be first (pooled metrics: none): method, metric, ..."""
     mine = summary[summary["method"].isin(methods)]
     better = directions(mine["metric"].drop_duplicates())
-    parts = [
-        group.assign(rank=group["mean"].rank(ascending=better[str(metric)] == "down", method="min"))
-        for metric, group in mine.groupby("metric", sort=False)
-        if metric in better
-    ]
-    ranks = pd.concat(parts)[["method", "metric", "rank"]]
+    cost = mine["mean"] * mine["metric"].map(better).map({"down": 1, "up": -1})
+    ranks = mine[["method", "metric"]].assign(rank=cost.groupby(mine["metric"]).rank(method="min"))
     chances = rank_summary(means, better, methods)[["method", "metric", "first"]]
     return ranks.merge(chances, how="left", on=["method", "metric"])
 

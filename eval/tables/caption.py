@@ -88,8 +88,7 @@ def tell_ceiling(analysis: Analysis, setting: Setting, metric: str) -> str:
     if CEILING not in means:
         return ""
     sign = -1 if columns()[metric]["better"] == "down" else 1
-    mine = means[[method for method in means.index if method in set(analysis.comparisons["method"])
-                  | set(analysis.comparisons["against"])]]  # fmt: skip
+    mine = means[means.index.isin(analysis.comparisons[["method", "against"]].to_numpy().ravel())]
     ahead = int((sign * mine > sign * means[CEILING]).sum())
     text = f"the {setting.title(CEILING)} itself stands behind {ahead} of {len(mine)} methods"
     return f"in {columns()[metric]['name']} {text}" if ahead else ""

@@ -56,9 +56,8 @@ def build_table(
         text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(FLOOR)}"
         blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, ours, {})))
     if run.controls:
-        blocks.append(
-            Block("Controls", build_rows(analysis.summary, run.controls, specs, run, setting, marks))
-        )
+        rows = build_rows(analysis.summary, run.controls, specs, run, setting, marks)
+        blocks.append(Block("Controls", rows))
     header = ["Method", "Guidance", *map(heading, specs.values())]
     texts = [NOTE, *(column_text(spec, setting) for spec in specs.values())]
     return Table(title, caption, header, blocks, notes, texts)
@@ -83,19 +82,17 @@ def withheld(summary: pd.DataFrame, specs: dict[str, dict[str, Any]]) -> dict[st
 def footnotes(run: Run, setting: Setting, refused: dict[str, list[str]]) -> tuple[list[str], dict[str, str]]:
     """The numbered notes (failures, refusals, what the paper did otherwise), and which each row carries."""
     notes: list[str] = []
-    numbers: dict[str, list[int]] = {}
+    marks: dict[str, str] = {}
     failed = run.failed()
     for method in (*run.methods, *run.controls):
         mine = failed[failed["method"] == method]
-        texts = [f"{setting.title(method)}, {a.prompt}, seed {a.seed}: failed ({a.reason})"
-                 for a in mine.itertuples()]  # fmt: skip
-        texts += [f"{setting.title(method)}: {text}" for text in refused.get(method, [])]
+        texts = [f", {a.prompt}, seed {a.seed}: failed ({a.reason})" for a in mine.itertuples()]
+        texts += [f": {text}" for text in refused.get(method, [])]
         if setting.scale == SCALE and (differs := setting.paper.get(method, {}).get("differs")):
-            texts.append(f"{setting.title(method)}: {differs}")
-        for text in texts:
-            notes.append(text)
-            numbers.setdefault(method, []).append(len(notes))
-    return notes, {method: ",".join(map(str, found)) for method, found in numbers.items()}
+            texts.append(f": {differs}")
+        notes += [setting.title(method) + text for text in texts]
+        marks[method] = ",".join(str(1 + len(notes) - back) for back in range(len(texts), 0, -1))
+    return notes, marks
 
 
 def build_rows(
@@ -139,11 +136,10 @@ def build_cell(
     setting: Setting,
 ) -> Cell:  # fmt: skip
     """One figure with its interval, mark, letters, the paper's value, and everything else as details."""
-    factor = spec["factor"]
     interval = f"[{number(figures['low'], spec)}, {number(figures['high'], spec)}]"
     theirs = paper_values(setting.paper, metric) if setting.scale == SCALE else {}
     return Cell(
-        value=figures["mean"] * factor,
+        value=figures["mean"] * spec["factor"],
         text=number(figures["mean"], spec),
         interval="" if np.isnan(figures["low"]) else interval,
         mark=mark(figures, spec),

@@ -11,16 +11,15 @@ import yaml
 from ..metrics import columns
 
 SCALE = "paper"  # the only scale whose figures may stand beside the paper's
-SECONDS = 60  # of a minute
 
 
 def read_paper(path: Path | None) -> dict[str, dict[str, Any]]:
     """method -> the paper's figures (baselines/paper.yaml), times in seconds; empty without a file."""
     entries = yaml.safe_load(path.read_text()) if path else {}
-    return {
-        method: entry | ({"seconds": SECONDS * entry["minutes"]} if "minutes" in entry else {})
-        for method, entry in entries.items()
-    }
+    for entry in entries.values():
+        if "minutes" in entry:
+            entry["seconds"] = 60 * entry["minutes"]
+    return entries
 
 
 def paper_values(paper: dict[str, dict[str, Any]], metric: str, order: bool = False) -> dict[str, float]:

@@ -37,10 +37,8 @@ def read_spaces(
 
 def measure_distances(run: Run, methods: list[str], prompts: list[str], floor: str = "") -> pd.DataFrame:
     """Columns method, metric, mean, low, high, n, reason: distances with intervals, or why there is none."""
-    parts = [
-        withhold(intervals(metric, features, reference), metric)
-        for metric, features, reference in read_spaces(run, methods, prompts, floor)
-    ]
+    spaces = read_spaces(run, methods, prompts, floor)
+    parts = [withhold(intervals(metric, mine, reference), metric) for metric, mine, reference in spaces]
     names = ["method", "metric", "mean", "low", "high", "n", "reason"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
 
@@ -71,15 +69,14 @@ def prompt_distances(run: Run) -> pd.DataFrame:
     """The distance of every asset that succeeded to the reference images of its prompt: columns of SCORES."""
     rows = []
     for prompt, assets in run.assets[run.assets["status"] == "ok"].groupby("prompt", sort=False):
-        keys = list(zip(assets["method"], assets["seed"], strict=True))
         for metric, (space, kernel) in OF_PROMPTS.items():
             images = read_reference(run.results, space, [str(prompt)], run.texts, run.weights)
-            arrays = {key: read_array(run.results, key[0], str(prompt), key[1], space) for key in keys}
-            known = {key: array for key, array in arrays.items() if array is not None}
+            known = {}
+            for method, seed in zip(assets["method"], assets["seed"], strict=True):
+                array = read_array(run.results, method, str(prompt), seed, space)
+                if array is not None:
+                    known[method, prompt, seed, 0, metric] = array
             if known and images is not None:
                 values = prompt_mmd2(kernel, list(known.values()), images[0])
-                rows += [
-                    (m, prompt, seed, 0, metric, value)
-                    for (m, seed), value in zip(known, values, strict=True)
-                ]
+                rows += [(*key, value) for key, value in zip(known, values, strict=True)]
     return pd.DataFrame(rows, columns=SCORES)

@@ -11,10 +11,11 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from html import escape, unescape
 from pathlib import Path
 from typing import Annotated, Any
+
+import pandas as pd
 
 from segmentdreamer.command import Program, inputs, outputs
 from segmentdreamer.records import write_json
@@ -38,20 +39,12 @@ def read_records(results: Path) -> dict[str, dict[str, Any]]:
         record = json.loads(path.read_text())
         record["cost"] = json.loads((path.parent / "cost.json").read_text())
         # The recorded configuration lists all methods' hyper-parameters; the asset's own are listed apart.
-        record["config"] = {k: v for k, v in flatten(record["config"]) if not k.startswith("methods.")}
+        config = pd.json_normalize(record["config"]).to_dict("records")[0]  # section.key -> value
+        record["config"] = {k: v for k, v in config.items() if not str(k).startswith("methods.")}
         records[path.parent.relative_to(results / "assets").as_posix()] = record
     if not records:
         raise FileNotFoundError(f"no finished assets under {results}")
     return records
-
-
-def flatten(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as pairs of section.key and value."""
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def manifest(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -61,11 +54,8 @@ def manifest(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
     versions or machine (its processor's model among them) stand with each asset if they differ.
     """
     first = next(iter(records.values()))
-    common = {
-        key: value
-        for key, value in first["config"].items()
-        if all(record["config"].get(key) == value for record in records.values())
-    }
+    configs = [record["config"] for record in records.values()]
+    common = {k: v for k, v in configs[0].items() if all(config.get(k) == v for config in configs)}
     shared = {key: first[key] for key in SHARED if all(r[key] == first[key] for r in records.values())}
     own = ["asset_sha256", "prompt", "hyper_parameters", "cost", *SHARED]
     assets = {

@@ -9,13 +9,13 @@ variance, per_prompt, paper_order); table1.json says what was measured, for the 
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 
+from segmentdreamer.command import Program, Results, Selection, Titles, inputs, settings
 from segmentdreamer.records import write_json
 
 from ..guidance import Guidance, tell_each
@@ -29,15 +29,15 @@ from .caption import caption
 from .formats import grid, markdown, quote
 from .latex import latex
 from .layout import Setting, build_table
-from .page import page
+from .page import ORDER_HEADER, order_rows, order_text, page, sections
 from .paper import SCALE, compare_orders, paper_values, read_paper
 from .pooled import prompt_distances
-from .sections import ORDER_HEADER, order_rows, order_text, sections
 
-PARTS = {"mean": "", "low": "_low", "high": "_high", "n": "_n", "rank": "_rank", "first": "_p_first",
-         "letters": "_letters",
-         "difference": "_difference", "difference_low": "_difference_low",
-         "difference_high": "_difference_high", "p": "_p_value", "holm": "_p_holm"}  # fmt: skip
+PARTS = {
+    part: f"_{part}"
+    for part in ("mean", "low", "high", "n", "rank", "first", "letters", "difference", "difference_low",
+                 "difference_high", "p", "holm")
+} | {"mean": "", "first": "_p_first", "p": "_p_value", "holm": "_p_holm"}  # fmt: skip
 
 
 def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> pd.DataFrame:
@@ -73,12 +73,6 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
     return pd.DataFrame(rows)
 
 
-def order_table(orders: pd.DataFrame, setting: Setting) -> str:
-    """Our order of the methods against the paper's, as Markdown; nothing without a paper."""
-    table = grid(ORDER_HEADER, order_rows(orders, setting))
-    return f"\n{quote(order_text(setting))}\n\n{table}\n" if len(orders) else ""
-
-
 def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None:
     """Every file of the table."""
     out.mkdir(parents=True, exist_ok=True)
@@ -88,6 +82,8 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     top = caption(analysis, run, setting)
     table = build_table(analysis, run, setting, analysis.primary, "Table 1", top)
     extended = build_table(analysis, run, setting, every, "Table 1, all metrics", top)
+    ranked = f"\n{quote(order_text(setting))}\n\n{grid(ORDER_HEADER, order_rows(orders, setting))}\n"
+    beside = ranked if len(orders) else ""  # our order of the methods against the paper's
     tables = {
         "table1": wide(analysis, run, setting, analysis.primary),
         "table1_extended": wide(analysis, run, setting, every),
@@ -96,12 +92,11 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     }  # fmt: skip
     for name, frame in tables.items():
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
-    (out / "table1.md").write_text(markdown(table) + order_table(orders, setting), encoding="utf-8")
+    (out / "table1.md").write_text(markdown(table) + beside, encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
     below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out))
-    document = page(table, below)
-    (out / "table1.html").write_text(document, encoding="utf-8")
+    (out / "table1.html").write_text(page(table, below), encoding="utf-8")
     write_json(out / "table1.json", record(analysis, run, setting))
 
 
@@ -120,40 +115,29 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
     }  # fmt: skip
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Assemble Table 1 from the scores of a run.")
-    parser.add_argument("--results", type=Path, required=True, help="e.g. results/mini")
-    parser.add_argument("--selection", default="", metavar="NAME",
-                        help="folder of RESULTS/tables to write to (default: that itself)")  # fmt: skip
-    parser.add_argument("--prompts", type=Path, required=True, help="the prompt table (TSV)")
-    parser.add_argument("--methods", nargs="+", required=True, help="rows that compete")
-    parser.add_argument("--controls", nargs="*", default=[], help="rows below the rule")
-    parser.add_argument("--seeds", type=int, default=1, help="of each method and prompt (default: 1)")
-    parser.add_argument("--scale", required=True, help="printed; `paper` shows the paper's figures")
-    parser.add_argument("--scorer", default="toybox-clip", help="printed (default: toybox-clip)")
-    parser.add_argument("--reference", help="tests are against it (default: sctd, or else the first)")
-    parser.add_argument("--titles", type=Path, help="YAML: method -> {title}")
-    parser.add_argument("--paper", type=Path, help="YAML: method -> the paper's figures")
-    parser.add_argument("--study", type=Path, help="study.csv of `python -m eval.study analyse`")
-    return parser.parse_args(argv)
+def tabulate(
+    results: Results,
+    prompts: Annotated[Path, inputs("the prompt table (TSV)")],
+    methods: Annotated[list[str], inputs("rows that compete", metavar="NAME...")],
+    scale: Annotated[str, settings("printed; `paper` shows the paper's figures")],
+    selection: Selection = "",
+    controls: Annotated[list[str] | None, inputs("rows below the rule", metavar="NAME...")] = None,
+    seeds: Annotated[int, inputs("of each method and prompt")] = 1,
+    scorer: Annotated[str, settings("printed")] = "toybox-clip",
+    reference: Annotated[str, settings("tests are against it (default: sctd, or else the first)")] = "",
+    titles: Titles = None,
+    paper: Annotated[Path | None, inputs("YAML: method -> the paper's figures")] = None,
+    study: Annotated[Path | None, inputs("study.csv of `python -m eval.study analyse`")] = None,
+) -> None:
+    """Assemble Table 1 from the scores of a run."""
+    ids = list(read_prompts(prompts)["id"])
+    run = read_run(results, methods, controls or [], ids, seeds)
+    ranked = read_study(study, methods, ids) if study else None
+    scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
+    reference = reference or primary_method(methods)
+    whose = ranked.whose if ranked else None
+    setting = Setting(scale, scorer, seeds, reference, read_titles(titles), read_paper(paper), whose)
+    write_all(analyze(run, scores, reference, ranked), run, setting, results / "tables" / selection)
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(argv)
-    try:
-        prompts = list(read_prompts(args.prompts)["id"])
-        run = read_run(args.results, args.methods, args.controls, prompts, args.seeds)
-        study = read_study(args.study, args.methods, prompts) if args.study else None
-        scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
-        titles, paper = read_titles(args.titles), read_paper(args.paper)
-        reference = args.reference or primary_method(args.methods)
-        whose = study.whose if study else None
-        setting = Setting(args.scale, args.scorer, args.seeds, reference, titles, paper, whose)
-        analysis = analyze(run, scores, reference, study)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    write_all(analysis, run, setting, args.results / "tables" / args.selection)
-
-
-if __name__ == "__main__":
-    main()
+main = Program(tabulate)

@@ -20,7 +20,7 @@ from eval.claims.ledger import read_ledger
 from eval.claims.page import in_words
 from eval.claims.verdicts import ABSOLUTE, CONTRADICTED, SUPPORTED, UNDECIDABLE, UNMEASURED, UNRESOLVED
 from eval.metrics import columns
-from eval.run import read_cost
+from eval.run import read_cost, read_run
 from eval.scores.consistency import GATE
 from eval.statistics.comparison import sign_flip_p
 from eval.tables import table1 as table
@@ -351,7 +351,7 @@ def test_an_ablation_refuses_two_protocols(tmp_path: Path) -> None:
         (folder / "scores.csv").write_text("view,metric,value\n0,clip,1\n")
         (folder / "protocol.json").write_text(json.dumps({"protocol_id": digest}))
     with pytest.raises(ValueError, match="two protocols in one table: .*p01.* has aa, .*p02.* has bb"):
-        ablation.collect(tmp_path, ["sctd"], ["p01", "p02"], 1)
+        read_run(tmp_path, ["sctd"], [], ["p01", "p02"], 1)
 
 
 # The paper's list -----------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ def test_an_ablation_refuses_two_protocols(tmp_path: Path) -> None:
 
 def test_every_claim_names_metrics_and_variants_that_exist() -> None:
     ledger = read_ledger(LEDGER)
-    known = set(columns()) | set(ablation.columns())
+    known = set(columns()) | set(ablation.ablation_columns())
     methods = set(yaml.safe_load(Path("baselines/methods.yaml").read_text()))
     for claim in ledger.claims:
         names = methods
