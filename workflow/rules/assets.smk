@@ -22,18 +22,16 @@ rule generate:
     conda:
         "../../environment.yml"
     resources:
-        **need("generate"),
-        gpu=GPU,
+        **need("generate", gpu=GPU),
     params:
-        device=ON_DEVICE,
         text=prompt_text,
         folder=subpath(output.asset, parent=True),
         scratch=f"{RESULTS}/.scratch/{{method}}-{{prompt}}-{{seed}}.pt",
-        name=method_name,
-        camera=camera_of,
+        name=lambda wildcards: method_of(wildcards.method),
+        camera=lambda wildcards: CAMERA[wildcards.prompt],
         settings=settings,
     shell:
-        "{params.device}python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
+        "{ON_DEVICE}python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
         " --method {params.name} --camera-preset {params.camera} --seed {wildcards.seed} --scale {input.generation:q}"
         " --out {params.folder:q} --checkpoint {params.scratch:q} --threads {threads}"
         " --quiet {params.settings:q} > {log:q} 2>&1"
