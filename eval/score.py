@@ -10,14 +10,11 @@ once around the object in even steps, in the order of their numbers, unless came
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import Annotated
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pandas as pd
@@ -123,8 +120,7 @@ def score(
     ] = None,
     orbit: Annotated[str, settings("how views were taken, for the protocol", metavar="TEXT")] = "",
     arc: Annotated[
-        float | None,
-        settings("degrees that views go around (default: as cameras.json says, else 360)"),
+        float | None, settings("degrees that views go around (default: as cameras.json says, else 360)")
     ] = None,
     device: Device = None,
     threads: Threads = 1,

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -39,14 +40,9 @@ def gaussian(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.exp((x @ y.T - 1) / SIGMA**2)  # |x - y|^2 = 2 - 2 x.y
 
 
-def as_stored(features: np.ndarray) -> np.ndarray:
-    """Rows as they are (n, D), float64."""
-    return np.asarray(features, dtype=np.float64)
-
-
 def normalize(features: np.ndarray) -> np.ndarray:
     """Rows of unit length (n, D), float64."""
-    x = as_stored(features)
+    x = np.asarray(features, dtype=np.float64)
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -79,7 +75,7 @@ class Kernel:
         return (n * n * mean - selves) / (n * (n - 1)) if n > 1 else float("nan")
 
 
-KID = Kernel(as_stored, cubic)
+KID = Kernel(partial(np.asarray, dtype=np.float64), cubic)  # rows as they are
 KID_CLIP = Kernel(balance, cubic)
 CMMD = Kernel(normalize, gaussian, CMMD_SCALE)
 
@@ -139,11 +135,8 @@ def biased_mmd2(known: Blocks) -> float:
 
 def paired_mmd2(known: Blocks) -> float:
     """|E d|^2 from pairs of different prompts: unbiased if the d_p are independent; NaN for one prompt."""
-    prompts = len(known.own)
-    if prompts < 2:
-        return float("nan")
-    off = known.products.sum() - np.trace(known.products)
-    return float(off / (prompts * (prompts - 1)))
+    prompts, off = len(known.own), known.products.sum() - np.trace(known.products)
+    return float(off / (prompts * (prompts - 1))) if prompts > 1 else float("nan")
 
 
 def jackknife(
@@ -153,10 +146,8 @@ def jackknife(
 
     Below three prompts there is no error to find, so none is left out (0, M).
     """
-    prompts = len(methods[0].own)
-    left_out = [
-        [statistic(known.without(p)) for known in methods] for p in range(prompts if prompts > 2 else 0)
-    ]
+    prompts = len(methods[0].own) if len(methods[0].own) > 2 else 0
+    left_out = [[statistic(known.without(p)) for known in methods] for p in range(prompts)]
     return np.array([statistic(known) for known in methods]), np.array(left_out).reshape(-1, len(methods))
 
 
@@ -167,6 +158,5 @@ def prompt_mmd2(kernel: Kernel, assets: Sequence[np.ndarray], images: np.ndarray
     reference's law, whatever their number, and sometimes below. The views of an asset show one thing: what
     assets of one prompt differ by is in the value, also of a perfect method. NaN where a side has one image.
     """
-    return kernel.factor * np.array(
-        [known.own[0] for known in blocks(kernel, [[a] for a in assets], [images])]
-    )
+    found = blocks(kernel, [[asset] for asset in assets], [images])
+    return kernel.factor * np.array([known.own[0] for known in found])

@@ -11,14 +11,11 @@ Images live only as long as their features take. A killed shard goes on from the
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Annotated
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 from typer import BadParameter
@@ -70,35 +67,21 @@ def draw(
     work = part_of(batches(list(texts), count), shard, of)
     network = load_prior(prior, threads)
     models = load_models(clip, str(shipped(clip_weights)), None, inception, device=network.device)
-    record = {
-        "sampler": sampler.describe(),
-        "count": count,
-        "weights": models.weights,
-        "prior_sha256": folder_digest(prior),
-        "texts": texts,
-    }
+    record = {"sampler": sampler.describe(), "count": count, "weights": models.weights,
+              "prior_sha256": folder_digest(prior), "texts": texts}  # fmt: skip
     begun = scratch or out.with_suffix(".parts")
     parts = begun / run_key(record)  # those of other settings or texts are not gone on from
     parts.mkdir(parents=True, exist_ok=True)
     open_work = [batch for batch in work if not (parts / f"{batch.name}.npz").exists()]
     began = time.time()
-    for i, (batch, images) in enumerate(draw_images(network, texts, open_work, sampler, "reference")):
-        features = features_of(models, images)
-        save_part(parts / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
-        report(i + 1, len(open_work), time.time() - began, batch)
+    for i, (batch, images) in enumerate(draw_images(network, texts, open_work, sampler, "reference"), 1):
+        stored = {"thumbnails": images[: SHOWN if batch.first == 0 else 0], **features_of(models, images)}
+        with replacing(parts / f"{batch.name}.npz") as partial, partial.open("wb") as stream:
+            np.savez(stream, **stored)  # type: ignore[arg-type]
+        left = (time.time() - began) / i * (len(open_work) - i) / 60
+        print(f"[{i}/{len(open_work)}] {batch.name}, {left:.1f} min left", file=sys.stderr, flush=True)
     join_parts(work, parts, record, out)
     shutil.rmtree(begun)
-
-
-def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:
-    """One batch, atomically: a killed shard leaves whole parts only."""
-    with replacing(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, thumbnails=thumbnails, **features)  # type: ignore[arg-type]
-
-
-def report(done: int, of: int, seconds: float, batch: Batch) -> None:
-    left = seconds / done * (of - done)
-    print(f"[{done}/{of}] {batch.name}, {left / 60:.1f} min left", file=sys.stderr, flush=True)
 
 
 def join_parts(work: list[Batch], parts: Path, record: dict, out: Path) -> None:
@@ -199,6 +182,3 @@ def views(
 
 
 main = Program(draw, merge, views)
-
-if __name__ == "__main__":
-    main()

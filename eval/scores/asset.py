@@ -15,13 +15,13 @@ from segmentdreamer.timing.stopwatch import Stopwatch
 from ..views.archive import has_alpha
 from ..views.ring import FEWEST
 from .clip_score import Clip, embed_texts, fills
+from .hard_captions import SPEC
 from .janus import TEMPLATE
 
 if TYPE_CHECKING:
     from .inception import InceptionV3
 
 VIEW_WORDS = ("front", "right side", "back", "left side")
-SPEC = ("class", "color", "second")  # columns of a prompt table that say what a prompt asks for
 Metrics = dict[str, np.ndarray]  # metric -> a value a view (V,), or (1,) for the whole asset
 
 

@@ -125,9 +125,7 @@ def text_image_metrics(scores: np.ndarray, own: int) -> dict[str, np.ndarray]:
 
     scores: (V, T), 100 cos of every view and every prompt of the table.
     """
-    others = np.delete(scores, own, axis=1)
-    metrics = {"clip": scores[:, own]}
-    if others.shape[1]:
-        metrics["clip_shuffled"] = others.mean(1)
-        metrics["clip_r"] = (scores[:, own] > others.max(1)).astype(float)
-    return metrics
+    clip, others = scores[:, own], np.delete(scores, own, axis=1)
+    if not others.shape[1]:
+        return {"clip": clip}
+    return {"clip": clip, "clip_shuffled": others.mean(1), "clip_r": (clip > others.max(1)).astype(float)}

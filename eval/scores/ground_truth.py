@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -73,9 +74,7 @@ def detail_error(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """
     from scipy.ndimage import gaussian_filter
 
-    def gather(values: np.ndarray) -> np.ndarray:
-        return gaussian_filter(values, (0, WINDOW, WINDOW), mode="constant")
-
+    gather = partial(gaussian_filter, sigma=(0, WINDOW, WINDOW), mode="constant")
     true, core = (part.numpy() for part in laplacian(truth))
     mine = np.pad(laplacian(views)[0].numpy(), ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
     height, width = true.shape[1:]

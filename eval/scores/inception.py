@@ -24,6 +24,7 @@ import segmentdreamer.torchvision_guard  # noqa: F401  (before torch_fidelity)
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -72,21 +73,14 @@ def load_inception(path: Path, device: str = "cpu") -> InceptionV3:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no Inception weights at {path}")
-    network = InceptionV3()
+    network, packed = InceptionV3(), path.suffix == ".safetensors"
     try:
-        network.load_state_dict(check_state(read_state(path), network))
+        state = load_file(path) if packed else torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(check_state(state, network))
     except Exception as error:  # the readers raise what they like
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ValueError(f"{path} is not a state of FID's Inception-v3: {reason.strip()}") from error
     return network.to(device)
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def check_state(state: dict[str, Tensor], network: InceptionV3) -> dict[str, Tensor]:

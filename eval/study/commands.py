@@ -78,12 +78,9 @@ def collect(
     ranks = gather(study, answers)
     out.parent.mkdir(parents=True, exist_ok=True)
     ranks.to_csv(out, index=False)
-    key = read_key(study)
-    groups = [len(table[["volunteer", "group"]].drop_duplicates()) for table in (ranks, key)]
-    people = [table["volunteer"].nunique() for table in (ranks, key)]
-    name, source = ranks[["study", "source"]].iloc[0]
-    print(f"study {name}, {source}: {groups[0]} of {groups[1]} groups ranked, by {people[0]} of {people[1]} "
-          "volunteers")  # fmt: skip
+    mine, all_ = Identity.of(ranks, out), Identity.of(read_key(study), study)
+    print(f"study {mine.study}, {mine.source}: {mine.rankings} of {all_.rankings} groups ranked, by "
+          f"{mine.volunteers} of {all_.volunteers} volunteers")  # fmt: skip
 
 
 def analyse(
@@ -108,6 +105,3 @@ def analyse(
 
 
 main = Program(assign, simulate, collect, analyse, analyze=analyse)
-
-if __name__ == "__main__":
-    main()

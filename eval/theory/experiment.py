@@ -28,7 +28,6 @@ for these views and this schedule: nothing here speaks of a trained network.
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,8 +35,6 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pandas as pd
@@ -278,6 +275,3 @@ def measure_theory(
 
 
 main = Program(measure_theory)
-
-if __name__ == "__main__":
-    main()

@@ -58,10 +58,11 @@ def code_of(wildcards):
 def need(stage, **fixed):
     """The resources of a job of this stage, by name; more with every attempt (resources.yaml)."""
     amounts = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
-    return fixed | {
+    growing = {
         name: lambda wildcards, attempt, amount=amount: amount * attempt
         for name, amount in amounts.items()
     }
+    return growing | fixed
 
 
 def prompts_of(wildcards, output):
