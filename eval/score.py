@@ -49,10 +49,8 @@ scorers = partial(option, "Scorers (default: the scale's)")
 
 def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting) -> None:
     """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
-    failed = read_failure(views)
-    notes: list[str] = []
-    scores = pd.DataFrame(columns=COLUMNS)
-    features: Metrics = {}
+    failed, notes = read_failure(views), list[str]()
+    scores, features = pd.DataFrame(columns=COLUMNS), Metrics()
     if failed is None:
         with scorers.models.watch.part("reading"):
             asset = read_asset(views)
@@ -63,10 +61,6 @@ def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, sett
         print(f"note: {views}: {note}", file=sys.stderr)
     text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
     record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes}
-    write_scores(scores, features, record, out)
-
-
-def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     arrays = {space: values.astype(np.float32) for space, values in features.items()}
     np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]

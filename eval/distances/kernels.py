@@ -2,18 +2,14 @@
 
 With d_p the difference of the mean embeddings of prompt p's views and of its reference images, all are read
 off the products G[p, q] = <d_p, d_q> and off own[p], |d_p|^2 estimated from pairs of different images. All
-prompts have the same weight, however many images each has.
+prompts have the same weight, however many images each has. What each form means: docs/protocols.md.
 
-- KID_pp and CMMD_pp, the mean of G over p != q: unbiased for |E d|^2 if the d_p are independent, however
-  alike the views of one asset. Under exchanged prompts the d_p cancel, and it falls far below 0.
-- KID, the mean of G with own on its diagonal: unbiased for |mean d_p|^2 if images are independent, which
-  views of one asset are not. Over the images of all prompts at once it would be biased low: both sides have
-  equal numbers a prompt, so same-prompt pairs are too rare once an image is not paired with itself.
-- CMMD, the mean of all of G: biased up by the self pairs, as published.
-- of a prompt, own[p]: sees exchanged prompts, and has a value on every prompt.
+KID_pp, CMMD_pp   the mean of G over p != q
+KID               the mean of G with own on its diagonal
+CMMD              the mean of all of G, self pairs included, as published
+KID_p, CMMD_p     own[p]
 
-P KID = (P - 1) KID_pp + mean own. All need block means of the kernel alone, so no Gram matrix of all pairs
-of images is ever held.
+All need block means of the kernel alone, so no Gram matrix of all pairs of images is ever held.
 """
 
 from __future__ import annotations

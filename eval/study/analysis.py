@@ -6,7 +6,6 @@ prompt was drawn (Owen 2007, "The pigeonhole bootstrap"; it errs on the wide sid
 is the error of every figure, and Student's t gives interval and p, with as many degrees of freedom as the
 fewer of volunteers and prompts, less one. In simulated studies of 5 methods the 95 % intervals cover
 94 to 100 % from 6 prompts or 6 volunteers on; the resamples' own quantiles cover 88 % at 6 prompts.
-Sign flips over prompts would be no test here: one volunteer's taste moves many prompts at once.
 """
 
 from __future__ import annotations

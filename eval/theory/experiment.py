@@ -2,9 +2,8 @@
 
     python -m eval.theory --views results/mini/truth/*/views.zip --prior toybox/models/prior --out FOLDER
 
-The theorem assumes that a consistency function agrees with itself along the solver's trajectory, down to
-its target. Its value at z_t is then the first-order solver's own answer there, reached in steps of Delta t,
-and the distillation error is what separates that answer from the exact trajectory's: stated as
+A consistency function that agrees with itself down to its target has, at z_t, the first-order solver's own
+answer, reached in steps of Delta t; the distillation error is what separates it from the exact trajectory's:
 O(Delta t) T for CDS (target: the clean latent), O(Delta t) (T - e) for GCS (e random) and
 O(Delta t) (s_{m+1} - s_m) for SCTD (the segment's edge). Three questions, in the column `part`:
 
@@ -13,16 +12,13 @@ length      the error as the stretch varies, Delta t being fixed
 jump        the same stretches in the losses' single step: Delta t is the length, so the bound is its square
 
 and `round trip 1|2`: what SCTD neglects when z_e stands for G(z_t, t, null), z_t being inverted from z_e
-in one or two steps. CDS is followed to three targets: CLEAN, as stated; 0, the last timestep; and EDGE, the
-lowest target of the other two. Towards 0 sigma falls like a root of t, so only at EDGE do methods differ by
-their stretches alone: there they are compared (`compare_methods`), the answers at higher targets being
-carried down along the exact trajectory (the column `error_edge`). At e = EDGE, GCS is CDS.
+in one or two steps. CDS is followed to three targets (see page.READING); only at EDGE do methods differ by
+their stretches alone: there they are compared, answers at higher targets being carried down along the exact
+trajectory (`error_edge`).
 
 The prior is the Gaussian mixture over true views' latents (a label is a prompt); its components' deviation
-is the held-out views' distance from the nearest center, so that these are typical samples; they, noised, are
-the starting points. Errors are RMS over latent entries, in z at the target. The unit is the prompt, since its
-starts are alike: an exponent is the mean of the prompts' log-log slopes, each of the mean over its starts,
-for these views and this schedule: nothing here speaks of a trained network.
+is the held-out views' distance from the nearest center, so that these, noised, are typical starting points.
+The unit is the prompt, since its starts are alike. Nothing here speaks of a trained network.
 """
 
 from __future__ import annotations
