@@ -6,7 +6,7 @@ What all views share (over-exposure, a bias of CLIP) draws them to one word alik
 word's mean over the ring are taken off, not all, so that faces everywhere remain faces.
 
 CLIP also answers where there is nothing to tell, so the index is withheld from views that do not show one
-thing (consistency) or in which CLIP does not see the prompt (toybox/models/pathologies.json: how often wrong).
+thing (consistency) or in which CLIP does not see the prompt (its errors: toybox/models/pathologies.json).
 """
 
 from __future__ import annotations
