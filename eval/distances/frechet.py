@@ -65,13 +65,8 @@ def save_moments(moments: Mapping[str, Moments], path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def frechet(features: np.ndarray, reference: np.ndarray) -> float:
-    """FID of two sets of features (n, D); ValueError below two features."""
-    return float(distances_to(Moments.of(reference), [Moments.of(features)])[0])
-
-
 def distances_to(reference: Moments, methods: Sequence[Moments]) -> np.ndarray:
-    """FID of each method to one reference (M,): the reference's square root is taken once."""
+    """FID of each method to one reference (M,), whose root is taken once; ValueError of few features."""
     mean, cov = reference.mean, reference.cov
     values, vectors = np.linalg.eigh(cov)
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T  # eigenvalues below zero are rounding

@@ -35,7 +35,6 @@ Prior = Annotated[Path, inputs("a StableDiffusionPipeline folder")]
 Count = Annotated[int, settings("images a prompt", min=1)]
 Steps = Annotated[int, settings("DDIM steps", min=1)]
 Omega = Annotated[float, settings("guidance scale")]
-Negative = Annotated[str, settings("negative prompt")]
 
 
 def draw(
@@ -45,7 +44,6 @@ def draw(
     count: Count = 1250,
     steps: Steps = 25,
     omega: Omega = 7.5,
-    negative: Negative = "",
     shard: Annotated[int, settings("0 .. of-1", min=0)] = 0,
     of: Annotated[int, settings("number of shards", min=1)] = 1,
     clip: Annotated[str, inputs("open_clip model name")] = "toybox-clip",
@@ -63,7 +61,7 @@ def draw(
     torch.set_num_threads(threads)
     table = read_prompts(prompts)
     texts = dict(zip(table["id"], table["prompt"], strict=True))
-    sampler = Sampler(steps, omega, negative)
+    sampler = Sampler(steps, omega)
     work = part_of(batches(list(texts), count), shard, of)
     network = load_prior(prior, threads)
     models = load_models(clip, str(shipped(clip_weights)), None, inception, device=network.device)
@@ -155,7 +153,6 @@ def views(
     count: Count = 1250,
     steps: Steps = 25,
     omega: Omega = 7.5,
-    negative: Negative = "",
     seed: Annotated[int, settings("of the images")] = 0,
     threads: Threads = 1,
 ) -> None:
@@ -172,7 +169,7 @@ def views(
     texts = dict(zip(table["id"], table["prompt"], strict=True))
     work = [batch for name in prompt_id for batch in batches([name], count)]
     images: dict[str, list[np.ndarray]] = {name: [] for name in prompt_id}
-    sampler = Sampler(steps, omega, negative)
+    sampler = Sampler(steps, omega)
     for batch, drawn in draw_images(load_prior(prior, threads), texts, work, sampler, f"views-{seed}"):
         images[batch.prompt_id].append(drawn)
         print(batch.name, file=sys.stderr, flush=True)

@@ -34,12 +34,6 @@ IMAGES = 50_000  # of the paper's reference set
 SD21 = Path("weights/sd21-base")
 
 
-def build_scorers(clip: str, weights: str, device: str) -> Scorers:
-    """CLIP by its open_clip name, with random weights if `weights` is empty, and a random Inception-v3."""
-    models = replace(load_models(clip, weights, device=device), inception=InceptionV3().to(device))
-    return prepare(models, pd.DataFrame({"id": ["p"], "prompt": [PROMPT], "symmetric": ["no"]}))
-
-
 def draw_views(count: int, side: int, seed: int = 0) -> np.ndarray:
     """Views (count, side, side, 4) uint8 of a disc of smooth random color, transparent around it."""
     draw = np.random.default_rng(seed)
@@ -96,7 +90,8 @@ def time_scores(
         hours = image * IMAGES / 3600
         return print(f"reference set on {device}: {image:.3f} s an image, {hours:.2f} hours for {IMAGES:,}")
     try:
-        scorers = build_scorers(clip, clip_weights, device)
+        models = replace(load_models(clip, clip_weights, device=device), inception=InceptionV3().to(device))
+        scorers = prepare(models, pd.DataFrame({"id": ["p"], "prompt": [PROMPT], "symmetric": ["no"]}))
         total, parts = time_scoring(scorers, draw_views(views, size), repeats)
     except RuntimeError as error:
         raise ValueError(str(error).splitlines()[0][:150]) from error

@@ -195,9 +195,7 @@ def by_start(starts: Starts, shared: dict, latents: dict[str, Tensor]) -> list[d
     ]
 
 
-def build(
-    views: list[Path], prior: Path, every: int, count: int, deviation: float | None, seed: int
-) -> tuple[MixturePrior, Starts]:
+def build(views: list[Path], prior: Path, every: int, count: int, seed: int) -> tuple[MixturePrior, Starts]:
     """The mixture over every `every`-th view of each archive, and `count` starts from the views between."""
     import torch
 
@@ -221,7 +219,7 @@ def build(
         labels += [path.parent.name] * int(chosen.sum())
     pairs = zip(held, centers, strict=True)
     nearest = torch.cat([torch.cdist(h.flatten(1), c.flatten(1)).min(1).values for h, c in pairs])
-    deviation = deviation or float(nearest.square().mean() / centers[0][0].numel()) ** 0.5
+    deviation = float(nearest.square().mean() / centers[0][0].numel()) ** 0.5
     g = generator(seed, "starts")
     picks = [i for i in range(len(held)) for _ in range(count)]
     z_0 = torch.stack([held[i][int(torch.randint(len(held[i]), (), generator=g))] for i in picks])
@@ -247,14 +245,13 @@ def measure_theory(
     out: Annotated[Path, outputs("folder of tables, page and figure")],
     every: Annotated[int, settings("every n-th view is a center", min=1)] = 3,
     starts: Annotated[int, settings("starting points a prompt", min=1)] = 2,
-    deviation: Annotated[float | None, settings("of a component (default: from held-out views)")] = None,
     seed: Annotated[int, settings("of the starting points")] = 0,
 ) -> None:
     """Measure Theorem 1 on the analytic prior."""
     import torch
 
     torch.set_num_threads(1)
-    mixture, begun = build(views, prior, every, starts, deviation, seed)
+    mixture, begun = build(views, prior, every, starts, seed)
     points = pd.concat([measure_routes(mixture, begun, seed), measure_round_trips(mixture, begun)])
     exponents, methods = fit_exponents(points), compare_methods(points)
     out.mkdir(parents=True, exist_ok=True)
