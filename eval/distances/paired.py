@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 from ..statistics.intervals import SMALLEST_SAMPLE
 from . import frechet
@@ -108,8 +109,6 @@ def intervals(metric: str, features: Mapping[str, Prompts], reference: Prompts) 
 
     reason: why there is no value, else empty. Prompt-paired, a method has none whose interval is below 0.
     """
-    from scipy.stats import t
-
     found, n = measure(metric, features, reference), len(reference)
     reach = (t.ppf(0.975, n - 1) if n >= SMALLEST_SAMPLE else float("nan")) * found["se"]
     ends = {"mean": found["value"], "low": found["value"] - reach, "high": found["value"] + reach}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from PIL import Image
 from typer import BadParameter
 
 from segmentdreamer.command import Program, Prompts, Threads, inputs, outputs, settings
@@ -137,8 +138,6 @@ def gather(stored: dict, kind: str, prompt_id: str) -> np.ndarray:
 
 def write_sheet(rows: list[np.ndarray], path: Path, side: int = 128) -> None:
     """One row of samples for each prompt."""
-    from PIL import Image
-
     shown = min(len(row) for row in rows)
     sheet = Image.fromarray(np.concatenate([np.concatenate(list(row[:shown]), axis=1) for row in rows]))
     scale = min(1.0, side / rows[0].shape[1])

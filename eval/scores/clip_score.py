@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..views.pictures import center, short_side
@@ -90,8 +91,6 @@ def embed_images(clip: Clip, images: np.ndarray, batch: int = BATCH) -> np.ndarr
 
 def fit(images: np.ndarray, size: int) -> np.ndarray:
     """Images (V, H, W, 3) uint8 as (V, size, size, 3): short side resized by PIL bicubic, the center kept."""
-    from PIL import Image
-
     height, width = short_side(images.shape[1], images.shape[2], size)
     if images.shape[1:3] != (height, width):
         pictures = (Image.fromarray(image) for image in images)

@@ -24,6 +24,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 
 from segmentdreamer.records import write_json
 
@@ -82,8 +84,6 @@ def load(folder: Path, device: str = "cpu") -> Any:
     Raises FileNotFoundError for absent files and ValueError if the weights are not exactly the network's.
     """
     require(folder, WEIGHTS, CONFIG, VOCABULARY)
-    from safetensors.torch import load_file
-
     model = construct(folder, device)
     install(model, load_file(folder / WEIGHTS))
     return model.float()
@@ -106,8 +106,6 @@ def score_images(model: Any, images: np.ndarray, prompt: str, batch: int = BATCH
 
     model: the package's ImageReward, in evaluation mode. batch: images at a time; no score depends on it.
     """
-    from PIL import Image
-
     text = model.blip.tokenizer(
         prompt, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
     ).to(model.device)

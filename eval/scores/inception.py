@@ -24,6 +24,7 @@ import segmentdreamer.torchvision_guard  # noqa: F401  (before torch_fidelity)
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
@@ -118,8 +119,6 @@ def resize(images: np.ndarray, protocol: str, device: str | torch.device = "cpu"
 
 def resize_channel(channel: np.ndarray) -> np.ndarray:
     """(H, W) as float32, short side 299: bicubic, clipped, because bicubic overshoots, and not rounded."""
-    from PIL import Image
-
     height, width = short_side(channel.shape[0], channel.shape[1], SIZE)
     picture = Image.fromarray(channel.astype(np.float32))
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC)).clip(0, 255)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from .consistency import gate
 
@@ -77,6 +78,4 @@ def view_logits(embeddings: np.ndarray, view_texts: np.ndarray) -> np.ndarray:
 
 def smooth(profile: np.ndarray) -> np.ndarray:
     """A ring's values (V, ...) under a Gaussian along the ring."""
-    from scipy.ndimage import gaussian_filter1d
-
     return gaussian_filter1d(profile, SMOOTHING * len(profile) / 360, axis=0, mode="wrap")

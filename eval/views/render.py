@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from PIL import Image
 from typer import BadParameter
 
 from segmentdreamer.command import Device, Program, inputs, outputs, settings
@@ -63,8 +64,6 @@ class FailedAsset(ValueError):
 
 def write_sheet(rgba: np.ndarray, path: Path) -> None:
     """Eight views around the object in a row, over white, as WebP."""
-    from PIL import Image
-
     picked = rgba[:: max(1, len(rgba) // SHEET_VIEWS)][:SHEET_VIEWS]
     Image.fromarray(np.concatenate(list(composite(picked)), axis=1)).save(path, lossless=True)
 
@@ -72,7 +71,6 @@ def write_sheet(rgba: np.ndarray, path: Path) -> None:
 def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256) -> None:
     """All views as an MP4 over white, at least `side` pixels wide (H.264, by imageio-ffmpeg)."""
     import imageio_ffmpeg
-    from PIL import Image
 
     scale = max(1, side // rgba.shape[2])
     width, height = rgba.shape[2] * scale, rgba.shape[1] * scale
