@@ -25,6 +25,9 @@ from segmentdreamer.command import Program, Prompts, Threads, inputs, outputs, s
 from segmentdreamer.records import file_digest, folder_digest, replacing, run_key, write_json
 from segmentdreamer.resources import shipped
 
+from ..distances.frechet import Moments, save_moments
+from ..prompt_table import read_prompts
+from ..views.archive import write_views
 from .origin import ORIGIN, check_origin
 from .samples import Batch, Sampler, batches, load_prior
 from .samples import draw as draw_images
@@ -56,12 +59,10 @@ def draw(
     """Draw one shard: features as SPACE/PROMPT/FIRST, a few thumbnails, and how they were made."""
     import torch
 
-    from ..prompt_table import read_prompts
     from ..scores.scorers import features_of, load_models
 
     torch.set_num_threads(threads)
-    table = read_prompts(prompts)
-    texts = dict(zip(table["id"], table["prompt"], strict=True))
+    texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
     sampler = Sampler(steps, omega)
     work = part_of(batches(list(texts), count), shard, of)
     network = load_prior(prior, threads)
@@ -100,11 +101,8 @@ def merge(
     out: Annotated[Path, outputs("folder of the reference set")],
 ) -> None:
     """Merge shards into features.npz (SPACE/PROMPT, and record), statistics.npz, manifest.json, sheet.png."""
-    from ..distances.frechet import Moments, save_moments
-    from ..prompt_table import read_prompts
-
-    table = read_prompts(prompts)
-    ids, texts = table["id"].tolist(), dict(zip(table["id"], table["prompt"], strict=True))
+    texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
+    ids = list(texts)
     arrays = [np.load(path) for path in shards]
     records = [str(stored["record"]) for stored in arrays]
     if len(set(records)) > 1:
@@ -158,14 +156,10 @@ def views(
     """Draw images of prompts as views.zip, independent of the reference set: the ceiling row."""
     import torch
 
-    from ..prompt_table import read_prompts
-    from ..views.archive import write_views
-
     if len(prompt_id) != len(out):
         raise BadParameter("--prompt-id and --out need as many values as there are prompts")
     torch.set_num_threads(threads)
-    table = read_prompts(prompts)
-    texts = dict(zip(table["id"], table["prompt"], strict=True))
+    texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
     work = [batch for name in prompt_id for batch in batches([name], count)]
     images: dict[str, list[np.ndarray]] = {name: [] for name in prompt_id}
     sampler = Sampler(steps, omega)

@@ -67,12 +67,12 @@ def embed_prompts(models: Models, table: pd.DataFrame) -> PromptTexts:
     worded = [TEMPLATE.format(prompt=text, view=view) for text in texts for view in words]
     embedded = models.embed([*texts, *worded])
     filled = np.array([fills(models.clip, text) for text in worded]).reshape(len(texts), -1)
-    specs = table[list(SPEC)].fillna("").to_dict("records") if {*SPEC} <= {*table} else [{}] * len(table)
+    known = {*SPEC} <= {*table}
+    specs: list = table[[*SPEC]].fillna("").to_dict("records") if known else [{}] * len(table)
     return PromptTexts(
         table["id"].tolist(), texts, embedded[: len(texts)],
         embedded[len(texts) :].reshape(len(texts), len(words), -1),
-        (table["symmetric"] == "yes").tolist(), [bool(row.any()) for row in filled],
-        [{str(key): value for key, value in spec.items()} for spec in specs],
+        (table["symmetric"] == "yes").tolist(), [bool(row.any()) for row in filled], specs,
     )  # fmt: skip
 
 

@@ -61,9 +61,7 @@ class InceptionV3(FeatureExtractorInceptionV3):
             raise ValueError(f"images are {tuple(images.shape)}, not (N, 3, {SIZE}, {SIZE})")
         x = (images - 128) / 128
         for name, layer in self.named_children():  # registered in the order of the graph
-            if name == "fc":
-                break
-            x = layer(x)
+            x = layer(x) if name != "fc" else x
         return x.flatten(1)
 
 
@@ -128,8 +126,7 @@ def resize_channel(channel: np.ndarray) -> np.ndarray:
 def embed(network: InceptionV3, images: np.ndarray, protocol: str, batch: int = BATCH) -> np.ndarray:
     """pool3 features (N, 2048) float32 of images (N, H, W, 3) uint8, resized by a named protocol."""
     device = next(network.parameters()).device
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     parts = [torch.zeros(0, WIDTH)]
     with torch.autocast(device.type, enabled=False):
         for start in range(0, len(images), batch):

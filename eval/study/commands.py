@@ -39,8 +39,8 @@ def assign(
     shuffle_seed: Annotated[int, settings("seed of plan and names; keep yours secret")] = 0,
 ) -> None:
     """Make pages, videos and key."""
-    table = read_prompts(prompts)
-    shown, left_out = showable_prompts(results, methods, table["id"].tolist(), seeds)
+    texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
+    shown, left_out = showable_prompts(results, methods, list(texts), seeds)
     for prompt, reason in left_out.items():
         print(f"note: {prompt} is left out, {reason}", file=sys.stderr)
     if not shown:
@@ -48,7 +48,7 @@ def assign(
     key = assignment.assign(shown, methods, volunteers, groups, seeds, shuffle_seed)
     if groups > len(shown) * seeds:
         print(f"note: {groups} groups from {len(shown)} prompts: videos come again", file=sys.stderr)
-    write_kit(key, dict(zip(table["id"], table["prompt"], strict=True)), results, out)
+    write_kit(key, texts, results, out)
     print(f"hand out {out / 'handout'} ({volunteers} pages); keep {out / 'key.csv'} secret")
 
 
