@@ -24,6 +24,7 @@ rule generate:
     resources:
         **need("generate", gpu=GPU),
     params:
+        device=ON_DEVICE,
         text=prompt_text,
         folder=subpath(output.asset, parent=True),
         scratch=f"{RESULTS}/.scratch/{{method}}-{{prompt}}-{{seed}}.pt",
@@ -31,7 +32,7 @@ rule generate:
         camera=lambda wildcards: CAMERA[wildcards.prompt],
         settings=settings,
     shell:
-        "{ON_DEVICE}python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
+        "{params.device}python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"
         " --method {params.name} --camera-preset {params.camera} --seed {wildcards.seed} --scale {input.generation:q}"
         " --out {params.folder:q} --checkpoint {params.scratch:q} --threads {threads}"
         " --quiet {params.settings:q} > {log:q} 2>&1"

@@ -57,12 +57,13 @@ rule prior_views:
     resources:
         **need("reference", gpu=GPU),
     params:
+        device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
         prompts=prompts_of,
         images=config["views"]["count"],
         draw=config["reference"],
     shell:
-        "{ON_DEVICE}python -m eval.reference views --prior {params.prior:q}"
+        "{params.device}python -m eval.reference views --prior {params.prior:q}"
         " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"
         " --count {params.images} --steps {params.draw[steps]} --omega {params.draw[omega]}"
         " --out {output.views:q} > {log:q} 2>&1"

@@ -30,11 +30,12 @@ if IMAGE_REWARD:
             resources:
                 **need("reward", gpu=GPU),
             params:
+                device=ON_DEVICE,
                 python=python_of("image_reward"),
                 prompts=prompts_of,
                 folders=folders_of,
                 weights=IMAGE_REWARD,
             shell:
-                "{ON_DEVICE}{params.python:q} -m eval.scores.image_reward --views {input.views:q}"
+                "{params.device}{params.python:q} -m eval.scores.image_reward --views {input.views:q}"
                 " --prompt-id {params.prompts} --prompts {input.prompts:q}"
                 " --weights {params.weights:q} --out {params.folders:q} > {log:q} 2>&1"

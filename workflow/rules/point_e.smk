@@ -20,9 +20,10 @@ rule point_e:
     resources:
         **need("start", gpu=GPU),
     params:
+        device=ON_DEVICE,
         python=python_of("point_e"),
         weights=subpath(input.weights, parent=True),
         text=lambda wildcards: INIT[wildcards.prompt],
     shell:
-        "{ON_DEVICE}{params.python:q} -m segmentdreamer.start.point_e --prompt {params.text:q}"
+        "{params.device}{params.python:q} -m segmentdreamer.start.point_e --prompt {params.text:q}"
         " --seed {wildcards.seed} --weights {params.weights:q} --out {output:q} > {log:q} 2>&1"

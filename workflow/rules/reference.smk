@@ -25,13 +25,14 @@ rule reference_shard:
     resources:
         **need("reference", gpu=GPU),
     params:
+        device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
         draw=config["reference"],
         clip=config["clip"],
         inception=option("--inception", config["inception"]),
         scratch=f"{RESULTS}/.scratch/reference-{{shard}}",
     shell:
-        "{ON_DEVICE}python -m eval.reference draw --prior {params.prior:q}"
+        "{params.device}python -m eval.reference draw --prior {params.prior:q}"
         " --prompts {input.prompts:q} --count {params.draw[count]} --steps {params.draw[steps]}"
         " --omega {params.draw[omega]} --shard {wildcards.shard} --of {params.draw[shards]}"
         " --clip {params.clip[name]:q} --clip-weights {params.clip[weights]:q} {params.inception}"

@@ -31,6 +31,7 @@ for batch, methods, prompts in BATCHES:
         resources:
             **need("scores", gpu=GPU),
         params:
+            device=ON_DEVICE,
             prompts=prompts_of,
             folders=folders_of,
             clip=config["clip"],
@@ -40,7 +41,7 @@ for batch, methods, prompts in BATCHES:
             words=list(dict.fromkeys(VIEW_WORDS)),
             orbit=ORBIT,
         shell:
-            "{ON_DEVICE}python -m eval.score --views {input.views:q}"
+            "{params.device}python -m eval.score --views {input.views:q}"
             " --prompt-id {params.prompts} --out {params.folders:q} --prompts {input.prompts:q}"
             " --clip {params.clip[name]:q} --clip-weights {params.clip[weights]:q}"
             " --view-words {params.words:q} {params.inception} {params.reward} {params.truth}"

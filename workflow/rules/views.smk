@@ -25,8 +25,9 @@ for batch, methods, prompts in BATCHES:
         resources:
             **need("views", gpu=GPU),
         params:
+            device=ON_DEVICE,
             folders=folders_of,
             view=VIEW_OPTIONS,
         shell:
-            "{ON_DEVICE}python -m eval.views --asset {input.assets:q} --out {params.folders:q}"
+            "{params.device}python -m eval.views --asset {input.assets:q} --out {params.folders:q}"
             " {params.view} > {log:q} 2>&1"
