@@ -70,14 +70,10 @@ def configuration() -> str:
     scales = [yaml.safe_load((SCALES / f"{name}.yaml").read_text()) for name in ("mini", "paper")]
     for section, cls in typing.get_type_hints(GenerationConfig).items():
         if isinstance(cls, type) and dataclasses.is_dataclass(cls):
-            own = [scale.get(section, {}) for scale in scales]
-            parts += [f"\n### {section}\n{summary(cls)}\n\n", section_table(cls, *own)]
-    parts.append(METHODS)
-    for name, entry in registry().items():
-        if "class" in entry:
-            cls = type(load_method(name, {}))
-            own = [scale.get("methods", {}).get(name, {}) for scale in scales]
-            parts += [f"\n### {name}\n{summary(cls)}\n\n", section_table(cls, *own)]
+            parts.append(section_page(section, cls, scales))
+    methods = [scale.get("methods", {}) for scale in scales]
+    made = [name for name, entry in registry().items() if "class" in entry]
+    parts += [METHODS, *(section_page(name, type(load_method(name, {})), methods) for name in made)]
     return "".join(parts)
 
 
@@ -93,13 +89,14 @@ def workflow_rows(
             yield f"`{above}{key}`", *values, choices + spec.get("description", "")
 
 
-def section_table(cls: Any, mini: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
+def section_page(name: str, cls: Any, scales: list[dict[str, Any]]) -> str:
     notes, rows = field_notes(cls), []
     for f in dataclasses.fields(cls):
-        key = f.name.rstrip("_")
-        values = [shown(own[key]) if key in own else "" for own in (mini, paper)]
+        key, own = f.name.rstrip("_"), [scale.get(name, {}) for scale in scales]
+        values = [shown(settings[key]) if key in settings else "" for settings in own]
         rows.append((f"`{key}`", default(f), *values, notes.get(f.name, "")))
-    return table(("key", "official", "mini", "paper", "meaning"), rows)
+    about = inspect.getdoc(cls).split("\n\n")[0].replace("\n", " ")  # type: ignore[union-attr]
+    return f"\n### {name}\n{about}\n\n" + table(("key", "official", "mini", "paper", "meaning"), rows)
 
 
 def field_notes(cls: type) -> dict[str, str]:
@@ -116,10 +113,6 @@ def field_notes(cls: type) -> dict[str, str]:
                 notes[field[1]] = " ".join([*above, beside]).strip()
             above = []
     return notes
-
-
-def summary(cls: type) -> str:
-    return inspect.getdoc(cls).split("\n\n")[0].replace("\n", " ")  # type: ignore[union-attr]
 
 
 def default(f: dataclasses.Field) -> str:

@@ -10,14 +10,11 @@ once around the object in even steps, in the order of their numbers, unless came
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import Annotated
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pandas as pd
@@ -51,10 +48,8 @@ scorers = partial(option, "Scorers (default: the scale's)")
 
 def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting) -> None:
     """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
-    failed = read_failure(views)
-    notes: list[str] = []
-    scores = pd.DataFrame(columns=COLUMNS)
-    features: Metrics = {}
+    failed, notes = read_failure(views), list[str]()
+    scores, features = pd.DataFrame(columns=COLUMNS), Metrics()
     if failed is None:
         with scorers.models.watch.part("reading"):
             asset = read_asset(views)
@@ -65,10 +60,6 @@ def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, sett
         print(f"note: {views}: {note}", file=sys.stderr)
     text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
     record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes}
-    write_scores(scores, features, record, out)
-
-
-def write_scores(scores: pd.DataFrame, features: Metrics, record: dict, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     arrays = {space: values.astype(np.float32) for space, values in features.items()}
     np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]

@@ -7,8 +7,10 @@ symmetric: no square root of a general matrix, no imaginary part.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -63,15 +65,11 @@ def save_moments(moments: Mapping[str, Moments], path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def frechet(features: np.ndarray, reference: np.ndarray) -> float:
-    """FID of two sets of features (n, D); ValueError below two features."""
-    return float(distances_to(Moments.of(reference), [Moments.of(features)])[0])
-
-
 def distances_to(reference: Moments, methods: Sequence[Moments]) -> np.ndarray:
-    """FID of each method to one reference (M,): the reference's square root is taken once."""
+    """FID of each method to one reference (M,), whose root is taken once; ValueError of few features."""
     mean, cov = reference.mean, reference.cov
-    root = square_root(cov)
+    values, vectors = np.linalg.eigh(cov)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T  # eigenvalues below zero are rounding
     found = []
     for method in methods:
         theirs = method.cov
@@ -79,12 +77,6 @@ def distances_to(reference: Moments, methods: Sequence[Moments]) -> np.ndarray:
         shift = np.square(method.mean - mean).sum()
         found.append(shift + np.trace(theirs) + np.trace(cov) - 2 * shared)
     return np.array(found)
-
-
-def square_root(cov: np.ndarray) -> np.ndarray:
-    """Symmetric square root (D, D) of a covariance; eigenvalues below zero are rounding, so zero."""
-    values, vectors = np.linalg.eigh(cov)
-    return (vectors * np.sqrt(values.clip(0))) @ vectors.T
 
 
 def share(prompts: Sequence[np.ndarray], p: int) -> Moments:
@@ -95,10 +87,7 @@ def share(prompts: Sequence[np.ndarray], p: int) -> Moments:
 
 def add_up(prompts: Sequence[np.ndarray]) -> Moments:
     """Moments of all prompts' features, one array (n_p, D) a prompt, converted one prompt at a time."""
-    whole = share(prompts, 0)
-    for p in range(1, len(prompts)):
-        whole += share(prompts, p)
-    return whole
+    return reduce(operator.add, (share(prompts, p) for p in range(len(prompts))))
 
 
 def jackknife(
@@ -111,11 +100,8 @@ def jackknife(
     reference's square root. Below three prompts there is no error to find, so none is left out (0, M).
     """
     whole, base = [add_up(prompts) for prompts in methods], add_up(reference)
-    left_out = [
-        distances_to(
-            base - share(reference, p),
-            [known - share(prompts, p) for known, prompts in zip(whole, methods, strict=True)],
-        )
-        for p in range(len(reference) if len(reference) > 2 else 0)
-    ]
+    left_out = []
+    for p in range(len(reference) if len(reference) > 2 else 0):
+        others = [known - share(prompts, p) for known, prompts in zip(whole, methods, strict=True)]
+        left_out.append(distances_to(base - share(reference, p), others))
     return distances_to(base, whole), np.array(left_out).reshape(-1, len(methods))

@@ -2,24 +2,21 @@
 
 With d_p the difference of the mean embeddings of prompt p's views and of its reference images, all are read
 off the products G[p, q] = <d_p, d_q> and off own[p], |d_p|^2 estimated from pairs of different images. All
-prompts have the same weight, however many images each has.
+prompts have the same weight, however many images each has. What each form means: docs/protocols.md.
 
-- KID_pp and CMMD_pp, the mean of G over p != q: unbiased for |E d|^2 if the d_p are independent, however
-  alike the views of one asset. Under exchanged prompts the d_p cancel, and it falls far below 0.
-- KID, the mean of G with own on its diagonal: unbiased for |mean d_p|^2 if images are independent, which
-  views of one asset are not. Over the images of all prompts at once it would be biased low: both sides have
-  equal numbers a prompt, so same-prompt pairs are too rare once an image is not paired with itself.
-- CMMD, the mean of all of G: biased up by the self pairs, as published.
-- of a prompt, own[p]: sees exchanged prompts, and has a value on every prompt.
+KID_pp, CMMD_pp   the mean of G over p != q
+KID               the mean of G with own on its diagonal
+CMMD              the mean of all of G, self pairs included, as published
+KID_p, CMMD_p     own[p]
 
-P KID = (P - 1) KID_pp + mean own. All need block means of the kernel alone, so no Gram matrix of all pairs
-of images is ever held.
+All need block means of the kernel alone, so no Gram matrix of all pairs of images is ever held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -39,14 +36,9 @@ def gaussian(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.exp((x @ y.T - 1) / SIGMA**2)  # |x - y|^2 = 2 - 2 x.y
 
 
-def as_stored(features: np.ndarray) -> np.ndarray:
-    """Rows as they are (n, D), float64."""
-    return np.asarray(features, dtype=np.float64)
-
-
 def normalize(features: np.ndarray) -> np.ndarray:
     """Rows of unit length (n, D), float64."""
-    x = as_stored(features)
+    x = np.asarray(features, dtype=np.float64)
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -79,7 +71,7 @@ class Kernel:
         return (n * n * mean - selves) / (n * (n - 1)) if n > 1 else float("nan")
 
 
-KID = Kernel(as_stored, cubic)
+KID = Kernel(partial(np.asarray, dtype=np.float64), cubic)  # rows as they are
 KID_CLIP = Kernel(balance, cubic)
 CMMD = Kernel(normalize, gaussian, CMMD_SCALE)
 
@@ -139,11 +131,8 @@ def biased_mmd2(known: Blocks) -> float:
 
 def paired_mmd2(known: Blocks) -> float:
     """|E d|^2 from pairs of different prompts: unbiased if the d_p are independent; NaN for one prompt."""
-    prompts = len(known.own)
-    if prompts < 2:
-        return float("nan")
-    off = known.products.sum() - np.trace(known.products)
-    return float(off / (prompts * (prompts - 1)))
+    prompts, off = len(known.own), known.products.sum() - np.trace(known.products)
+    return float(off / (prompts * (prompts - 1))) if prompts > 1 else float("nan")
 
 
 def jackknife(
@@ -153,10 +142,8 @@ def jackknife(
 
     Below three prompts there is no error to find, so none is left out (0, M).
     """
-    prompts = len(methods[0].own)
-    left_out = [
-        [statistic(known.without(p)) for known in methods] for p in range(prompts if prompts > 2 else 0)
-    ]
+    prompts = len(methods[0].own) if len(methods[0].own) > 2 else 0
+    left_out = [[statistic(known.without(p)) for known in methods] for p in range(prompts)]
     return np.array([statistic(known) for known in methods]), np.array(left_out).reshape(-1, len(methods))
 
 
@@ -167,6 +154,5 @@ def prompt_mmd2(kernel: Kernel, assets: Sequence[np.ndarray], images: np.ndarray
     reference's law, whatever their number, and sometimes below. The views of an asset show one thing: what
     assets of one prompt differ by is in the value, also of a perfect method. NaN where a side has one image.
     """
-    return kernel.factor * np.array(
-        [known.own[0] for known in blocks(kernel, [[a] for a in assets], [images])]
-    )
+    found = blocks(kernel, [[asset] for asset in assets], [images])
+    return kernel.factor * np.array([known.own[0] for known in found])

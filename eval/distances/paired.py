@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 from ..statistics.intervals import SMALLEST_SAMPLE
 from . import frechet
@@ -71,8 +72,7 @@ def estimate(metric: str, features: Mapping[str, Prompts], reference: Prompts) -
             raise ValueError(f"{method} has {len(prompts)} prompts, the reference {len(reference)}")
     theirs = digest(reference)
     keys = {method: (metric, digest(prompts), theirs) for method, prompts in features.items()}
-    new = [method for method, key in keys.items() if key not in _estimates]
-    if new:
+    if new := [method for method, key in keys.items() if key not in _estimates]:
         values, left_out = MEASURES[metric][1]([features[method] for method in new], reference)
         for number, method in enumerate(new):
             _estimates[keys[method]] = float(values[number]), left_out[:, number]
@@ -100,9 +100,8 @@ def jackknife_error(left_out: np.ndarray) -> np.ndarray:
 def measure(metric: str, features: Mapping[str, Prompts], reference: Prompts) -> pd.DataFrame:
     """Distance of each method: columns method, metric, value, se (jackknife over prompts)."""
     values, left_out = estimate(metric, features, reference)
-    return pd.DataFrame(
-        {"method": list(features), "metric": metric, "value": values, "se": jackknife_error(left_out)}
-    )
+    error = jackknife_error(left_out)
+    return pd.DataFrame({"method": list(features), "metric": metric, "value": values, "se": error})
 
 
 def intervals(metric: str, features: Mapping[str, Prompts], reference: Prompts) -> pd.DataFrame:
@@ -110,14 +109,10 @@ def intervals(metric: str, features: Mapping[str, Prompts], reference: Prompts) 
 
     reason: why there is no value, else empty. Prompt-paired, a method has none whose interval is below 0.
     """
-    from scipy.stats import t
-
     found, n = measure(metric, features, reference), len(reference)
     reach = (t.ppf(0.975, n - 1) if n >= SMALLEST_SAMPLE else float("nan")) * found["se"]
-    value = found["value"]
-    found = found[["method", "metric"]].assign(
-        mean=value, low=value - reach, high=value + reach, n=n, reason=""
-    )
+    ends = {"mean": found["value"], "low": found["value"] - reach, "high": found["value"] + reach}
+    found = found[["method", "metric"]].assign(**ends, n=n, reason="")
     refused = (found["high"] < 0) & (metric in PAIRED)
     found.loc[refused, ["mean", "low", "high"]] = np.nan
     found.loc[refused, "reason"] = MISPLACED

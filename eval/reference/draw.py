@@ -11,21 +11,22 @@ Images live only as long as their features take. A killed shard goes on from the
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import numpy as np
+from PIL import Image
 from typer import BadParameter
 
 from segmentdreamer.command import Program, Prompts, Threads, inputs, outputs, settings
 from segmentdreamer.records import file_digest, folder_digest, replacing, run_key, shipped, write_json
 
+from ..distances.frechet import Moments, save_moments
+from ..prompt_table import read_prompts
+from ..views.archive import write_views
 from .origin import ORIGIN, check_origin
 from .samples import Batch, Sampler, batches, load_prior
 from .samples import draw as draw_images
@@ -37,7 +38,6 @@ Prior = Annotated[Path, inputs("a StableDiffusionPipeline folder")]
 Count = Annotated[int, settings("images a prompt", min=1)]
 Steps = Annotated[int, settings("DDIM steps", min=1)]
 Omega = Annotated[float, settings("guidance scale")]
-Negative = Annotated[str, settings("negative prompt")]
 
 
 def draw(
@@ -47,7 +47,6 @@ def draw(
     count: Count = 1250,
     steps: Steps = 25,
     omega: Omega = 7.5,
-    negative: Negative = "",
     shard: Annotated[int, settings("0 .. of-1", min=0)] = 0,
     of: Annotated[int, settings("number of shards", min=1)] = 1,
     clip: Annotated[str, inputs("open_clip model name")] = "toybox-clip",
@@ -59,45 +58,29 @@ def draw(
     """Draw one shard: features as SPACE/PROMPT/FIRST, a few thumbnails, and how they were made."""
     import torch
 
-    from ..prompt_table import read_prompts
     from ..scores.scorers import features_of, load_models
 
     torch.set_num_threads(threads)
-    table = read_prompts(prompts)
-    texts = dict(zip(table["id"], table["prompt"], strict=True))
-    sampler = Sampler(steps, omega, negative)
+    texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
+    sampler = Sampler(steps, omega)
     work = part_of(batches(list(texts), count), shard, of)
     network = load_prior(prior, threads)
     models = load_models(clip, str(shipped(clip_weights)), None, inception, device=network.device)
-    record = {
-        "sampler": sampler.describe(),
-        "count": count,
-        "weights": models.weights,
-        "prior_sha256": folder_digest(prior),
-        "texts": texts,
-    }
+    record = {"sampler": sampler.describe(), "count": count, "weights": models.weights,
+              "prior_sha256": folder_digest(prior), "texts": texts}  # fmt: skip
     begun = scratch or out.with_suffix(".parts")
     parts = begun / run_key(record)  # those of other settings or texts are not gone on from
     parts.mkdir(parents=True, exist_ok=True)
     open_work = [batch for batch in work if not (parts / f"{batch.name}.npz").exists()]
     began = time.time()
-    for i, (batch, images) in enumerate(draw_images(network, texts, open_work, sampler, "reference")):
-        features = features_of(models, images)
-        save_part(parts / f"{batch.name}.npz", features, images[: SHOWN if batch.first == 0 else 0])
-        report(i + 1, len(open_work), time.time() - began, batch)
+    for i, (batch, images) in enumerate(draw_images(network, texts, open_work, sampler, "reference"), 1):
+        stored = {"thumbnails": images[: SHOWN if batch.first == 0 else 0], **features_of(models, images)}
+        with replacing(parts / f"{batch.name}.npz") as partial, partial.open("wb") as stream:
+            np.savez(stream, **stored)  # type: ignore[arg-type]
+        left = (time.time() - began) / i * (len(open_work) - i) / 60
+        print(f"[{i}/{len(open_work)}] {batch.name}, {left:.1f} min left", file=sys.stderr, flush=True)
     join_parts(work, parts, record, out)
     shutil.rmtree(begun)
-
-
-def save_part(path: Path, features: dict[str, np.ndarray], thumbnails: np.ndarray) -> None:
-    """One batch, atomically: a killed shard leaves whole parts only."""
-    with replacing(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, thumbnails=thumbnails, **features)  # type: ignore[arg-type]
-
-
-def report(done: int, of: int, seconds: float, batch: Batch) -> None:
-    left = seconds / done * (of - done)
-    print(f"[{done}/{of}] {batch.name}, {left / 60:.1f} min left", file=sys.stderr, flush=True)
 
 
 def join_parts(work: list[Batch], parts: Path, record: dict, out: Path) -> None:
@@ -117,11 +100,8 @@ def merge(
     out: Annotated[Path, outputs("folder of the reference set")],
 ) -> None:
     """Merge shards into features.npz (SPACE/PROMPT, and record), statistics.npz, manifest.json, sheet.png."""
-    from ..distances.frechet import Moments, save_moments
-    from ..prompt_table import read_prompts
-
-    table = read_prompts(prompts)
-    ids, texts = table["id"].tolist(), dict(zip(table["id"], table["prompt"], strict=True))
+    texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
+    ids = list(texts)
     arrays = [np.load(path) for path in shards]
     records = [str(stored["record"]) for stored in arrays]
     if len(set(records)) > 1:
@@ -155,8 +135,6 @@ def gather(stored: dict, kind: str, prompt_id: str) -> np.ndarray:
 
 def write_sheet(rows: list[np.ndarray], path: Path, side: int = 128) -> None:
     """One row of samples for each prompt."""
-    from PIL import Image
-
     shown = min(len(row) for row in rows)
     sheet = Image.fromarray(np.concatenate([np.concatenate(list(row[:shown]), axis=1) for row in rows]))
     scale = min(1.0, side / rows[0].shape[1])
@@ -171,24 +149,19 @@ def views(
     count: Count = 1250,
     steps: Steps = 25,
     omega: Omega = 7.5,
-    negative: Negative = "",
     seed: Annotated[int, settings("of the images")] = 0,
     threads: Threads = 1,
 ) -> None:
     """Draw images of prompts as views.zip, independent of the reference set: the ceiling row."""
     import torch
 
-    from ..prompt_table import read_prompts
-    from ..views.archive import write_views
-
     if len(prompt_id) != len(out):
         raise BadParameter("--prompt-id and --out need as many values as there are prompts")
     torch.set_num_threads(threads)
-    table = read_prompts(prompts)
-    texts = dict(zip(table["id"], table["prompt"], strict=True))
+    texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
     work = [batch for name in prompt_id for batch in batches([name], count)]
     images: dict[str, list[np.ndarray]] = {name: [] for name in prompt_id}
-    sampler = Sampler(steps, omega, negative)
+    sampler = Sampler(steps, omega)
     for batch, drawn in draw_images(load_prior(prior, threads), texts, work, sampler, f"views-{seed}"):
         images[batch.prompt_id].append(drawn)
         print(batch.name, file=sys.stderr, flush=True)
@@ -198,6 +171,3 @@ def views(
 
 
 main = Program(draw, merge, views)
-
-if __name__ == "__main__":
-    main()

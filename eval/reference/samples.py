@@ -25,10 +25,9 @@ class Sampler:
 
     steps: int = 25  # of DDIM, eta = 0
     omega: float = 7.5
-    negative: str = ""
 
     def describe(self) -> str:
-        return f"DDIM (eta 0), {self.steps} steps, guidance {self.omega:g}, negative {self.negative!r}"
+        return f"DDIM (eta 0), {self.steps} steps, guidance {self.omega:g}, negative ''"
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,12 @@ def draw(
     from segmentdreamer.randomness import derive_seed, generator
 
     names = list(dict.fromkeys(batch.prompt_id for batch in work))
-    embedded = prior.encode_prompt([*(texts[name] for name in names), sampler.negative, ""])
-    cond, (neg, null) = embedded[:-2], embedded[-2:].split(1)
+    embedded = prior.encode_prompt([*(texts[name] for name in names), ""])
+    cond, null = embedded[:-1], embedded[-1:]
     for batch in work:
         g = generator(derive_seed(batch.prompt_id, stream), "noise", batch.first)
         noise = torch.randn(batch.count, *prior.latent_shape, generator=g).to(cond.device)
         own = cond[names.index(batch.prompt_id)].expand(batch.count, -1, -1)
-        latents = sample(prior, Conditioning(own, neg, null), noise, sampler.omega, sampler.steps)
+        latents = sample(prior, Conditioning(own, null, null), noise, sampler.omega, sampler.steps)
         images = prior.decode(latents)
         yield batch, (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

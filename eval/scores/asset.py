@@ -15,13 +15,13 @@ from segmentdreamer.timing.stopwatch import Stopwatch
 from ..views.archive import has_alpha
 from ..views.ring import FEWEST
 from .clip_score import Clip, embed_texts, fills
+from .hard_captions import SPEC
 from .janus import TEMPLATE
 
 if TYPE_CHECKING:
     from .inception import InceptionV3
 
 VIEW_WORDS = ("front", "right side", "back", "left side")
-SPEC = ("class", "color", "second")  # columns of a prompt table that say what a prompt asks for
 Metrics = dict[str, np.ndarray]  # metric -> a value a view (V,), or (1,) for the whole asset
 
 
@@ -67,12 +67,12 @@ def embed_prompts(models: Models, table: pd.DataFrame) -> PromptTexts:
     worded = [TEMPLATE.format(prompt=text, view=view) for text in texts for view in words]
     embedded = models.embed([*texts, *worded])
     filled = np.array([fills(models.clip, text) for text in worded]).reshape(len(texts), -1)
-    specs = table[list(SPEC)].fillna("").to_dict("records") if {*SPEC} <= {*table} else [{}] * len(table)
+    known = {*SPEC} <= {*table}
+    specs: list = table[[*SPEC]].fillna("").to_dict("records") if known else [{}] * len(table)
     return PromptTexts(
         table["id"].tolist(), texts, embedded[: len(texts)],
         embedded[len(texts) :].reshape(len(texts), len(words), -1),
-        (table["symmetric"] == "yes").tolist(), [bool(row.any()) for row in filled],
-        [{str(key): value for key, value in spec.items()} for spec in specs],
+        (table["symmetric"] == "yes").tolist(), [bool(row.any()) for row in filled], specs,
     )  # fmt: skip
 
 

@@ -10,22 +10,18 @@ reading the archive and ImageReward, a program of its own, are not in it.
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 
+from segmentdreamer.command import Device, Program, Threads, inputs, settings
 from segmentdreamer.timing.flops import shapes
 from segmentdreamer.timing.stopwatch import Stopwatch
 
@@ -35,12 +31,7 @@ from .scorers import Scorers, load_models, prepare, score_asset
 
 PROMPT = "a yellow duck"
 IMAGES = 50_000  # of the paper's reference set
-
-
-def build_scorers(clip: str, weights: str, device: str) -> Scorers:
-    """CLIP by its open_clip name, with random weights if `weights` is empty, and a random Inception-v3."""
-    models = replace(load_models(clip, weights, device=device), inception=InceptionV3().to(device))
-    return prepare(models, pd.DataFrame({"id": ["p"], "prompt": [PROMPT], "symmetric": ["no"]}))
+SD21 = Path("weights/sd21-base")
 
 
 def draw_views(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -79,48 +70,37 @@ def time_reference(folder: Path, device: str, count: int) -> float:
     return (time.perf_counter() - began) / images
 
 
-def print_reference(args: argparse.Namespace, device: str) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = shapes(args.prior, Path(scratch))
-        seconds = time_reference(folder, device, args.reference)
-    hours = seconds * IMAGES / 3600
-    print(f"reference set on {device}: {seconds:.3f} s an image, {hours:.2f} hours for {IMAGES:,}")
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Time the scoring of one asset's views.")
-    parser.add_argument("--views", type=int, default=120, help="(default: 120)")
-    parser.add_argument("--size", type=int, default=512, help="pixels (default: 512)")
-    parser.add_argument("--clip", default="ViT-L-14-quickgelu", help="open_clip name (default: the paper's)")
-    parser.add_argument("--clip-weights", default="", help="its file (default: random weights)")
-    parser.add_argument("--repeats", type=int, default=3, help="(default: 3)")
-    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads, which resize (default: 1)")
-    parser.add_argument(
-        "--reference", type=int, metavar="N", help="time N batches of the reference set instead"
-    )
-    parser.add_argument("--prior", type=Path, default=Path("weights/sd21-base"),
-                        help="whose shapes draw them (default: SD 2.1-base's)")  # fmt: skip
-    args = parser.parse_args(argv)
-    if args.reference is not None and args.reference < 1:
-        parser.error("--reference must be at least 1")
-    if min(args.views, args.size, args.repeats) < 1:
-        parser.error("--views, --size and --repeats must be at least 1")
-    if args.clip_weights and not Path(args.clip_weights).is_file():
-        sys.exit(f"error: no CLIP weights at {args.clip_weights}")
-    torch.set_num_threads(args.threads)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if args.reference:
-        return print_reference(args, device)
+def time_scores(
+    views: Annotated[int, settings("views of the asset", min=1)] = 120,
+    size: Annotated[int, settings("pixels", min=1)] = 512,
+    clip: Annotated[str, inputs("open_clip name (default: the paper's)")] = "ViT-L-14-quickgelu",
+    clip_weights: Annotated[str, inputs("its file (default: random weights)")] = "",
+    repeats: Annotated[int, settings("how often", min=1)] = 3,
+    reference: Annotated[int | None, settings("time N batches of the reference set instead", min=1)] = None,
+    prior: Annotated[Path, inputs("whose shapes draw them (default: SD 2.1-base's)")] = SD21,
+    device: Device = None,
+    threads: Threads = 1,
+) -> None:
+    """Time the scoring of one asset's views."""
+    torch.set_num_threads(threads)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if reference:
+        with tempfile.TemporaryDirectory() as scratch:
+            image = time_reference(shapes(prior, Path(scratch)), device, reference)
+        hours = image * IMAGES / 3600
+        return print(f"reference set on {device}: {image:.3f} s an image, {hours:.2f} hours for {IMAGES:,}")
     try:
-        scorers = build_scorers(args.clip, args.clip_weights, device)
-        total, parts = time_scoring(scorers, draw_views(args.views, args.size), args.repeats)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"error: {str(error).splitlines()[0][:150]}")
-    print(f"{args.views} views of {args.size} px on {device}, {args.threads} CPU threads: {total:.2f} s")
+        models = replace(load_models(clip, clip_weights, device=device), inception=InceptionV3().to(device))
+        scorers = prepare(models, pd.DataFrame({"id": ["p"], "prompt": [PROMPT], "symmetric": ["no"]}))
+        total, parts = time_scoring(scorers, draw_views(views, size), repeats)
+    except RuntimeError as error:
+        raise ValueError(str(error).splitlines()[0][:150]) from error
+    print(f"{views} views of {size} px on {device}, {threads} CPU threads: {total:.2f} s")
     for part, seconds in sorted(parts.items(), key=lambda item: -item[1]):
         print(f"  {part:<14} {seconds:7.2f} s")
 
+
+main = Program(time_scores)
 
 if __name__ == "__main__":
     main()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..views.pictures import center, short_side
@@ -90,8 +91,6 @@ def embed_images(clip: Clip, images: np.ndarray, batch: int = BATCH) -> np.ndarr
 
 def fit(images: np.ndarray, size: int) -> np.ndarray:
     """Images (V, H, W, 3) uint8 as (V, size, size, 3): short side resized by PIL bicubic, the center kept."""
-    from PIL import Image
-
     height, width = short_side(images.shape[1], images.shape[2], size)
     if images.shape[1:3] != (height, width):
         pictures = (Image.fromarray(image) for image in images)
@@ -125,9 +124,7 @@ def text_image_metrics(scores: np.ndarray, own: int) -> dict[str, np.ndarray]:
 
     scores: (V, T), 100 cos of every view and every prompt of the table.
     """
-    others = np.delete(scores, own, axis=1)
-    metrics = {"clip": scores[:, own]}
-    if others.shape[1]:
-        metrics["clip_shuffled"] = others.mean(1)
-        metrics["clip_r"] = (scores[:, own] > others.max(1)).astype(float)
-    return metrics
+    clip, others = scores[:, own], np.delete(scores, own, axis=1)
+    if not others.shape[1]:
+        return {"clip": clip}
+    return {"clip": clip, "clip_shuffled": others.mean(1), "clip_r": (clip > others.max(1)).astype(float)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.ndimage import label
 from torch import Tensor
 
 from ..views.pictures import as_tensor
@@ -34,8 +35,6 @@ def shares_apart(visible: Tensor, pieces: Tensor) -> Tensor:
 
 def label_on_cpu(visible: Tensor) -> Tensor:
     """Numbers (V, H, W) int64 of the connected pieces of every view, 0 where nothing is visible."""
-    from scipy.ndimage import label
-
     numbered = [label(view, structure=np.ones((3, 3)))[0] for view in visible.numpy()]
     return torch.from_numpy(np.stack(numbered)).long()
 

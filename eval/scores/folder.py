@@ -8,6 +8,7 @@ summary.md and protocol.json. Distances to a reference set are over the prompts 
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def score_folder(scorers: Scorers, folder: Path, out: Path, setting: Setting | N
     scores, features, failed = score_places(scorers, folder, found, setting, notes)
     if setting.reference:
         scores = pd.concat([scores, prompt_distances(features, setting.reference)], ignore_index=True)
-    summary = summarize(scores)
+    summary = mean_intervals(scores.assign(method="folder")).dropna(subset="mean")[SUMMARY]
     if setting.reference:
         distances = summarize_distances(features, setting.reference, prompts.ids, notes)
         summary = pd.concat([summary, distances], ignore_index=True).fillna({"reason": ""})
@@ -65,8 +66,7 @@ def score_places(
     for i, (name, seeds) in enumerate(found.places.items()):
         print(f"[{i + 1}/{len(found.places)}] {name}: {len(seeds)} asset(s)", file=sys.stderr, flush=True)
         for seed, path in seeds.items():
-            reason = read_failure(path) if path.is_file() else None
-            if reason:
+            if path.is_file() and (reason := read_failure(path)):
                 failed[f"{name}/{seed}"] = reason
                 continue
             asset = read_asset(path)
@@ -83,26 +83,16 @@ def score_places(
     return pd.concat(frames, ignore_index=True), features, failed
 
 
-def summarize(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean over prompts with its interval: columns of SUMMARY."""
-    return mean_intervals(scores.assign(method="folder")).dropna(subset="mean")[SUMMARY]
-
-
 def write(
-    scores: pd.DataFrame,
-    summary: pd.DataFrame,
-    features: Features,
-    failed: Mapping[str, str],
-    notes: Notes,
-    scorers: Scorers,
-    folder: Path,
-    out: Path,
-) -> None:
+    scores: pd.DataFrame, summary: pd.DataFrame, features: Features, failed: Mapping[str, str], notes: Notes,
+    scorers: Scorers, folder: Path, out: Path,
+) -> None:  # fmt: skip
     """Everything that was found, and the summary on standard output."""
     out.mkdir(parents=True, exist_ok=True)
     arrays = {f"{space}/{n}/{s}": v for (n, s), spaces in features.items() for space, v in spaces.items()}
     np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
-    record = scorers.protocol.record(views_digest(folder)) | {"failed": failed, "notes": notes}
+    views = (p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".zip") and p.is_file())
+    record = scorers.protocol.record(folder_digest(folder, views)) | {"failed": failed, "notes": notes}
     write_json(out / "protocol.json", record)
     columns = ["prompt", "seed", "view", "metric", "value"]
     scores[columns].to_csv(out / "scores.csv", index=False, float_format="%.6g")
@@ -114,23 +104,15 @@ def write(
     print(table, end="")
 
 
-def views_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all views below a folder."""
-    views = (p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".zip") and p.is_file())
-    return folder_digest(folder, views)
-
-
 def markdown(summary: pd.DataFrame, failed: Mapping[str, str], protocol: str, name: str) -> str:
-    body = []
-    for row in summary.to_dict("records"):
+    body, rows = [], summary.to_dict("records")
+    for row in rows:
         mean = NOTHING if np.isnan(row["mean"]) else f"{row['mean']:.4g}"
         span = NOTHING if np.isnan(row["low"]) else f"[{row['low']:.4g}, {row['high']:.4g}]"
         body.append([Marked(row["metric"]), Marked(mean), Marked(span), str(row["prompts"])])
     table = grid(["metric", "mean", "95 % interval", "prompts"], body)
     lines = [f"{name}: mean over prompts with 95 % intervals, protocol {protocol}\n\n{table}"]
-    lines += [
-        f"\n{row['metric']}: {row['reason']}" for row in summary.to_dict("records") if row.get("reason")
-    ]
+    lines += [f"\n{row['metric']}: {row['reason']}" for row in rows if row.get("reason")]
     lines += [f"\nfailed: {asset}: {reason}" for asset, reason in failed.items()]
     return "\n".join(lines) + "\n"
 
@@ -208,8 +190,8 @@ def read_features(path: Path) -> dict[tuple[str, str], np.ndarray]:
 
 def pool_seeds(features: Features) -> dict[tuple[str, str], np.ndarray]:
     """(space, prompt) -> features of all seeds (n, D)."""
-    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    found = defaultdict(list)
     for (name, _), spaces in features.items():
         for space, array in spaces.items():
-            found.setdefault((space, name), []).append(array)
+            found[space, name].append(array)
     return {key: np.concatenate(arrays) for key, arrays in found.items()}

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from ..views.archive import composite, read_views
 from .pathology import laplacian, mean_inside
@@ -71,11 +73,7 @@ def detail_error(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
     shifts, detail a pixel off its place would be worse than none, and any blur of an asset an improvement.
     A view without any detail has about the truth's `detail`; speckle adds its own. NaN without silhouette.
     """
-    from scipy.ndimage import gaussian_filter
-
-    def gather(values: np.ndarray) -> np.ndarray:
-        return gaussian_filter(values, (0, WINDOW, WINDOW), mode="constant")
-
+    gather = partial(gaussian_filter, sigma=(0, WINDOW, WINDOW), mode="constant")
     true, core = (part.numpy() for part in laplacian(truth))
     mine = np.pad(laplacian(views)[0].numpy(), ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
     height, width = true.shape[1:]

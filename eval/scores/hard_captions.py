@@ -23,6 +23,7 @@ from .clip_score import clip_scores
 if TYPE_CHECKING:
     from .asset import Asset, Models, PromptTexts
 
+SPEC = ("class", "color", "second")  # columns of a prompt table that say what a prompt asks for
 # The toybox: what each class may wear, and the colors.
 WEARS = {"snowman": "hat", "bear": "hat", "duck": "hat", "robot": "hat", "mushroom": "", "house": "roof",
          "car": "roof", "tree": ""}  # fmt: skip
@@ -68,13 +69,10 @@ def hard_captions(text: str, spec: Mapping[str, str], table: Sequence[str]) -> l
 
     spec: class, color and second of the prompt table, or nothing. table: what stands against other prompts.
     """
-    known = bool(spec.get("class")) and plain(caption(**named(spec))) == plain(text)
-    found = {plain(other): other for other in (neighbors(**named(spec)) if known else table)}
+    toy = [spec[name] for name in SPEC] if spec.get("class") else []
+    known = bool(toy) and plain(caption(*toy)) == plain(text)
+    found = {plain(other): other for other in (neighbors(*toy) if known else table)}
     return [other for key, other in found.items() if key != plain(text)]
-
-
-def named(spec: Mapping[str, str]) -> dict[str, str]:
-    return {"kind": spec["class"], "color": spec["color"], "second": spec["second"]}
 
 
 def caption(kind: str, color: str, second: str) -> str:

@@ -16,16 +16,16 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 
 from segmentdreamer.records import write_json
 
@@ -50,13 +50,9 @@ PROTOCOL = {
 def require(folder: Path, *names: str) -> None:
     """FileNotFoundError that tells, in one line, which files `folder` lacks and how to get them."""
     if absent := [name for name in names if not (folder / name).is_file()]:
-        models = {
-            "image-reward/bert-base-uncased" if name == VOCABULARY else "image-reward" for name in absent
-        }
-        commands = " and ".join(
-            f"`python -m segmentdreamer.weights {name} --out {folder}{name.removeprefix('image-reward')}`"
-            for name in sorted(models)
-        )
+        parts = sorted({"/bert-base-uncased" if name == VOCABULARY else "" for name in absent})
+        fetch = "`python -m segmentdreamer.weights image-reward{0} --out {1}{0}`"
+        commands = " and ".join(fetch.format(part, folder) for part in parts)
         raise FileNotFoundError(
             f"ImageReward needs {', '.join(absent)} in {folder}/: put them there, or {commands}"
         )
@@ -88,27 +84,19 @@ def load(folder: Path, device: str = "cpu") -> Any:
     Raises FileNotFoundError for absent files and ValueError if the weights are not exactly the network's.
     """
     require(folder, WEIGHTS, CONFIG, VOCABULARY)
-    from safetensors.torch import load_file
-
     model = construct(folder, device)
     install(model, load_file(folder / WEIGHTS))
     return model.float()
 
 
-def install(model: Any, state: dict[str, torch.Tensor]) -> None:
+def install(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
     """Copy weights into the network; ValueError names what is missing, unexpected or of another shape."""
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise ValueError(" ".join(str(error).split())) from error
-    check_names(missing, unexpected)
-
-
-def check_names(missing: Iterable[str], unexpected: Iterable[str]) -> None:
-    """ValueError unless a checkpoint has every weight of the network and no other."""
     wrong = {"lacks": set(missing) - UNLEARNED, "should not have": set(unexpected) - UNLEARNED}
-    if any(wrong.values()):
-        told = "; ".join(f"{verb} {', '.join(sorted(names))}" for verb, names in wrong.items() if names)
+    if told := "; ".join(f"{verb} {', '.join(sorted(names))}" for verb, names in wrong.items() if names):
         raise ValueError(f"not ImageReward's weights: the file {told}")
 
 
@@ -118,8 +106,6 @@ def score_images(model: Any, images: np.ndarray, prompt: str, batch: int = BATCH
 
     model: the package's ImageReward, in evaluation mode. batch: images at a time; no score depends on it.
     """
-    from PIL import Image
-
     text = model.blip.tokenizer(
         prompt, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
     ).to(model.device)
@@ -145,20 +131,16 @@ def write_rewards(rows: pd.DataFrame, record: dict, out: Path) -> None:
     rows.to_csv(out / "image_reward.csv", index=False, float_format="%.6g")
 
 
-def prompt_texts(path: Path, ids: list[str]) -> list[str]:
-    """The texts of these prompts of the table; ValueError if it has not one of them."""
-    table = read_prompts(path).set_index("id")["prompt"]
-    if unknown := sorted(set(ids) - set(table.index)):
-        raise ValueError(f"{path} has no prompt {', '.join(unknown)}")
-    return table[ids].tolist()
-
-
 def score_all(args: argparse.Namespace) -> None:
     """Score every archive of the command line and say so, a line each."""
-    prompts = prompt_texts(args.prompts, args.prompt_id)
+    table = read_prompts(args.prompts).set_index("id")["prompt"]
+    if unknown := sorted(set(args.prompt_id) - set(table.index)):
+        raise ValueError(f"{args.prompts} has no prompt {', '.join(unknown)}")
     model = load(args.weights, args.device)
     protocol = Protocol(PROTOCOL, {"image_reward": file_digest(args.weights / WEIGHTS)})
-    for i, (views, prompt, out) in enumerate(zip(args.views, prompts, args.out, strict=True), 1):
+    for i, (views, prompt, out) in enumerate(
+        zip(args.views, table[args.prompt_id], args.out, strict=True), 1
+    ):
         began = time.perf_counter()
         rows = score_archive(model, views, prompt, args.batch)
         write_rewards(rows, protocol.record(views, read_failure(views)), out)

@@ -24,6 +24,8 @@ import segmentdreamer.torchvision_guard  # noqa: F401  (before torch_fidelity)
 
 import numpy as np
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -59,9 +61,7 @@ class InceptionV3(FeatureExtractorInceptionV3):
             raise ValueError(f"images are {tuple(images.shape)}, not (N, 3, {SIZE}, {SIZE})")
         x = (images - 128) / 128
         for name, layer in self.named_children():  # registered in the order of the graph
-            if name == "fc":
-                break
-            x = layer(x)
+            x = layer(x) if name != "fc" else x
         return x.flatten(1)
 
 
@@ -72,21 +72,14 @@ def load_inception(path: Path, device: str = "cpu") -> InceptionV3:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no Inception weights at {path}")
-    network = InceptionV3()
+    network, packed = InceptionV3(), path.suffix == ".safetensors"
     try:
-        network.load_state_dict(check_state(read_state(path), network))
+        state = load_file(path) if packed else torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(check_state(state, network))
     except Exception as error:  # the readers raise what they like
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ValueError(f"{path} is not a state of FID's Inception-v3: {reason.strip()}") from error
     return network.to(device)
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def check_state(state: dict[str, Tensor], network: InceptionV3) -> dict[str, Tensor]:
@@ -124,8 +117,6 @@ def resize(images: np.ndarray, protocol: str, device: str | torch.device = "cpu"
 
 def resize_channel(channel: np.ndarray) -> np.ndarray:
     """(H, W) as float32, short side 299: bicubic, clipped, because bicubic overshoots, and not rounded."""
-    from PIL import Image
-
     height, width = short_side(channel.shape[0], channel.shape[1], SIZE)
     picture = Image.fromarray(channel.astype(np.float32))
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC)).clip(0, 255)
@@ -135,8 +126,7 @@ def resize_channel(channel: np.ndarray) -> np.ndarray:
 def embed(network: InceptionV3, images: np.ndarray, protocol: str, batch: int = BATCH) -> np.ndarray:
     """pool3 features (N, 2048) float32 of images (N, H, W, 3) uint8, resized by a named protocol."""
     device = next(network.parameters()).device
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     parts = [torch.zeros(0, WIDTH)]
     with torch.autocast(device.type, enabled=False):
         for start in range(0, len(images), batch):

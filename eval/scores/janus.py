@@ -2,12 +2,11 @@
 
 CLIP says of each view of a ring how well it fits the prompt's front, sides and back. The best front view is
 the face; farther than 90 degrees from it, an asset with one face shows backs, a Janus shows faces again.
-What all views share (over-exposure, floaters, a bias of CLIP) draws all of them to one word alike; three
-quarters of each word's mean over the ring are taken off, not all, so that faces everywhere remain faces.
+What all views share (over-exposure, a bias of CLIP) draws them to one word alike; three quarters of each
+word's mean over the ring are taken off, not all, so that faces everywhere remain faces.
 
-CLIP also answers where there is nothing to tell. So the index is withheld from views that do not show one
-thing (consistency) or in which CLIP does not see the prompt: toybox/models/pathologies.json says how often it
-is wrong with and without these gates, and how they were chosen.
+CLIP also answers where there is nothing to tell, so the index is withheld from views that do not show one
+thing (consistency) or in which CLIP does not see the prompt (its errors: toybox/models/pathologies.json).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from .consistency import gate
 
@@ -78,6 +78,4 @@ def view_logits(embeddings: np.ndarray, view_texts: np.ndarray) -> np.ndarray:
 
 def smooth(profile: np.ndarray) -> np.ndarray:
     """A ring's values (V, ...) under a Gaussian along the ring."""
-    from scipy.ndimage import gaussian_filter1d
-
     return gaussian_filter1d(profile, SMOOTHING * len(profile) / 360, axis=0, mode="wrap")

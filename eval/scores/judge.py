@@ -68,8 +68,7 @@ class Judged:
 
     @torch.inference_mode()
     def __call__(self, asset: Asset) -> dict[str, np.ndarray]:
-        asked = {"class": asset.spec["class"], "color": asset.spec["color"]}
-        asked["second"] = asset.spec["second"] or "none"
+        asked = asset.spec | {"second": asset.spec["second"] or "none"}
         if any(word not in self.model.labels[name] for name, word in asked.items()):
             return {}
         pixels = torch.from_numpy(fit(asset.images, SIZE)).to(self.device).permute(0, 3, 1, 2).float() / 255

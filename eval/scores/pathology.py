@@ -59,13 +59,11 @@ def score_pathologies(
     symmetric: bool = False,
     device: str = "cpu",
 ) -> dict[str, np.ndarray]:
-    """All pathologies of one asset, by metric: per view (V,), or (1,) for what only the ring shows.
+    """All pathologies of one asset, by metric: per view (V,), or (1,) for what only the ring shows; or NaN.
 
     views: (V, H, W, 4) uint8, straight alpha, a ring in the order of azimuth. embeddings: (V, D) CLIP image
     embeddings. view_texts: (K, D) unit text embeddings under each view word: front first, back third.
-    symmetric: the prompt's object has no front, so no Janus index. device: that looks at the pixels. What
-    cannot be seen is NaN; whether the Janus index means anything is another question (`janus.withhold`).
-    Raises ValueError if the counts differ.
+    symmetric: no Janus index. device: that looks at the pixels. Raises ValueError if the counts differ.
     """
     if len(views) != len(embeddings):
         raise ValueError(f"{len(views)} views have {len(embeddings)} embeddings")

@@ -32,9 +32,8 @@ class Preference:
 
     def __init__(self, models: Models, prompts: PromptTexts, folder: Path):
         self.device, self.model = models.device, load(folder).to(models.device)
-        self.protocol = {
-            "toy_reward": f"ToyReward, {self.model.size} px bilinear {SQUARE}, over white, raw prompt"
-        }
+        how = f"{self.model.size} px bilinear {SQUARE}, over white, raw prompt"
+        self.protocol = {"toy_reward": f"ToyReward, {how}"}
 
     def __call__(self, asset: Asset) -> dict[str, np.ndarray]:
         pixels = torch.from_numpy(asset.images).to(self.device).permute(0, 3, 1, 2).float() / 255

@@ -27,18 +27,16 @@ def read_key(study: Path) -> pd.DataFrame:
 def check_ids(answers: pd.DataFrame, key: pd.DataFrame, path: Path) -> None:
     """Refuse an answer of another study or source, or with ids that are not in the key."""
     study, source = key[IDENTITY].iloc[0]
-    foreign = answers.loc[answers["study"] != study, "study"]
-    if len(foreign):
-        raise ValueError(f"{path}: belongs to study {foreign.iloc[0]!r}, not to {study!r}")
-    others = answers.loc[answers["source"] != source, "source"]
-    if len(others):
-        raise ValueError(f"{path}: source {others.iloc[0]!r}, but study {study} is {source}")
-    wrong = answers.loc[~answers["question"].isin(QUESTIONS), "question"]
-    if len(wrong):
-        raise ValueError(f"{path}: unknown question {wrong.iloc[0]!r}")
-    known: list[str] = []
-    for name in ("volunteer", "group", "video"):
-        known.append(name)
+    for name, known, told in (
+        ("study", [study], f"belongs to study {{!r}}, not to {study!r}"),
+        ("source", [source], f"source {{!r}}, but study {study} is {source}"),
+        ("question", [*QUESTIONS], "unknown question {!r}"),
+    ):
+        if len(foreign := answers.loc[~answers[name].isin(known), name]):
+            raise ValueError(f"{path}: {told.format(foreign.iloc[0])}")
+    names = ["volunteer", "group", "video"]
+    for number, name in enumerate(names, 1):
+        known = names[:number]
         shown = set(key[known].itertuples(index=False, name=None))
         for ids in answers[known].itertuples(index=False, name=None):
             if ids not in shown:

@@ -48,14 +48,10 @@ def choose_orders(methods: int, groups: int, rng: np.random.Generator) -> np.nda
     return np.array(blocks[:groups])
 
 
-def blinded_names(assets: Sequence[tuple[str, str, int]], study: str) -> dict[tuple[str, str, int], str]:
-    """A file name for the video of each asset (method, prompt, seed), from which nothing can be read."""
-
-    def digest(asset: tuple[str, str, int]) -> str:
-        text = "\0".join([study, *map(str, asset)])
-        return hashlib.sha256(text.encode()).hexdigest()[:12] + ".mp4"
-
-    return {asset: digest(asset) for asset in assets}
+def blinded_name(study: str, method: str, prompt: str, seed: int) -> str:
+    """A file name for the video of an asset, from which nothing can be read."""
+    text = "\0".join([study, method, prompt, str(seed)])
+    return hashlib.sha256(text.encode()).hexdigest()[:12] + ".mp4"
 
 
 def assign(
@@ -83,8 +79,6 @@ def assign(
     salt = rng.bytes(16).hex()
     plan = "\0".join([salt, source, *methods, *prompts, f"{volunteers} {groups} {seeds}"])
     study = hashlib.sha256(plan.encode()).hexdigest()[:8]
-    assets = [(m, p, s) for m in methods for p in prompts for s in range(seeds)]
-    names = blinded_names(assets, study + salt)
     chosen = choose_prompts(len(prompts), volunteers, groups, rng)
     orders = iter(choose_orders(len(methods), volunteers * groups, rng))
     turns = dict.fromkeys(prompts, 0)
@@ -96,7 +90,7 @@ def assign(
         turns[prompt] += 1
         for position, number in enumerate(next(orders), 1):
             method = methods[number]
-            video = names[method, prompt, seed]
+            video = blinded_name(study + salt, method, prompt, seed)
             who = f"v{volunteer + 1:0{width}d}"
             rows.append((study, source, who, group + 1, position, video, prompt, seed, method))
     return pd.DataFrame(rows, columns=KEY)

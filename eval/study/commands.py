@@ -39,8 +39,8 @@ def assign(
     shuffle_seed: Annotated[int, settings("seed of plan and names; keep yours secret")] = 0,
 ) -> None:
     """Make pages, videos and key."""
-    table = read_prompts(prompts)
-    shown, left_out = showable_prompts(results, methods, table["id"].tolist(), seeds)
+    texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
+    shown, left_out = showable_prompts(results, methods, list(texts), seeds)
     for prompt, reason in left_out.items():
         print(f"note: {prompt} is left out, {reason}", file=sys.stderr)
     if not shown:
@@ -48,7 +48,7 @@ def assign(
     key = assignment.assign(shown, methods, volunteers, groups, seeds, shuffle_seed)
     if groups > len(shown) * seeds:
         print(f"note: {groups} groups from {len(shown)} prompts: videos come again", file=sys.stderr)
-    write_kit(key, dict(zip(table["id"], table["prompt"], strict=True)), results, out)
+    write_kit(key, texts, results, out)
     print(f"hand out {out / 'handout'} ({volunteers} pages); keep {out / 'key.csv'} secret")
 
 
@@ -78,12 +78,9 @@ def collect(
     ranks = gather(study, answers)
     out.parent.mkdir(parents=True, exist_ok=True)
     ranks.to_csv(out, index=False)
-    key = read_key(study)
-    groups = [len(table[["volunteer", "group"]].drop_duplicates()) for table in (ranks, key)]
-    people = [table["volunteer"].nunique() for table in (ranks, key)]
-    name, source = ranks[["study", "source"]].iloc[0]
-    print(f"study {name}, {source}: {groups[0]} of {groups[1]} groups ranked, by {people[0]} of {people[1]} "
-          "volunteers")  # fmt: skip
+    mine, all_ = Identity.of(ranks, out), Identity.of(read_key(study), study)
+    print(f"study {mine.study}, {mine.source}: {mine.rankings} of {all_.rankings} groups ranked, by "
+          f"{mine.volunteers} of {all_.volunteers} volunteers")  # fmt: skip
 
 
 def analyse(
@@ -108,6 +105,3 @@ def analyse(
 
 
 main = Program(assign, simulate, collect, analyse, analyze=analyse)
-
-if __name__ == "__main__":
-    main()

@@ -35,14 +35,9 @@ class Identity(NamedTuple):
     @classmethod
     def of(cls, ranks: pd.DataFrame, path: Path) -> Identity:
         """Whose these ranks are; ValueError in one line if nobody's or more than one study's."""
-        groups = ranks[["volunteer", "group"]].drop_duplicates()
-        sizes = (
-            ranks["volunteer"].nunique(),
-            len(groups),
-            ranks["prompt"].nunique(),
-            ranks["method"].nunique(),
-        )
-        return cls(*read_source(ranks, path), *sizes)
+        volunteers, prompts, methods = (ranks[name].nunique() for name in ("volunteer", "prompt", "method"))
+        rankings = len(ranks[["volunteer", "group"]].drop_duplicates())
+        return cls(*read_source(ranks, path), volunteers, rankings, prompts, methods)
 
     def metric(self, question: str) -> str:
         """The column of Table 1: a simulated study has columns of its own."""
@@ -62,8 +57,7 @@ def read_table(path: Path, names: Sequence[str]) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a CSV file") from error
-    missing = [name for name in names if name not in table]
-    if missing:
+    if missing := [name for name in names if name not in table]:
         raise ValueError(f"{path}: missing column {', '.join(missing)}")
     return table[list(names)]
 
@@ -86,10 +80,7 @@ def read_source(table: pd.DataFrame, path: Path) -> tuple[str, str]:
 
 def identify(table: pd.DataFrame, whose: Identity) -> pd.DataFrame:
     """A result with the study's identity as its first columns."""
-    found = table.copy()
-    for place, (name, value) in enumerate(whose._asdict().items()):
-        found.insert(place, name, value)
-    return found
+    return table.assign(**whose._asdict())[[*whose._fields, *table.columns]]
 
 
 def read_result(

@@ -43,8 +43,7 @@ def showable_prompts(
                 if not video.exists():
                     raise FileNotFoundError(f"no video {video}")
                 archive = video.with_name("views.zip")
-                reason = read_failure(archive) if archive.exists() else None
-                if reason:
+                if archive.exists() and (reason := read_failure(archive)):
                     left_out.setdefault(prompt, f"{method}, seed {seed}: {reason}")
     return [prompt for prompt in prompts if prompt not in left_out], left_out
 
@@ -59,9 +58,10 @@ def page(key: pd.DataFrame, texts: Mapping[str, str]) -> str:
         {"group": int(str(number)), "prompt": texts[rows["prompt"].iloc[0]], "videos": rows["video"].tolist()}
         for number, rows in key.sort_values(["group", "position"]).groupby("group")
     ]
-    data = {"study": study, "source": source, "volunteer": volunteer}
-    data |= {"questions": QUESTIONS, "groups": groups}
-    text = json.dumps(data).replace("<", "\\u003c")  # no prompt can end the script element
+    data = {"study": study, "source": source, "volunteer": volunteer, "questions": QUESTIONS}
+    text = json.dumps(data | {"groups": groups}).replace(
+        "<", "\\u003c"
+    )  # no prompt can end the script element
     title = f"Ranking study {study}, {volunteer}"
     return Template(PAGE.read_text(encoding="utf-8")).substitute(title=html.escape(title), data=text)
 

@@ -37,8 +37,7 @@ def rank_by_worths(key: pd.DataFrame, worths: Mapping[str, float], seed: int = 0
 
     Exponential waiting times with the worths as rates come in that order. Questions are independent.
     """
-    rng = np.random.default_rng(seed)
-    parts = []
+    rng, parts = np.random.default_rng(seed), []
     for question in QUESTIONS:
         times = rng.exponential(1 / key["method"].map(worths).to_numpy(dtype=float))
         rank = key.assign(time=times).groupby(["volunteer", "group"])["time"].rank().astype(int)

@@ -2,9 +2,8 @@
 
     python -m eval.theory --views results/mini/truth/*/views.zip --prior toybox/models/prior --out FOLDER
 
-The theorem assumes that a consistency function agrees with itself along the solver's trajectory, down to
-its target. Its value at z_t is then the first-order solver's own answer there, reached in steps of Delta t,
-and the distillation error is what separates that answer from the exact trajectory's: stated as
+A consistency function that agrees with itself down to its target has, at z_t, the first-order solver's own
+answer, reached in steps of Delta t; the distillation error is what separates it from the exact trajectory's:
 O(Delta t) T for CDS (target: the clean latent), O(Delta t) (T - e) for GCS (e random) and
 O(Delta t) (s_{m+1} - s_m) for SCTD (the segment's edge). Three questions, in the column `part`:
 
@@ -13,22 +12,18 @@ length      the error as the stretch varies, Delta t being fixed
 jump        the same stretches in the losses' single step: Delta t is the length, so the bound is its square
 
 and `round trip 1|2`: what SCTD neglects when z_e stands for G(z_t, t, null), z_t being inverted from z_e
-in one or two steps. CDS is followed to three targets: CLEAN, as stated; 0, the last timestep; and EDGE, the
-lowest target of the other two. Towards 0 sigma falls like a root of t, so only at EDGE do methods differ by
-their stretches alone: there they are compared (`compare_methods`), the answers at higher targets being
-carried down along the exact trajectory (the column `error_edge`). At e = EDGE, GCS is CDS.
+in one or two steps. CDS is followed to three targets (see page.READING); only at EDGE do methods differ by
+their stretches alone: there they are compared, answers at higher targets being carried down along the exact
+trajectory (`error_edge`).
 
 The prior is the Gaussian mixture over true views' latents (a label is a prompt); its components' deviation
-is the held-out views' distance from the nearest center, so that these are typical samples; they, noised, are
-the starting points. Errors are RMS over latent entries, in z at the target. The unit is the prompt, since its
-starts are alike: an exponent is the mean of the prompts' log-log slopes, each of the mean over its starts,
-for these views and this schedule: nothing here speaks of a trained network.
+is the held-out views' distance from the nearest center, so that these, noised, are typical starting points.
+The unit is the prompt, since its starts are alike. Nothing here speaks of a trained network.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,8 +31,6 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pandas as pd
@@ -202,9 +195,7 @@ def by_start(starts: Starts, shared: dict, latents: dict[str, Tensor]) -> list[d
     ]
 
 
-def build(
-    views: list[Path], prior: Path, every: int, count: int, deviation: float | None, seed: int
-) -> tuple[MixturePrior, Starts]:
+def build(views: list[Path], prior: Path, every: int, count: int, seed: int) -> tuple[MixturePrior, Starts]:
     """The mixture over every `every`-th view of each archive, and `count` starts from the views between."""
     import torch
 
@@ -228,7 +219,7 @@ def build(
         labels += [path.parent.name] * int(chosen.sum())
     pairs = zip(held, centers, strict=True)
     nearest = torch.cat([torch.cdist(h.flatten(1), c.flatten(1)).min(1).values for h, c in pairs])
-    deviation = deviation or float(nearest.square().mean() / centers[0][0].numel()) ** 0.5
+    deviation = float(nearest.square().mean() / centers[0][0].numel()) ** 0.5
     g = generator(seed, "starts")
     picks = [i for i in range(len(held)) for _ in range(count)]
     z_0 = torch.stack([held[i][int(torch.randint(len(held[i]), (), generator=g))] for i in picks])
@@ -254,14 +245,13 @@ def measure_theory(
     out: Annotated[Path, outputs("folder of tables, page and figure")],
     every: Annotated[int, settings("every n-th view is a center", min=1)] = 3,
     starts: Annotated[int, settings("starting points a prompt", min=1)] = 2,
-    deviation: Annotated[float | None, settings("of a component (default: from held-out views)")] = None,
     seed: Annotated[int, settings("of the starting points")] = 0,
 ) -> None:
     """Measure Theorem 1 on the analytic prior."""
     import torch
 
     torch.set_num_threads(1)
-    mixture, begun = build(views, prior, every, starts, deviation, seed)
+    mixture, begun = build(views, prior, every, starts, seed)
     points = pd.concat([measure_routes(mixture, begun, seed), measure_round_trips(mixture, begun)])
     exponents, methods = fit_exponents(points), compare_methods(points)
     out.mkdir(parents=True, exist_ok=True)
@@ -278,6 +268,3 @@ def measure_theory(
 
 
 main = Program(measure_theory)
-
-if __name__ == "__main__":
-    main()

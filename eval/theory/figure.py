@@ -30,9 +30,8 @@ def draw(points: pd.DataFrame, folder: Path) -> None:
     }  # fmt: skip
     with plt.rc_context(style):
         figure, axes = plt.subplots(2, 2, figsize=(6.8, 6.2), layout="constrained")
-        draw_sweep(axes[0, 0], points, "step", 1)
-        draw_sweep(axes[0, 1], points, "length", 1)
-        draw_sweep(axes[1, 0], points, "jump", 2)
+        for panel, part, bound in zip(axes.flat, ("step", "length", "jump"), (1, 1, 2), strict=False):
+            draw_sweep(panel, points, part, bound)
         draw_places(axes[1, 1], points)
         handles = [panel.get_legend_handles_labels() for panel in axes.flat[:3]]
         named = {label: line for lines, labels in handles for line, label in zip(lines, labels, strict=True)}

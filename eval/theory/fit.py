@@ -82,14 +82,10 @@ def compare_methods(points: pd.DataFrame) -> pd.DataFrame:
             low, high = mean_interval(gaps.to_numpy())
             figures = np.exp([logs[larger].mean(), logs[smaller].mean(), gaps.mean(), low, high])
             stated = (lengths[larger] / lengths[smaller]) ** power
-            rows.append((part, larger, smaller, *figures, stated, order_verdict(low, high)))
+            order = "as stated" if low > 0 else "reversed" if high < 0 else "undecided"  # of the logs' signs
+            rows.append((part, larger, smaller, *figures, stated, order))
     return pd.DataFrame(rows, columns=["part", "larger", "smaller", "error_larger", "error_smaller", "ratio",
                                        "low", "high", "stated", "verdict"])  # fmt: skip
-
-
-def order_verdict(low: float, high: float) -> str:
-    """Whether the interval of the log of (error stated larger / error stated smaller) has that sign."""
-    return "as stated" if low > 0 else "reversed" if high < 0 else "undecided"
 
 
 def verdict(low: float, high: float, bound: float) -> str:

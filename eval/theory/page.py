@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -49,23 +50,23 @@ def write_page(
     """The tables of exponents and of methods, and the findings, as Markdown."""
     header = ["Measured", "Method", "Stretches", "Target t", "Range", "Exponent", "Stated", "Verdict"]
     common = ["Measured", "Stated larger", "Stated smaller", "Errors", "Ratio", "Stated", "Order"]
-    findings = [
-        sentence for speak in (segmentation, constants, clean_end, neglected) for sentence in speak(points)
-    ]
-    lines = [
-        "# Theorem 1, measured on the analytic prior", "",
-        f"{setting[0].upper()}{setting[1:]}.", "", READING, "",
-        grid(header, table(exponents)), "",
-        "![Errors against step, length and place](theory.png)", "",
-        f"## The methods at one target, t = {EDGE}", "", COMPARING, "", grid(common, compared(methods)), "",
-        *(f"- {sentence}" for sentence in order(exponents, methods)), "",
-        "## Where measurement and statement agree", "", *listed(exponents, ["agrees"]), "",
-        "## Where they do not", "", *listed(exponents, ["shallower", "steeper"]), "",
-        "## Where these prompts decide nothing", "", *listed(exponents, ["undecided"]), "",
-        "## What the sizes say", "", *(f"- {sentence}" for sentence in findings),
+    sizes = chain(segmentation(points), constants(points), clean_end(points), neglected(points))
+    parts = [
+        "# Theorem 1, measured on the analytic prior", f"{setting[0].upper()}{setting[1:]}.", READING,
+        grid(header, table(exponents)), "![Errors against step, length and place](theory.png)",
+        f"## The methods at one target, t = {EDGE}", COMPARING, grid(common, compared(methods)),
+        items(order(exponents, methods)),
+        "## Where measurement and statement agree", items(listed(exponents, ["agrees"])),
+        "## Where they do not", items(listed(exponents, ["shallower", "steeper"])),
+        "## Where these prompts decide nothing", items(listed(exponents, ["undecided"])),
+        "## What the sizes say", items(sizes),
     ]  # fmt: skip
-    text = re.sub(r"(t = |e)-(?=\d)", r"\1−", "\n".join(lines))
+    text = re.sub(r"(t = |e)-(?=\d)", r"\1−", "\n\n".join(parts))
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def items(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def grouped(exponents: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFrame]]:
@@ -88,14 +89,10 @@ def table(exponents: pd.DataFrame) -> list[list[str]]:
         shares = [f"{name} {n} of {len(group)}" for name, n in counts.items()]
         verdict = ", ".join(shares) if len(group) > 1 else group["verdict"].iloc[0]
         bound = f"{group['bound'].iloc[0]}"
-        rows.append([TITLES[part], method, kind, targets(group), span, extent(group), bound, verdict])
+        low, high = group["target_low"].min(), group["target_high"].max()
+        ends = f"{low}".replace("-", "−") if low == high else f"{low} to {high}"
+        rows.append([TITLES[part], method, kind, ends, span, extent(group), bound, verdict])
     return rows
-
-
-def targets(group: pd.DataFrame) -> str:
-    """Where the stretches of these exponents end: one timestep or a range."""
-    low, high = group["target_low"].min(), group["target_high"].max()
-    return f"{low}".replace("-", "−") if low == high else f"{low} to {high}"
 
 
 def compared(methods: pd.DataFrame) -> list[list[str]]:
@@ -123,14 +120,11 @@ def listed(exponents: pd.DataFrame, verdicts: list[str]) -> list[str]:
     """One line a part, method, range and verdict, naming the regions."""
     lines = []
     for part, method, _, span, group in grouped(exponents):
-        for verdict, same in group.groupby("verdict", sort=False):
-            if verdict in verdicts:
-                regions, bound = ", ".join(same["region"]), same["bound"].iloc[0]
-                side = f": {verdict!s}" if len(verdicts) > 1 else ""
-                lines.append(
-                    f"- {TITLES[part]}, {span}: {method} ({regions}) {extent(same)}, stated {bound}{side}"
-                )
-    return lines or ["- nowhere"]
+        for verdict, same in group[group["verdict"].isin(verdicts)].groupby("verdict", sort=False):
+            who = f"{method} ({', '.join(same['region'])}) {extent(same)}, stated {same['bound'].iloc[0]}"
+            side = f": {verdict!s}" if len(verdicts) > 1 else ""
+            lines.append(f"{TITLES[part]}, {span}: {who}{side}")
+    return lines or ["nowhere"]
 
 
 def segmentation(points: pd.DataFrame) -> Iterator[str]:
@@ -142,15 +136,13 @@ def segmentation(points: pd.DataFrame) -> Iterator[str]:
         for column, where in ends:
             largest = errors.groupby("segments")[column].idxmax()
             worst = errors.loc[largest].set_index("segments").to_dict("index")
-            shown = ", ".join(
-                f"{worst[n][column]:.1e} (N = {n}: {worst[n]['target']}-{worst[n]['t']})" for n in SHOWN
-            )
+            found = [f"{worst[n][column]:.1e} (N = {n}: {worst[n]['target']}-{worst[n]['t']})" for n in SHOWN]
             first, last = SHOWN[0], SHOWN[-1]
             factor, stated = worst[first][column] / worst[last][column], (last / first) ** power
             judged = "less than" if factor < stated / 2 else "more than" if factor > stated * 2 else "about"
             yield (
-                f"{STEPPED[part]}, the worst segment's error, {where}, is {shown}. {last} segments divide it "
-                f"by {factor:.3g}, {judged} the bound's {stated:.0f}."
+                f"{STEPPED[part]}, the worst segment's error, {where}, is {', '.join(found)}. {last} "
+                f"segments divide it by {factor:.3g}, {judged} the bound's {stated:.0f}."
             )
 
 
@@ -219,8 +211,7 @@ def neglected(points: pd.DataFrame, length: int = 96) -> Iterator[str]:
             f"{mean['error'].min():.1e} to {mean['error'].max():.1e}: {own} of the self term, {crossed} of "
             f"the cross term under the prompt that the view shows, {other} of it under another."
         )
-        same = [str(e) for e, share in shares["cross"].items() if share > 0.9]
-        if same:
+        if same := [str(e) for e, share in shares["cross"].items() if share > 0.9]:
             yield (
                 f"At e = {', '.join(same)} that is nearly all of the shown prompt's cross term: prompt and "
                 "empty prompt hardly differ there, and what remains is the solver's error."

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from PIL import Image
 
 from segmentdreamer.records import replacing
 
@@ -27,7 +28,6 @@ CAMERAS = ("cameras.json", "transforms.json")
 
 def write_views(rgba: np.ndarray, path: Path) -> None:
     """Store (V, H, W, 4) uint8 views atomically."""
-    from PIL import Image
 
     def members() -> Iterable[tuple[str, bytes]]:
         for i, view in enumerate(rgba):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,9 @@ def find_assets(folder: Path, ids: Sequence[str], texts: Sequence[str]) -> Found
             causes[owner] = f"{place.name} {next(iter(empty.values()))}"
     for name, text in zip(ids, texts, strict=True):
         if not places[name]:
-            missing[name] = "no views" + (f": {causes[name]}" if name in causes else too_long(name, text))
+            long = len(text.encode()) > LONGEST
+            named = f"the prompt is too long for a folder's name, so name its folder {name}" if long else ""
+            missing[name] = ": ".join(filter(None, ("no views", causes.get(name, named))))
     if not any(places.values()):
         raise FileNotFoundError(
             f"{folder} has no views: expected {ids[0]}/rgb_000.png or {ids[0]}/views.zip"
@@ -148,12 +150,7 @@ def subfolders(place: Path) -> list[Path]:
     return sorted(folders, key=lambda path: (int(path.name) if path.name.isdecimal() else -1, path.name))
 
 
-def too_long(name: str, text: str) -> str:
-    fits = len(text.encode()) <= LONGEST
-    return "" if fits else f": the prompt is too long for a folder's name, so name its folder {name}"
-
-
-def instead(folder: Path, causes: list[str], strays: Iterable[str]) -> str:
+def instead(folder: Path, causes: list[str], strays: list[str]) -> str:
     """What a folder without any asset holds, as the end of a message."""
     told = causes[:1]
     try:
@@ -161,6 +158,6 @@ def instead(folder: Path, causes: list[str], strays: Iterable[str]) -> str:
         told.append(f"its own pictures belong into a folder of their prompt, {folder / 'ID'}")
     except ValueError as error:
         told += [f"it {error}"] if not causes and str(error) != "holds no PNG" else []
-    if strays := list(strays):
+    if strays:
         told.append(f"its folders {', '.join(strays[:3])} are neither id nor text of a prompt")
     return "".join(f"; {words}" for words in told)

@@ -57,8 +57,9 @@ def choose(names: Iterable[str]) -> Names:
     if not shown or foreign > max(len(groups[key]) for key in shown):
         raise NoViews(why_none(seen))
     refuse_several("folders", {folder for folder, _ in shown})
-    best = min(rank(kinds[key]) for key in shown)
-    chosen = [key for key in shown if rank(kinds[key]) == best]
+    # The color of views before bare numbers, these before what bears another name.
+    ranks = {key: 0 if kinds[key] & COLORS else 2 if kinds[key] else 1 for key in shown}
+    chosen = [key for key in shown if ranks[key] == min(ranks.values())]
     refuse_several("series", {min(groups[key]) for key in chosen})
     if len(alphas) > 1:
         refuse_several("series of alphas", {min(groups[key]) for key in alphas})
@@ -88,11 +89,6 @@ def words(key: Series) -> set[str]:
     """What a series' name says of its kind; its folder's too where that is a kind, as in normal/000.png."""
     folder, stem = PurePosixPath(key[0]).name.lower(), key[1]
     return set(re.findall(r"[a-z]+", stem)) | ({folder} & KINDS)
-
-
-def rank(kind: set[str]) -> int:
-    """0 for the color of views, 1 for bare numbers, 2 for what bears another name."""
-    return 0 if kind & COLORS else 2 if kind else 1
 
 
 def number(names: list[str]) -> dict[int, str]:

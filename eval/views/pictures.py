@@ -10,6 +10,7 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,8 +41,6 @@ def read_alpha(data: bytes, name: str) -> np.ndarray:
 
 def check_png(data: bytes) -> None:
     """Raise unless the bytes are one whole PNG; every checksum is tested, as loading alone does not."""
-    from PIL import Image, UnidentifiedImageError
-
     if not data:
         raise ValueError("the file is empty")
     try:
@@ -58,8 +57,6 @@ def check_png(data: bytes) -> None:
 
 def decode(data: bytes) -> np.ndarray:
     """A sound PNG as (H, W, 4) uint8."""
-    from PIL import Image
-
     depth, kind = data[24], data[25]  # of the header, which comes first
     picture = Image.open(io.BytesIO(data))
     hole = picture.info.get("transparency")  # of gray and color: the one color that is transparent
@@ -97,8 +94,6 @@ def unpack(data: bytes, raw: str | None = None) -> np.ndarray:
 
     Of 16-bit samples `;16B` keeps the first byte, the high one, and `;16L` the second.
     """
-    from PIL import Image
-
     picture = Image.open(io.BytesIO(data))
     if raw:
         picture.tile = [tile._replace(args=raw) for tile in picture.tile]

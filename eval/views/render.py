@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import numpy as np
+from PIL import Image
 from typer import BadParameter
 
 from segmentdreamer.command import Device, Program, inputs, outputs, settings
@@ -28,6 +26,7 @@ from ..scales import read_scale
 from .archive import composite, write_failure, write_views
 
 SHEET_VIEWS = 8
+BLANK = np.zeros((2, 32, 32, 4), np.uint8)  # stands in sheet and turntable of a failed asset
 # What is rendered, by default: the official orbit (cameras.orbit) at the size of Stable Diffusion's pictures.
 OFFICIAL: dict[str, Any] = {"count": 120, "elevation": 0.0, "radius": 3.5, "fov": 0.55, "size": 512}
 
@@ -45,23 +44,17 @@ def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarra
 
     params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
     if not len(params["means"]):
-        raise FailedAsset(reason_of(asset))
+        cost = asset.with_name("cost.json")
+        told = json.loads(cost.read_text()) if cost.exists() else {}
+        raise FailedAsset(told.get("failed") or "the asset has no Gaussians")
     cameras = orbit(view["count"], view["elevation"], view["radius"], view["fov"], view["size"])
     images = render_views(activate(params), cameras)  # (V, H, W, 4), premultiplied
     alpha = images[..., 3:]
     color = torch.where(alpha > 0, images[..., :3] / alpha.clamp(min=1e-6), torch.ones_like(alpha))
     rgba = torch.cat([color, alpha], dim=-1).clamp(0, 1)
-    record = {
-        "views": view["count"],
-        "size": view["size"],
-        "radius": view["radius"],
-        "fov": view["fov"],
-        "azimuth": cameras.azimuth.tolist(),
-        "elevation": cameras.elevation.tolist(),
-        "viewmats": cameras.viewmats.tolist(),
-        "Ks": cameras.Ks.tolist(),
-        "convention": "world to camera, x right, y down, z forward; azimuth 0 sees the front (+y)",
-    }
+    record = {"views": view["count"], **{key: view[key] for key in ("size", "radius", "fov")}}
+    record |= {key: getattr(cameras, key).tolist() for key in ("azimuth", "elevation", "viewmats", "Ks")}
+    record["convention"] = "world to camera, x right, y down, z forward; azimuth 0 sees the front (+y)"
     return (rgba * 255).round().to(torch.uint8).cpu().numpy(), record
 
 
@@ -69,17 +62,8 @@ class FailedAsset(ValueError):
     """An asset that its method could not make; the message is the reason."""
 
 
-def reason_of(asset: Path) -> str:
-    """What the asset's cost.json says of its failure."""
-    cost = asset.with_name("cost.json")
-    record = json.loads(cost.read_text()) if cost.exists() else {}
-    return record.get("failed") or "the asset has no Gaussians"
-
-
 def write_sheet(rgba: np.ndarray, path: Path) -> None:
     """Eight views around the object in a row, over white, as WebP."""
-    from PIL import Image
-
     picked = rgba[:: max(1, len(rgba) // SHEET_VIEWS)][:SHEET_VIEWS]
     Image.fromarray(np.concatenate(list(composite(picked)), axis=1)).save(path, lossless=True)
 
@@ -102,24 +86,19 @@ def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256
 
 
 def write_all(rgba: np.ndarray, cameras: dict, out: Path) -> None:
-    """views.zip last: it tells that the folder is whole."""
+    """Views and what goes with them; of a failed asset the reason, and what is given in sheet and turntable.
+
+    views.zip last: it tells that the folder is whole.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(cameras)
-    cameras = {"sha256": hashlib.sha256(text.encode()).hexdigest(), **cameras}
-    write_json(out / "cameras.json", cameras)
+    digest = hashlib.sha256(json.dumps(cameras).encode()).hexdigest()
+    write_json(out / "cameras.json", cameras if "failed" in cameras else {"sha256": digest, **cameras})
     write_sheet(rgba, out / "sheet.webp")
     write_turntable(rgba, out / "turntable.mp4")
-    write_views(rgba, out / "views.zip")
-
-
-def write_failed(reason: str, out: Path) -> None:
-    """What a failed asset has in place of its views; a white tile stands in sheet and turntable."""
-    blank = np.zeros((2, 32, 32, 4), np.uint8)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "cameras.json", {"views": 0, "failed": reason})
-    write_sheet(blank, out / "sheet.webp")
-    write_turntable(blank, out / "turntable.mp4")
-    write_failure(reason, out / "views.zip")
+    if "failed" in cameras:
+        write_failure(cameras["failed"], out / "views.zip")
+    else:
+        write_views(rgba, out / "views.zip")
 
 
 def render_assets(
@@ -155,7 +134,7 @@ def render_assets(
             write_all(*render(path, view, device), folder)
         except FailedAsset as failure:
             print(f"{path}: failed: {failure}", file=sys.stderr)
-            write_failed(str(failure), folder)
+            write_all(BLANK, {"views": 0, "failed": str(failure)}, folder)
 
 
 main = Program(render_assets)

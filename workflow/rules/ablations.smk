@@ -14,18 +14,10 @@ localrules:
 
 rule ablation_table:
     input:
-        scores=of_every_variant(
-            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"
-        ),
-        runs=of_every_variant(
-            f"{RESULTS}/assets/{{method}}/{{prompt}}/{{seed}}/train.csv"
-        ),
-        controls=of_every_control(
-            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"
-        ),
-        rewards=ablation_rewards(
-            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/image_reward.csv"
-        ),
+        scores=of_every_variant("scores", "scores.csv"),
+        runs=of_every_variant("assets", "train.csv"),
+        controls=of_every_control("scores", "scores.csv"),
+        rewards=of_every_variant("scores", "image_reward.csv") if IMAGE_REWARD else [],
         spaces=config["ablations"]["spaces"],
         titles="baselines/methods.yaml",
     output:
@@ -70,12 +62,8 @@ rule ablation_plot:
 
 rule ablation_grid:
     input:
-        views=of_every_variant(
-            f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"
-        ),
-        controls=of_every_control(
-            f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"
-        ),
+        views=of_every_variant("views", "views.zip"),
+        controls=of_every_control("views", "views.zip"),
         table=rules.ablation_table.output.csv,
         prompts=config["prompts"],
     output:
@@ -92,20 +80,22 @@ rule ablation_grid:
         " --prompts {input.prompts:q} --prompt-ids {params.ids} --out {output:q} > {log:q} 2>&1"
 
 
+MADE = [
+    *rules.ablation_table.output,
+    *rules.ablation_plot.output,
+    *rules.ablation_grid.output,
+]
+
 for name in ABLATIONS:
 
     rule:
         name:
             f"ablation_{name}"
         input:
-            expand(rules.ablation_table.output, ablation=name),
-            expand(rules.ablation_plot.output, ablation=name),
-            expand(rules.ablation_grid.output, ablation=name),
+            expand(MADE, ablation=name),
         localrule: True
 
 
 rule ablations:
     input:
-        expand(rules.ablation_table.output, ablation=ABLATIONS),
-        expand(rules.ablation_plot.output, ablation=ABLATIONS),
-        expand(rules.ablation_grid.output, ablation=ABLATIONS),
+        expand(MADE, ablation=ABLATIONS),

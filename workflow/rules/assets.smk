@@ -22,15 +22,14 @@ rule generate:
     conda:
         "../../environment.yml"
     resources:
-        **need("generate"),
-        gpu=GPU,
+        **need("generate", gpu=GPU),
     params:
         device=ON_DEVICE,
         text=prompt_text,
         folder=subpath(output.asset, parent=True),
         scratch=f"{RESULTS}/.scratch/{{method}}-{{prompt}}-{{seed}}.pt",
-        name=method_name,
-        camera=camera_of,
+        name=lambda wildcards: method_of(wildcards.method),
+        camera=lambda wildcards: CAMERA[wildcards.prompt],
         settings=settings,
     shell:
         "{params.device}python -m segmentdreamer.generate --prompt {params.text:q} --prompt-id {wildcards.prompt}"

@@ -101,9 +101,12 @@ CONTROLS = ["prior", *TRUTH, SHUFFLED, "start", "sphere"]
 REFERENCES = ["start", *TRUTH]  # those that ablations show
 SHOWN = [*config["methods"], *CONTROLS]
 
-# What the scores' protocol says of the views.
+# What the scores' protocol says of the views, and the options that make them so.
 ORBIT = (
     "{count} azimuths at elevation {elevation:g}, radius {radius:g}, field of view {fov:g} rad, {size} px"
+).format(**config["views"])
+VIEW_OPTIONS = (
+    "--size {size} --views {count} --elevation {elevation} --radius {radius} --fov {fov}"
 ).format(**config["views"])
 
 # A job asks for a GPU where there is one; a cluster's submitting node may have none.
@@ -129,14 +132,8 @@ if config["scale"] == "paper" and workflow.is_main_process:
 PER_ASSET = config["jobs"] == "asset"
 EVERY = ["{prompt}"] if PER_ASSET else IDS
 OF_JOB = "{method}-{prompt}-{seed}" if PER_ASSET else "{method}-{seed}"
-BATCHES = [
-    ("", NAME, EVERY),
-    (
-        "_variant",
-        f"{NAME}{VARIATION}+",
-        ["{prompt}"] if PER_ASSET else config["ablations"]["prompts"],
-    ),
-]
+OF_ABLATIONS = EVERY if PER_ASSET else config["ablations"]["prompts"]
+BATCHES = [("", NAME, EVERY), ("_variant", f"{NAME}{VARIATION}+", OF_ABLATIONS)]
 
 
 wildcard_constraints:

@@ -15,7 +15,7 @@ rule start:
     resources:
         **need("start"),
     params:
-        settings=common_settings,
+        settings=settings,
     shell:
         "python -m segmentdreamer.start --scale {input.generation:q} --prompt-id {wildcards.prompt}"
         " --seed {wildcards.seed} --out {output.asset:q} {params.settings:q} > {log:q} 2>&1"
@@ -32,21 +32,6 @@ rule sphere:
         "../../environment.yml"
     shell:
         "python -m segmentdreamer.start --shape sphere --out {output.asset:q} > {log:q} 2>&1"
-
-
-# The primary method's assets under the prompts of others: what is not alignment.
-rule shuffled_views:
-    input:
-        shuffled_source,
-    output:
-        f"{RESULTS}/views/{SHUFFLED}/{{prompt}}/{{seed}}/views.zip",
-    log:
-        f"{RESULTS}/logs/{SHUFFLED}/{{prompt}}-{{seed}}.log",
-    localrule: True
-    conda:
-        "../../environment.yml"
-    shell:
-        "cp {input:q} {output:q} > {log:q} 2>&1"
 
 
 # The prior's own pictures, from other seeds than the reference set's: no 3D asset of it can be nearer. As
@@ -70,8 +55,7 @@ rule prior_views:
     conda:
         "../../environment.yml"
     resources:
-        **need("reference"),
-        gpu=GPU,
+        **need("reference", gpu=GPU),
     params:
         device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
@@ -100,12 +84,10 @@ rule truth:
         **need("views"),
     params:
         folder=subpath(output[0], ancestor=2),
-        view=config["views"],
+        view=VIEW_OPTIONS,
     shell:
         "python -m toybox.truth --prompts {input.prompts:q} --out {params.folder:q}"
-        " --size {params.view[size]} --views {params.view[count]}"
-        " --elevation {params.view[elevation]} --radius {params.view[radius]}"
-        " --fov {params.view[fov]} > {log:q} 2>&1"
+        " {params.view} > {log:q} 2>&1"
 
 
 rule truth_views:
@@ -120,6 +102,16 @@ rule truth_views:
         "../../environment.yml"
     shell:
         "cp {input:q} {output:q} > {log:q} 2>&1"
+
+
+# The primary method's assets under the prompts of others: what is not alignment.
+use rule truth_views as shuffled_views with:
+    input:
+        shuffled_source,
+    output:
+        f"{RESULTS}/views/{SHUFFLED}/{{prompt}}/{{seed}}/views.zip",
+    log:
+        f"{RESULTS}/logs/{SHUFFLED}/{{prompt}}-{{seed}}.log",
 
 
 ruleorder: truth_views > shuffled_views > prior_views > views

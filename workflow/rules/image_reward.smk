@@ -8,27 +8,15 @@ if IMAGE_REWARD:
             name:
                 f"image_reward{batch}"
             input:
-                views=expand(
-                    f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
-                    prompt=prompts,
-                    allow_missing=True,
-                ),
+                views=of_job(prompts, "views", "views.zip"),
                 prompts=config["prompts"],
                 code="eval/scores/image_reward.py",
                 weights=f"{IMAGE_REWARD}/model.safetensors",
                 vocabulary=f"{IMAGE_REWARD}/bert-base-uncased/vocab.txt",
                 environment=environment("image_reward"),
             output:
-                scores=expand(
-                    f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/image_reward.csv",
-                    prompt=prompts,
-                    allow_missing=True,
-                ),
-                protocols=expand(
-                    f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/image_reward.json",
-                    prompt=prompts,
-                    allow_missing=True,
-                ),
+                scores=of_job(prompts, "scores", "image_reward.csv"),
+                protocols=of_job(prompts, "scores", "image_reward.json"),
             log:
                 f"{RESULTS}/logs/image_reward/{OF_JOB}.log",
             benchmark:
@@ -40,13 +28,12 @@ if IMAGE_REWARD:
             conda:
                 "../../environment.yml"
             resources:
-                **need("reward"),
-                gpu=GPU,
+                **need("reward", gpu=GPU),
             params:
                 device=ON_DEVICE,
                 python=python_of("image_reward"),
                 prompts=prompts_of,
-                folders=folders_of_scores,
+                folders=folders_of,
                 weights=IMAGE_REWARD,
             shell:
                 "{params.device}{params.python:q} -m eval.scores.image_reward --views {input.views:q}"

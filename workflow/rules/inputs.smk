@@ -36,42 +36,18 @@ def start_file(wildcards):
 IMAGE_REWARD = config.get("image_reward", "")
 
 
-def image_reward_files(pattern):
-    """The files of every asset that the table reads, if the scale has ImageReward at all."""
-    return of_every_asset(pattern) if IMAGE_REWARD else []
-
-
 def prompt_text(wildcards):
     return TEXT[wildcards.prompt]
 
 
-def method_name(wildcards):
-    return method_of(wildcards.method)
-
-
-def common_settings(wildcards):
-    """The configured overrides, as arguments of `segmentdreamer.generate` and `segmentdreamer.start.shapes`."""
+def settings(wildcards):
+    """The configured overrides, then the variant's, as options."""
+    own = variant_settings(wildcards.get("method", "start"))
     return [
         word
-        for item in [*START_OVERRIDES, *config["overrides"]]
+        for item in [*START_OVERRIDES, *config["overrides"], *own]
         for word in ("--set", item)
     ]
-
-
-def settings(wildcards):
-    """The configured overrides, then the variant's."""
-    return [
-        *common_settings(wildcards),
-        *(
-            word
-            for item in variant_settings(wildcards.method)
-            for word in ("--set", item)
-        ),
-    ]
-
-
-def camera_of(wildcards):
-    return CAMERA[wildcards.prompt]
 
 
 def code_of(wildcards):
@@ -79,13 +55,14 @@ def code_of(wildcards):
     return REGISTRY[method_of(wildcards.method)]["code"]
 
 
-def need(stage):
+def need(stage, **fixed):
     """The resources of a job of this stage, by name; more with every attempt (resources.yaml)."""
     amounts = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
-    return {
+    growing = {
         name: lambda wildcards, attempt, amount=amount: amount * attempt
         for name, amount in amounts.items()
     }
+    return growing | fixed
 
 
 def prompts_of(wildcards, output):
@@ -99,16 +76,25 @@ def shuffled_source(wildcards):
     return f"{RESULTS}/views/{PRIMARY}/{following}/{wildcards.seed}/views.zip"
 
 
-def folders_of_views(wildcards, output):
-    return [os.path.dirname(path) for path in output.views]
+def folders_of(wildcards, output):
+    """The folders of a job's assets, from its first kind of outputs."""
+    return [os.path.dirname(path) for path in next(iter(dict(output.items()).values()))]
 
 
-def folders_of_scores(wildcards, output):
-    return [os.path.dirname(path) for path in output.scores]
+def of_asset(stage, *files):
+    """Where a stage keeps files of one asset, as patterns."""
+    return [
+        f"{RESULTS}/{stage}/{{method}}/{{prompt}}/{{seed}}/{file}" for file in files
+    ]
 
 
-def of_every_asset(pattern):
-    return expand(pattern, method=SHOWN, prompt=IDS, seed=SEEDS)
+def of_job(prompts, stage, *files):
+    """The same for the prompts of a job."""
+    return expand(of_asset(stage, *files), prompt=prompts, allow_missing=True)
+
+
+def of_every_asset(stage, *files):
+    return expand(of_asset(stage, *files), method=SHOWN, prompt=IDS, seed=SEEDS)
 
 
 @functools.cache
@@ -134,24 +120,20 @@ def ablation_variants(name):
     return [variant.name for variant in chosen]
 
 
-def of_every_variant(pattern):
-    """An input function: the pattern for each variant, prompt and seed of the wildcard's ablation."""
-
-    def paths(wildcards):
-        return expand(
-            pattern,
-            method=ablation_variants(wildcards.ablation),
-            prompt=config["ablations"]["prompts"],
-            seed=range(config["ablations"]["seeds"]),
-        )
-
-    return paths
-
-
-def of_every_control(pattern):
-    return expand(
-        pattern, method=REFERENCES, prompt=config["ablations"]["prompts"], seed=0
+def of_every_variant(stage, file):
+    """An input function: the file of each variant, prompt and seed of the wildcard's ablation."""
+    prompts, seeds = config["ablations"]["prompts"], range(config["ablations"]["seeds"])
+    return lambda wildcards: expand(
+        of_asset(stage, file),
+        method=ablation_variants(wildcards.ablation),
+        prompt=prompts,
+        seed=seeds,
     )
+
+
+def of_every_control(stage, file):
+    prompts = config["ablations"]["prompts"]
+    return expand(of_asset(stage, file), method=REFERENCES, prompt=prompts, seed=0)
 
 
 def option(name, value):
@@ -168,17 +150,7 @@ def print_results():
             print(path.read_text())
 
 
-def ablation_rewards(pattern):
-    """ImageReward's scores of the variants, if the scale has it at all."""
-    return of_every_variant(pattern) if IMAGE_REWARD else []
-
-
 def measured_ablations(wildcards):
     """Tables of ablations that were made: the ledger decides by what is there, and names what is not."""
-    return [
-        path
-        for path in expand(
-            f"{ABLATION_TABLES}/ablation_{{name}}_per_prompt.csv", name=ABLATIONS
-        )
-        if os.path.exists(path)
-    ]
+    paths = [f"{ABLATION_TABLES}/ablation_{name}_per_prompt.csv" for name in ABLATIONS]
+    return [path for path in paths if os.path.exists(path)]

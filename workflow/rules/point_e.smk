@@ -18,8 +18,7 @@ rule point_e:
     conda:
         "../../environment.yml"
     resources:
-        **need("start"),
-        gpu=GPU,
+        **need("start", gpu=GPU),
     params:
         device=ON_DEVICE,
         python=python_of("point_e"),

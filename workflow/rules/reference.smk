@@ -23,14 +23,13 @@ rule reference_shard:
     conda:
         "../../environment.yml"
     resources:
-        **need("reference"),
-        gpu=GPU,
+        **need("reference", gpu=GPU),
     params:
         device=ON_DEVICE,
         prior=subpath(input.weights, parent=True),
         draw=config["reference"],
         clip=config["clip"],
-        inception=f"--inception {config['inception']}" if config["inception"] else "",
+        inception=option("--inception", config["inception"]),
         scratch=f"{RESULTS}/.scratch/reference-{{shard}}",
     shell:
         "{params.device}python -m eval.reference draw --prior {params.prior:q}"

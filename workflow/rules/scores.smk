@@ -6,11 +6,7 @@ for batch, methods, prompts in BATCHES:
         name:
             f"scores{batch}"
         input:
-            views=expand(
-                f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
-                prompt=prompts,
-                allow_missing=True,
-            ),
+            views=of_job(prompts, "views", "views.zip"),
             prompts=config["prompts"],
             code=SCORING,
             clip=config["clip"]["weights"],
@@ -20,17 +16,8 @@ for batch, methods, prompts in BATCHES:
             ),
             truth=rules.truth.output if config["truth"] else [],
         output:
-            scores=expand(
-                f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv",
-                prompt=prompts,
-                allow_missing=True,
-            ),
-            others=expand(
-                f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/{{file}}",
-                prompt=prompts,
-                file=["features.npz", "protocol.json"],
-                allow_missing=True,
-            ),
+            scores=of_job(prompts, "scores", "scores.csv"),
+            others=of_job(prompts, "scores", "features.npz", "protocol.json"),
         log:
             f"{RESULTS}/logs/scores/{OF_JOB}.log",
         benchmark:
@@ -42,17 +29,14 @@ for batch, methods, prompts in BATCHES:
         conda:
             "../../environment.yml"
         resources:
-            **need("scores"),
-            gpu=GPU,
+            **need("scores", gpu=GPU),
         params:
             device=ON_DEVICE,
             prompts=prompts_of,
-            folders=folders_of_scores,
+            folders=folders_of,
             clip=config["clip"],
-            inception=(
-                f"--inception {config['inception']}" if config["inception"] else ""
-            ),
-            reward=f"--reward {config['reward']}" if config["reward"] else "",
+            inception=option("--inception", config["inception"]),
+            reward=option("--reward", config["reward"]),
             truth=f"--truth {RESULTS}/truth" if config["truth"] else "",
             words=list(dict.fromkeys(VIEW_WORDS)),
             orbit=ORBIT,

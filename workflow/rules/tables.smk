@@ -15,15 +15,9 @@ STUDY = [
 
 rule table1:
     input:
-        scores=of_every_asset(
-            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/scores.csv"
-        ),
-        others=of_every_asset(
-            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/features.npz"
-        ),
-        rewards=image_reward_files(
-            f"{RESULTS}/scores/{{method}}/{{prompt}}/{{seed}}/image_reward.csv"
-        ),
+        scores=of_every_asset("scores", "scores.csv"),
+        others=of_every_asset("scores", "features.npz"),
+        rewards=of_every_asset("scores", "image_reward.csv") if IMAGE_REWARD else [],
         reference=f"{RESULTS}/reference/features.npz",
         prompts=config["prompts"],
         titles="baselines/methods.yaml",
@@ -62,7 +56,7 @@ rule table1:
         scale=config["scale"],
         scorer=config["clip"]["name"],
         reference=PRIMARY,
-        study=f"--study {config['study']}" if config["study"] else "",
+        study=option("--study", config["study"]),
     shell:
         "python -m eval.tables --results {params.results:q} {params.selection}"
         " --prompts {input.prompts:q} --methods {params.methods} --controls {params.controls} --seeds {params.seeds}"
@@ -121,9 +115,7 @@ rule claims:
 
 rule sheet:
     input:
-        views=of_every_asset(
-            f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip"
-        ),
+        views=of_every_asset("views", "views.zip"),
         prompts=config["prompts"],
         titles="baselines/methods.yaml",
     output:

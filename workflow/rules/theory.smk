@@ -5,7 +5,7 @@ if config["truth"]:
     # The unit is the prompt; a table of its own, so that intervals do not hang on the run's few.
     THEORY = "prompts/theory.tsv"
 
-    rule theory_views:
+    use rule truth as theory_views with:
         input:
             prompts=THEORY,
         output:
@@ -15,18 +15,6 @@ if config["truth"]:
             ),
         log:
             f"{RESULTS}/logs/theory_views.log",
-        conda:
-            "../../environment.yml"
-        resources:
-            **need("views"),
-        params:
-            folder=subpath(output[0], ancestor=2),
-            view=config["views"],
-        shell:
-            "python -m toybox.truth --prompts {input.prompts:q} --out {params.folder:q}"
-            " --size {params.view[size]} --views {params.view[count]}"
-            " --elevation {params.view[elevation]} --radius {params.view[radius]}"
-            " --fov {params.view[fov]} > {log:q} 2>&1"
 
     rule theory:
         input:

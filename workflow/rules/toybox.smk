@@ -39,8 +39,7 @@ rule toybox_autoencoder:
         "../../environment.yml"
     threads: 2
     resources:
-        **need("training"),
-        gpu=GPU,
+        **need("training", gpu=GPU),
     shell:
         "python -m toybox.train_autoencoder --data {input:q} --out {output:q} > {log:q} 2>&1"
 
@@ -57,8 +56,7 @@ rule toybox_prior:
         "../../environment.yml"
     threads: 2
     resources:
-        **need("training"),
-        gpu=GPU,
+        **need("training", gpu=GPU),
     params:
         folder=subpath(output[0], parent=True),
     shell:
@@ -98,8 +96,7 @@ rule toybox_scorer:
     conda:
         "../../environment.yml"
     resources:
-        **need("training"),
-        gpu=GPU,
+        **need("training", gpu=GPU),
     params:
         folder=subpath(output[0], parent=True),
         module=lambda wildcards: (

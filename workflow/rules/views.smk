@@ -6,22 +6,11 @@ for batch, methods, prompts in BATCHES:
         name:
             f"views{batch}"
         input:
-            assets=expand(
-                f"{RESULTS}/assets/{{method}}/{{prompt}}/{{seed}}/asset.ply",
-                prompt=prompts,
-                allow_missing=True,
-            ),
+            assets=of_job(prompts, "assets", "asset.ply"),
         output:
-            views=expand(
-                f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/views.zip",
-                prompt=prompts,
-                allow_missing=True,
-            ),
-            others=expand(
-                f"{RESULTS}/views/{{method}}/{{prompt}}/{{seed}}/{{file}}",
-                prompt=prompts,
-                file=["cameras.json", "sheet.webp", "turntable.mp4"],
-                allow_missing=True,
+            views=of_job(prompts, "views", "views.zip"),
+            others=of_job(
+                prompts, "views", "cameras.json", "sheet.webp", "turntable.mp4"
             ),
         log:
             f"{RESULTS}/logs/views/{OF_JOB}.log",
@@ -34,14 +23,11 @@ for batch, methods, prompts in BATCHES:
         conda:
             "../../environment.yml"
         resources:
-            **need("views"),
-            gpu=GPU,
+            **need("views", gpu=GPU),
         params:
             device=ON_DEVICE,
-            folders=folders_of_views,
-            view=config["views"],
+            folders=folders_of,
+            view=VIEW_OPTIONS,
         shell:
             "{params.device}python -m eval.views --asset {input.assets:q} --out {params.folders:q}"
-            " --size {params.view[size]} --views {params.view[count]}"
-            " --elevation {params.view[elevation]} --radius {params.view[radius]}"
-            " --fov {params.view[fov]} > {log:q} 2>&1"
+            " {params.view} > {log:q} 2>&1"

@@ -80,43 +80,25 @@ def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
         start_up = seconds["start_up"] * sum(jobs.values())
         return Stage(jobs, (busy + start_up) / 3600, amount)
 
-    size, rows = costs["bytes"], len(work.methods) + 2  # and the start and the sphere have assets
-    assets, pictures = (
-        rows * work.prompts * work.seeds,
-        work.views * work.view_side**2 * costs["bytes"]["pixel"],
-    )
-    shown = assets + (2 + work.truth) * work.prompts * work.seeds  # and shuffled, prior, truth have views
-    images = work.views * work.prompts * work.seeds  # of the row `prior`
+    size, runs = costs["bytes"], work.prompts * work.seeds
+    assets = (len(work.methods) + 2) * runs  # the start and the sphere have assets too
+    shown = assets + (2 + work.truth) * runs  # and shuffled, prior, truth have views
+    image, feature = sampling_tflop(work, costs) / tflops, size["feature"]
+    asset, pictures = size["gaussian"] * size["gaussians"], work.views * work.view_side**2 * size["pixel"]
     reward = seconds["reward"] * work.views * shown if work.image_reward else 0.0
-    clouds = seconds["cloud"] * work.prompts * work.seeds if work.point_e else 0.0
-    return Plan(
-        {
-            "starts": stage(clouds, 0, "point_e"),
-            "assets": stage(
-                generation_tflop(work, costs) / tflops,
-                work.assets * (size["gaussian"] * size["gaussians"] + size["records"]),
-                "generate",
-            ),
-            "controls": stage(sampling_tflop(work, costs) * images / tflops, 0, "prior_views"),
-            "views": stage(
-                seconds["view"] * work.views * assets,
-                shown * (pictures + size["gallery"]),
-                "views",
-            ),
-            "scores": stage(
-                seconds["score"] * work.views * shown,
-                shown * work.views * size["feature"],
-                "scores",
-            ),
-            "reward": stage(reward, 0, "image_reward"),
-            "reference": stage(
-                (sampling_tflop(work, costs) / tflops + seconds["feature"]) * work.reference,
-                2 * work.reference * size["feature"],  # the shards and, beside them for a moment, the whole
-                "reference_shard",
-            ),
-            "on the CPU": Stage({rule: counts[rule] for rule in ON_CPU if counts.get(rule)}),
-        }
-    )  # fmt: skip
+    generating = generation_tflop(work, costs) / tflops
+    return Plan({
+        "starts": stage(seconds["cloud"] * runs if work.point_e else 0.0, 0, "point_e"),
+        "assets": stage(generating, work.assets * (asset + size["records"]), "generate"),
+        "controls": stage(image * work.views * runs, 0, "prior_views"),
+        "views": stage(seconds["view"] * work.views * assets, shown * (pictures + size["gallery"]), "views"),
+        "scores": stage(seconds["score"] * work.views * shown, shown * work.views * feature, "scores"),
+        "reward": stage(reward, 0, "image_reward"),
+        # The shards and, beside them for a moment, the whole.
+        "reference": stage((image + seconds["feature"]) * work.reference, 2 * work.reference * feature,
+                           "reference_shard"),
+        "on the CPU": Stage({rule: counts[rule] for rule in ON_CPU if counts.get(rule)}),
+    })  # fmt: skip
 
 
 ON_CPU = ("start", "sphere", "shuffled_views", "truth", "truth_views", "reference", "table1")

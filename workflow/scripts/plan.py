@@ -10,22 +10,21 @@ weights are subtracted.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from estimates import Plan, Stage, Work, estimate
-from snakemake.utils import update_config
 
+from segmentdreamer.command import Program, inputs, settings
 from segmentdreamer.start.shapes import StartConfig
 from segmentdreamer.weights.catalog import Weights, format_bytes, read_list
 from segmentdreamer.weights.commands import missing_files
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "workflow" / "config"
+DEFAULT = CONFIG / "default.yaml"
 
 
 def read_work(config: Mapping[str, Any]) -> Work:
@@ -35,12 +34,11 @@ def read_work(config: Mapping[str, Any]) -> Work:
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import registry, trunk_settings
 
-    made = [name for name in config["methods"] if "class" in registry().get(name, {})]
-    generation = load_config(config["generation"], config["overrides"])
-    methods = {}
-    for name in made:
-        settings = load_config(config["generation"], [*trunk_settings(name), *config["overrides"]])
-        methods[name] = settings.prompts.perp_neg
+    generation, methods = load_config(config["generation"], config["overrides"]), {}
+    for name in config["methods"]:
+        if "class" in registry().get(name, {}):
+            settings = load_config(config["generation"], [*trunk_settings(name), *config["overrides"]])
+            methods[name] = settings.prompts.perp_neg
     prompts, reference = len(read_prompts(Path(config["prompts"]))), config["reference"]
     return Work(
         methods=methods,
@@ -74,21 +72,20 @@ def needed_weights(config: Mapping[str, Any], entries: Mapping[str, Weights]) ->
     paths = [generation.prior.path, config["clip"]["weights"], config.get("inception") or "",
              config.get("image_reward") or ""]  # fmt: skip
     paths += ["weights/point-e"] if makes_clouds(generation.start) else []
-    return {
-        name: entry
-        for name, entry in entries.items()
-        if any(f"{path}/".startswith(f"weights/{name}/") or f"weights/{name}/".startswith(f"{path}/")
-               for path in paths if path)
-    }  # fmt: skip
+
+    def needed(name: str) -> bool:
+        folder, named = f"weights/{name}/", [f"{path}/" for path in paths if path]
+        return any(path.startswith(folder) or folder.startswith(path) for path in named)
+
+    return {name: entry for name, entry in entries.items() if needed(name)}
 
 
 def read_figures() -> dict[str, Any]:
     """Figures with their sources, and the arithmetic that `segmentdreamer.timing.flops --yaml` counted."""
-    return {k: v for name in ("costs", "arithmetic") for k, v in read_config(name).items()}
-
-
-def read_config(name: str) -> dict[str, Any]:
-    return yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
+    costs, counted = (
+        yaml.safe_load((CONFIG / f"{name}.yaml").read_text()) for name in ("costs", "arithmetic")
+    )
+    return costs | counted
 
 
 def make_plan(config: Mapping[str, Any], device: str = "a100", root: Path = Path("weights")) -> Plan:
@@ -128,26 +125,17 @@ def describe(config: Mapping[str, Any], device: str = "a100") -> str:
     return format_plan(make_plan(config, device), device, costs["devices"][device]["source"])
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Print what a run will take before it starts.")
-    parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="laid over workflow/config/default.yaml, e.g. workflow/config/paper.yaml",
-    )
-    parser.add_argument("--device", default="a100", help="an entry of costs.yaml (default: a100)")
-    args = parser.parse_args(argv)
-    try:
-        config: dict[str, Any] = {}
-        for path in [CONFIG / "default.yaml", *args.configfile]:
-            update_config(config, yaml.safe_load(path.read_text()))
-        print(describe(config, args.device))
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+def print_plan(
+    configfile: Annotated[Path, inputs("laid over the default, e.g. workflow/config/paper.yaml")] = DEFAULT,
+    device: Annotated[str, settings("an entry of costs.yaml")] = "a100",
+) -> None:
+    """Print what a run will take before it starts."""
+    from segmentdreamer.eval.scales import read_scale
 
+    print(describe(read_scale(str(configfile)), device))
+
+
+main = Program(print_plan)
 
 if __name__ == "__main__":
     main()

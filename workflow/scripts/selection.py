@@ -42,48 +42,35 @@ def selections(config: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[str,
 
     Empty for what `base` (see stated) selects.
     """
-    table = name_table(config, base)
-    ablations = name_ablations(config["ablations"], base.get("ablations", {}))
+    table = name_differences(config, base, ("methods", "seeds", "study"))
+    ablations = name_differences(
+        config["ablations"], base.get("ablations", {}), ("prompts", "seeds", "spaces")
+    )
+    ablations = ablations and f"ablations_{ablations}"
     return table, ablations, "-".join(filter(None, (table, ablations)))
 
 
-def name_table(config: Mapping[str, Any], base: Mapping[str, Any]) -> str:
-    """What of methods, seeds and study differs, as `sctd-3seeds`."""
+def name_differences(asked: Mapping[str, Any], usual: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """What differs of these settings, as `sctd-3seeds`, `p01+p02` or `study_mine_0a1b2c`."""
     parts = []
-    if config["methods"] != base.get("methods"):
-        parts.append(listed(config["methods"], "methods"))
-    if config["seeds"] != base.get("seeds"):
-        parts.append(counted(config["seeds"]))
-    if (study := config.get("study", "")) != base.get("study", ""):
-        parts.append(f"study_{of_file(study)}" if study else "no_study")
+    for key in keys:
+        value = asked.get(key, "")
+        if value == usual.get(key, ""):
+            continue
+        if isinstance(value, list):
+            text = "+".join(value)
+            parts.append(text if len(text) <= LONGEST else f"{len(value)}{key}_{short(text)}")
+        elif isinstance(value, int):
+            parts.append(f"{value}seed" + "s" * (value > 1))
+        else:
+            parts.append(f"{key}_{of_file(value)}" if value else f"no_{key}")
     return "-".join(parts)
-
-
-def name_ablations(asked: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """What of the ablations' prompts, seeds and spaces differs, as `ablations_p01+p02-3seeds`."""
-    parts = []
-    if asked["prompts"] != usual.get("prompts"):
-        parts.append(listed(asked["prompts"], "prompts"))
-    if asked["seeds"] != usual.get("seeds"):
-        parts.append(counted(asked["seeds"]))
-    if asked["spaces"] != usual.get("spaces"):
-        parts.append(f"spaces_{of_file(asked['spaces'])}")
-    return f"ablations_{'-'.join(parts)}" if parts else ""
 
 
 def folders(results: str, name: str) -> tuple[str, str, str, int]:
     """Where tables, plots and logs of a selection stand, and by how much their files lie below `results`."""
     tables, plots, logs = (f"{results}/{kind}/{name}".rstrip("/") for kind in ("tables", "plots", "logs"))
     return tables, plots, logs, 2 + bool(name)
-
-
-def listed(names: list[str], kind: str) -> str:
-    text = "+".join(names)
-    return text if len(text) <= LONGEST else f"{len(names)}{kind}_{short(text)}"
-
-
-def counted(seeds: int) -> str:
-    return f"{seeds}seed" + "s" * (seeds > 1)
 
 
 def of_file(path: str) -> str:

@@ -36,23 +36,14 @@ def visible_devices() -> list[str]:
     return listed.stdout.split() if listed.returncode == 0 else []
 
 
-def assigned() -> bool:
-    """Whether a scheduler chose this job's devices; it may number each job's from 0."""
-    return "SLURM_JOB_ID" in os.environ
-
-
-def lock_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"gpu-locks-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
 def acquire(devices: list[str], slots: int) -> tuple[str, TextIO]:
     """A device and the open, locked file that stands for it; waits until one is free."""
+    folder = Path(tempfile.gettempdir()) / f"gpu-locks-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     while True:
         for slot in range(slots):
             for device in devices:
-                stream = (lock_folder() / f"{device}.{slot}").open("w")
+                stream = (folder / f"{device}.{slot}").open("w")
                 try:
                     fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return device, stream
@@ -67,7 +58,7 @@ def main() -> int:
         print(__doc__)
         return 0 if command else 2
     devices = visible_devices()
-    if not devices or assigned():
+    if not devices or "SLURM_JOB_ID" in os.environ:  # it numbers each job's devices from 0
         os.execvp(command[0], command)
     device, stream = acquire(devices, int(os.environ.get("GPU_SLOTS", "1")))
     with stream:

@@ -13,6 +13,7 @@ import image_reward_random
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from eval.scores import image_reward
 from eval.views.archive import write_failure
@@ -130,14 +131,16 @@ def test_a_failed_asset_has_a_score_file_without_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "unexpected", "words"),
     [
-        (["mlp.layers.0.weight"], [], "lacks mlp.layers.0.weight"),
+        (["weight"], [], "lacks weight"),
         ([], ["mlp.layers.9.weight"], "should not have mlp.layers.9.weight"),
-        (["a"], ["b"], "lacks a; should not have b"),
+        (["bias"], ["b"], "lacks bias; should not have b"),
     ],
 )
 def test_weights_of_another_network_are_named(missing: list, unexpected: list, words: str) -> None:
+    network = torch.nn.Linear(2, 2)
+    state = {name: weight for name, weight in network.state_dict().items() if name not in missing}
     with pytest.raises(ValueError, match=words):
-        image_reward.check_names(missing, unexpected)
+        image_reward.install(network, state | dict.fromkeys(unexpected, torch.zeros(1)))
 
 
 def test_the_stand_in_vocabulary_has_the_true_size_and_keeps_what_is_there(tmp_path: Path) -> None:
