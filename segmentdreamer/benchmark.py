@@ -14,16 +14,7 @@ from typing import Annotated
 
 from typer import BadParameter
 
-from segmentdreamer.command import (
-    Device,
-    Overrides,
-    Program,
-    Scale,
-    Threads,
-    inputs,
-    outputs,
-    settings,
-)
+from segmentdreamer.command import Device, Overrides, Program, Scale, Threads, inputs, outputs, settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
 

@@ -32,8 +32,7 @@ Profile = Annotated[bool, hardware("print where the time went", "--profile")]
 Prompts = Annotated[Path, inputs("the prompt table: id and prompt, or a prompt a line")]
 Scale = Annotated[str, inputs("mini, paper, or a YAML file of your own")]
 Overrides = Annotated[
-    list[str] | None,
-    settings("override a value; may be given again", "--set", metavar="SECTION.KEY=VALUE"),
+    list[str] | None, settings("override a value; may be given again", "--set", metavar="SECTION.KEY=VALUE")
 ]
 
 

@@ -148,13 +148,7 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
     from tqdm import tqdm
 
     from segmentdreamer.checkpoint import save_checkpoint
-    from segmentdreamer.optimize import (
-        READ_EVERY,
-        AssetFailed,
-        check_progress,
-        optimize,
-        read_rows,
-    )
+    from segmentdreamer.optimize import READ_EVERY, AssetFailed, check_progress, optimize, read_rows
     from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.prior.view_prompts import embed_views
     from segmentdreamer.start.shapes import start_seed

@@ -25,12 +25,7 @@ from segmentdreamer.scene.brightness import equalize
 from segmentdreamer.scene.cameras import training_cameras
 from segmentdreamer.scene.density import build_strategy
 from segmentdreamer.scene.gaussians import Parameters, activate
-from segmentdreamer.scene.optimizer import (
-    apply_updates,
-    build_optimizers,
-    clip_gradients,
-    set_learning_rates,
-)
+from segmentdreamer.scene.optimizer import apply_updates, build_optimizers, clip_gradients, set_learning_rates
 from segmentdreamer.scene.regularizers import regularization
 from segmentdreamer.scene.render import Rendered, render_training
 from segmentdreamer.timing.cost import Cost, read_meters

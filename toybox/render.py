@@ -142,12 +142,7 @@ def _render_one(rows, n, rotation, eye, K, supersample, light, out):
                 if hit >= 0:
                     row = rows[hit]
                     shade = _shade(row, eye[0] + t * dx, eye[1] + t * dy, eye[2] + t * dz, light)
-                    r, g, b, hits = (
-                        r + row[8] * shade,
-                        g + row[9] * shade,
-                        b + row[10] * shade,
-                        hits + 1,
-                    )
+                    r, g, b, hits = (r + row[8] * shade, g + row[9] * shade, b + row[10] * shade, hits + 1)
             scale = 255.0 / max(hits, 1)
             out[py, px, 0] = np.uint8(min(r * scale, 255.0) + 0.5)
             out[py, px, 1] = np.uint8(min(g * scale, 255.0) + 0.5)

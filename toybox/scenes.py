@@ -23,12 +23,7 @@ COLORS = {
     "white": (0.95, 0.95, 0.95),
 }
 BLACK, BROWN, GRAY = (0.06, 0.06, 0.07), (0.42, 0.25, 0.12), (0.50, 0.50, 0.53)
-CREAM, CARROT, LAMP, GLASS = (
-    (0.96, 0.86, 0.70),
-    (1.0, 0.45, 0.0),
-    (1.0, 0.95, 0.45),
-    (0.65, 0.88, 1.0),
-)
+CREAM, CARROT, LAMP, GLASS = ((0.96, 0.86, 0.70), (1.0, 0.45, 0.0), (1.0, 0.95, 0.45), (0.65, 0.88, 1.0))
 
 CLASSES = ("snowman", "bear", "duck", "robot", "mushroom", "house", "car", "tree")
 HAT_CENTERS = {  # where a hat sits: (y, z) of its brim
@@ -130,13 +125,7 @@ def _box(center: Vector, half: Vector, color: Vector, part: int = BODY) -> list[
 
 
 def _cone(
-    center: Vector,
-    low: float,
-    high: float,
-    half: float,
-    color: Vector,
-    axis: int = 2,
-    part: int = BODY,
+    center: Vector, low: float, high: float, half: float, color: Vector, axis: int = 2, part: int = BODY
 ) -> list[float]:
     """A capped cone along `axis`, with radius `low` at its negative and `high` at its positive end."""
     return [CONE, *center, low, high, half, axis, *color, part]

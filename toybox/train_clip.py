@@ -23,13 +23,7 @@ FOLDER = Path(__file__).parent / "models" / "clip"
 CONFIG = {
     "embed_dim": 64,
     "vision_cfg": {"image_size": 64, "layers": [1, 2, 2, 1], "width": 14, "head_width": 64},
-    "text_cfg": {
-        "context_length": 20,
-        "vocab_size": 49408,
-        "width": 64,
-        "heads": 4,
-        "layers": 2,
-    },
+    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
 }
 BATCH = 96
 WITH_VIEW = 0.3  # of the captions name the side; prompts do not, but the view must be readable too

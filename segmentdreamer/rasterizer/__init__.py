@@ -11,13 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from segmentdreamer.rasterizer import cuda, dense
-from segmentdreamer.rasterizer.conventions import (
-    RenderMode,
-    assemble,
-    check_options,
-    check_tensors,
-    metadata,
-)
+from segmentdreamer.rasterizer.conventions import RenderMode, assemble, check_options, check_tensors, metadata
 
 __all__ = ["rasterization"]
 

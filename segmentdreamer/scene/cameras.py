@@ -62,11 +62,7 @@ def intrinsics(fov: Tensor, size: int) -> Tensor:
 
 
 def orbit(
-    views: int = 120,
-    elevation: float = 0.0,
-    radius: float = 3.5,
-    fov: float = 0.55,
-    size: int = 512,
+    views: int = 120, elevation: float = 0.0, radius: float = 3.5, fov: float = 0.55, size: int = 512
 ) -> Cameras:
     """The evaluation ring: `views` azimuths 0, 360/views, ... at one elevation.
 

@@ -63,11 +63,7 @@ def render_training(
     scales = (splats.scales * jitter).clamp(min=0)
     backgrounds = place(draw_backgrounds(len(cameras.viewmats), config, g), splats.means)
     out, alphas, meta = rasterize(
-        replace(splats, scales=scales),
-        cameras,
-        backgrounds,
-        "RGB+D" if disparity else "RGB",
-        config,
+        replace(splats, scales=scales), cameras, backgrounds, "RGB+D" if disparity else "RGB", config
     )
     images = out[..., :3].permute(0, 3, 1, 2)
     disp = to_disparity(out[..., 3], 1 - alphas[..., 0], cameras.fov) if disparity else None

@@ -35,11 +35,7 @@ class Case(NamedTuple):
     target_ms: float
 
 
-CASES = (
-    Case(64, 1_000, 0.1, 30),
-    Case(128, 3_000, 0.06, 120),
-    Case(512, 20_000, 0.02, 1_200),
-)
+CASES = (Case(64, 1_000, 0.1, 30), Case(128, 3_000, 0.06, 120), Case(512, 20_000, 0.02, 1_200))
 
 
 def ball(count: int, scale: float, seed: int = 0) -> dict[str, Any]:
