@@ -1,4 +1,4 @@
-"""`python -m segmentdreamer.rasterizer`: every CPU kernel once, so that all are compiled (see warmup)."""
+"""`python -m segmentdreamer.rasterizer`: every CPU kernel once, so that all are compiled (see jit)."""
 
 from __future__ import annotations
 

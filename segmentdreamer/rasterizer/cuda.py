@@ -26,29 +26,24 @@ def rasterization(
     **options: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """`rasterizer.rasterization` by gsplat; the arguments are checked there."""
-    from gsplat import rasterization as gsplat_rasterization  # compiles on first use
+    from gsplat import rasterization as draw  # compiles on first use
 
-    draw = gsplat_rasterization
-    if render_mode == "RGB" or depth_moves:
-        return draw(
-            means, quats, scales, opacities, colors, viewmats, Ks, width, height,
-            backgrounds=backgrounds, render_mode=render_mode, packed=False, **options,
-        )  # fmt: skip
-    features, behind = add_depth(means, colors, viewmats, backgrounds)
+    mode, added = render_mode, render_mode != "RGB" and not depth_moves
+    if added:
+        mode = "RGB"
+        colors, backgrounds = add_depth(means, colors, viewmats, backgrounds)
     image, alpha, meta = draw(
-        means, quats, scales, opacities, features, viewmats, Ks, width, height,
-        backgrounds=behind, render_mode="RGB", packed=False, **options,
+        means, quats, scales, opacities, colors, viewmats, Ks, width, height,
+        backgrounds=backgrounds, render_mode=mode, packed=False, **options,
     )  # fmt: skip
-    return assemble(image[..., :3], image[..., 3:], alpha, render_mode), alpha, meta
+    image = assemble(image[..., :3], image[..., 3:], alpha, render_mode) if added else image
+    return image, alpha, meta
 
 
 def add_depth(
     means: Tensor, colors: Tensor, viewmats: Tensor, backgrounds: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Colors (C, N, 4) whose last channel is the depth in each view, without gradient; backgrounds to match.
-
-    Depth has no background: 0.
-    """
+    """Colors (C, N, 4) whose last channel is the depth in each view, without gradient, over 0."""
     depths = (means @ viewmats[:, 2, :3].mT + viewmats[:, 2, 3]).T.detach()  # (C, N)
     features = torch.cat([colors.expand(len(viewmats), -1, -1), depths[..., None]], dim=-1)
     behind = None if backgrounds is None else torch.nn.functional.pad(backgrounds, (0, 1))

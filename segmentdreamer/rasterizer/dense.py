@@ -59,11 +59,7 @@ def rasterization(
     depth_moves: bool = True,
     **options: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Render Gaussians by brute force; arguments and results are `rasterizer.rasterization`'s.
-
-    Every input is differentiable, the cameras too, in float32 and float64. Memory grows with
-    N * height * width.
-    """
+    """`rasterizer.rasterization` by brute force, differentiable in every input, in float32 and float64."""
     check_options(width, height, render_mode, sh_degree=sh_degree, packed=packed, **options)
     check_tensors(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds)
     projected = project(
