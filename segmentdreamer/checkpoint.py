@@ -35,8 +35,7 @@ def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str)
     state = torch.load(path, map_location=device, weights_only=True)
     if state["key"] != key or "cost" not in state:  # of other inputs, or written by an older version
         return None
-    params = {name: torch.nn.Parameter(value) for name, value in state["params"].items()}
-    run = start_run(params, config)
+    run = start_run(state["params"], config)
     for name, optimizer in run.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])
     run.strategy_state.update(state["strategy"])

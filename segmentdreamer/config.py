@@ -21,8 +21,7 @@ from segmentdreamer.resources import shipped
 from segmentdreamer.scene.brightness import BrightnessConfig
 from segmentdreamer.scene.cameras import PRESETS, CameraConfig
 from segmentdreamer.scene.optimizer import OptimizerConfig
-from segmentdreamer.scene.regularizers import RegularizerConfig
-from segmentdreamer.scene.render import RenderConfig
+from segmentdreamer.scene.render import RegularizerConfig, RenderConfig
 from segmentdreamer.start.shapes import StartConfig
 
 SCALES = Path(__file__).parent / "scales"

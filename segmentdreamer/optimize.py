@@ -7,7 +7,7 @@ gradient, regularizers, backward, clipping, density control, brightness, Adam. E
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -26,8 +26,7 @@ from segmentdreamer.scene.cameras import training_cameras
 from segmentdreamer.scene.density import build_strategy
 from segmentdreamer.scene.gaussians import Parameters, activate
 from segmentdreamer.scene.optimizer import apply_updates, build_optimizers, clip_gradients, set_learning_rates
-from segmentdreamer.scene.regularizers import regularization
-from segmentdreamer.scene.render import Rendered, render_training
+from segmentdreamer.scene.render import Rendered, regularization, render_training
 from segmentdreamer.timing.cost import Cost, read_meters
 from segmentdreamer.timing.stopwatch import Stopwatch
 
@@ -51,9 +50,11 @@ class AssetFailed(RuntimeError):
     """An optimization that can come to nothing any more; the message is the reason."""
 
 
-def start_run(params: Parameters, config: GenerationConfig) -> Run:
-    strategy = build_strategy(config.optimizer)
-    state = strategy.initialize_state(scene_scale=config.optimizer.extent)
+def start_run(start: Mapping[str, Tensor], config: GenerationConfig, device: str | None = None) -> Run:
+    """A run at its first step, on a copy of its parameters, on their device by default."""
+    copies = {name: value.detach().to(device or value.device, copy=True) for name, value in start.items()}
+    params = {name: torch.nn.Parameter(value) for name, value in copies.items()}
+    state = build_strategy(config.optimizer).initialize_state(scene_scale=config.optimizer.extent)
     return Run(params, build_optimizers(params, config.optimizer), state)
 
 
@@ -137,10 +138,9 @@ def distill(
     """
     g = generator(progress.seed, "encode", progress.step)
     as_latent, flip = (float(torch.rand(1, generator=g)) for _ in range(2))
-    colors = rendered.disparity is None or as_latent >= train.as_latent
-    picture = rendered.images
-    if rendered.disparity is not None and not colors:
-        picture = rendered.disparity.expand(-1, 3, -1, -1)
+    picture, colors = rendered.images, True
+    if rendered.disparity is not None and as_latent < train.as_latent:
+        picture, colors = rendered.disparity.expand(-1, 3, -1, -1), False
     picture = picture.flip(-1) if flip < train.flip else picture
     shape = (len(picture), prior.latent_shape[0], *(side // prior.reduction for side in picture.shape[-2:]))
     leaf = picture.detach().requires_grad_(True)

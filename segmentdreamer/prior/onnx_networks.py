@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,6 @@ class ExportedNetworks:
         info = json.loads((self.path / "info.json").read_text())
         self.reduction, self.scaling_factor = info["reduction"], info["scaling_factor"]
         self.unet = self._session("unet.onnx")
-        self._encoder: Any = None
-        self._decoder: Any = None
 
     def _session(self, name: str) -> Any:
         import onnxruntime
@@ -56,15 +55,16 @@ class ExportedNetworks:
         feed = {"x": x.numpy(), "t": t.numpy(), "cond": cond.contiguous().numpy()}
         return torch.from_numpy(self.unet.run(None, feed)[0])
 
-    def moments(self, images: Tensor) -> Tensor:
-        if self._encoder is None:
-            self._encoder = torch.jit.load(self.path / "encoder.pt")
-        return self._encoder(images)
+    @cached_property
+    def moments(self) -> Callable[[Tensor], Tensor]:
+        return torch.jit.load(self.path / "encoder.pt")
+
+    @cached_property
+    def decoder(self) -> Any:
+        return self._session("decoder.onnx")
 
     def decode(self, latents: Tensor) -> Tensor:
-        if self._decoder is None:
-            self._decoder = self._session("decoder.onnx")
-        return torch.from_numpy(self._decoder.run(None, {"z": latents.numpy()})[0])
+        return torch.from_numpy(self.decoder.run(None, {"z": latents.numpy()})[0])
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         from tokenizers import Tokenizer

@@ -134,16 +134,11 @@ def gaussians(cloud: Cloud, config: StartConfig) -> Parameters:
     if config.use_colors and cloud.colors is None:
         raise ValueError("there are no colors to take (start.use_colors)")
     gray = torch.full(points.shape, config.gray)
-    if config.scale is None:
-        scales = clouds.neighbor_scales(points)
-    else:
-        scales = torch.full((len(points),), config.scale)
-    return parameters(
-        means=points,
-        scales=scales[:, None].repeat(1, 3),
-        opacities=torch.full((len(points),), config.opacity),
-        colors=cloud.colors if config.use_colors and cloud.colors is not None else gray,
-    )
+    given = None if config.scale is None else torch.full((len(points),), config.scale)
+    scales = clouds.neighbor_scales(points) if given is None else given
+    colors = cloud.colors if config.use_colors and cloud.colors is not None else gray
+    opacities = torch.full((len(points),), config.opacity)
+    return parameters(points, scales[:, None].repeat(1, 3), opacities, colors)
 
 
 def solid_sphere(radius: float, gray: float) -> Parameters:

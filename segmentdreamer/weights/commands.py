@@ -23,7 +23,7 @@ from segmentdreamer.weights.catalog import (
     LIST,
     Weights,
     describe_files,
-    describe_source,
+    describe_sources,
     format_bytes,
     read_list,
     read_weights,
@@ -56,8 +56,7 @@ def report(entries: dict[str, Weights], root: Path) -> str:
         lines.append(f"{'missing' if files else 'there':<8} {amount:>8}  {root / name}: {weights.title}")
     for name, files in missing.items():
         weights = entries[name]
-        sources = " or ".join(describe_source(where, source) for where, source in weights.sources.items())
-        lines += ["", f"Put into {root / name}/ ({weights.license}), from {sources}:"]
+        lines += ["", f"Put into {root / name}/ ({weights.license}), from {describe_sources(weights)}:"]
         lines += [f"  {line}" for line in describe_files(weights, files)]
     if missing:
         total = sum(entries[name].files[file].bytes for name, files in missing.items() for file in files)

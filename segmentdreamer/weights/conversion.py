@@ -27,7 +27,5 @@ def to_safetensors(source: Path, target: Path) -> None:
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ValueError(f"{source} is not a mapping of names to tensors")
-    with replacing(
-        target
-    ) as partial:  # clone: safetensors refuses tensors that share memory, as tied ones do
+    with replacing(target) as partial:  # clone: safetensors refuses tensors that share memory
         save_file({name: v.contiguous().clone() for name, v in state.items()}, partial, {"format": "pt"})

@@ -11,12 +11,7 @@ from segmentdreamer.records import file_digest
 SCHEME = "https://"
 ATTEMPTS = 5  # that bring nothing
 PAUSE = 2.0  # seconds before the second attempt; doubles with each that follows
-PASSING = (
-    500,
-    502,
-    503,
-    504,
-)  # answers that may be different a moment later, beyond those the client retries
+PASSING = (500, 502, 503, 504)  # answers that may differ a moment later, beyond those the client retries
 
 
 class TransferError(OSError):

@@ -12,7 +12,14 @@ import sys
 from pathlib import Path
 
 from segmentdreamer.records import file_digest
-from segmentdreamer.weights.catalog import File, Weights, describe_files, describe_source, file_url
+from segmentdreamer.weights.catalog import (
+    File,
+    Weights,
+    describe_files,
+    describe_source,
+    describe_sources,
+    file_url,
+)
 from segmentdreamer.weights.conversion import to_safetensors
 from segmentdreamer.weights.download import TransferError, fetch
 
@@ -102,9 +109,9 @@ def what_to_do(weights: Weights, names: list[str], out: Path, failures: list[str
     """The one message of a download that failed everywhere, or was not begun."""
     tried = "".join(f"\n  {failure}" for failure in failures)
     files = "".join(f"\n  {line}" for line in describe_files(weights, names))
-    sources = " or ".join(describe_source(where, source) for where, source in weights.sources.items())
     return (
         f"no source gave {weights.title} ({weights.license}):{tried}\n"
-        f"Put these files into {out}/, from {sources}, or name a folder that has them with --from FOLDER or "
-        f"{LOCAL} (which holds NAME/), or, where it was the network, try again (what came is kept):{files}"
+        f"Put these files into {out}/, from {describe_sources(weights)}, or name a folder that has them with "
+        f"--from FOLDER or {LOCAL} (which holds NAME/), or, where it was the network, try again (what came "
+        f"is kept):{files}"
     )
