@@ -16,7 +16,6 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -27,7 +26,7 @@ from eval.tables.formats import Marked, grid
 from segmentdreamer.records import write_json
 from toybox import defects
 from toybox.evaluate_scorers import rounded
-from toybox.janus_gates import find_assets, summarize
+from toybox.janus_gates import find_assets, summarize, wins
 from toybox.looks import Values, draw_specs, measure_asset, measure_object, scale
 
 MODELS = Path(__file__).parent / "models"
@@ -40,15 +39,6 @@ OWN = {  # metric -> the defect that it is there to find; saturation describes
     "janus_index": "two_faced", "consistency": "flicker", "over_exposure": "over_exposed",
     "detail_error": "blurred", "detail": "blurred", "floaters": "floaters",
 }  # fmt: skip
-
-
-def wins(sick: np.ndarray, healthy: np.ndarray) -> np.ndarray:
-    """Of object i's sick look over object j's healthy ones, (n, n): share of wins, ties half.
-
-    sick: (n,), healthy: (n, h), larger is worse. The mean over all i and j is the ROC AUC.
-    """
-    margin = sick[:, None, None] - healthy[None]
-    return ((margin > 0) + 0.5 * (margin == 0)).mean(-1)
 
 
 def interval(table: np.ndarray, seed: int, resamples: int = 1000) -> list[float]:
@@ -132,7 +122,7 @@ def gate_table(gates: dict) -> str:
         for group, n in gates["judged"].items()
     ]
     for strength, auc in gates["auc"].items():
-        figures = [f"{auc[name]:.2f}" for name in ("without", "with")]
+        figures = (f"{auc['without']:.2f}", f"{auc['with']:.2f}")
         body.append([f"AUC of two faces, {strength}, against all without", *figures])
     return grid(["above .2", "without gates", "with gates"], body)
 
@@ -175,28 +165,15 @@ def main(argv: list[str] | None = None) -> None:
         objects = pool.map(measure_object, range(args.objects), specs, [args.seed] * args.objects)
         finished = pool.map(measure_asset, paths, toys)
         measured, judging = list(objects), list(zip(finished, asked, strict=True))
-    setting = {
-        "objects": args.objects,
-        "healthy": 2 * args.objects,
-        "seed": args.seed,
-        "views": scale()["views"],
-    }
+    setting = {"objects": args.objects, "healthy": 2 * args.objects, "seed": args.seed}
     found = {"metrics": calibrate(measured, args.seed), "janus_gates": summarize(measured, judging)}
-    record = setting | rounded_lists(found)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    record = setting | {"views": scale()["views"]} | rounded(found)
     write_json(args.out, record)
     page = args.page.read_text()
     for name, table in tables(record).items():
         print(table, end="\n\n")
         page = fill(page, name, table)
     args.page.write_text(page)
-
-
-def rounded_lists(figures: Any) -> Any:
-    """Every float, also in lists, to four digits."""
-    if isinstance(figures, dict):
-        return {name: rounded_lists(value) for name, value in figures.items()}
-    return [rounded(x) for x in figures] if isinstance(figures, list) else rounded(figures)
 
 
 if __name__ == "__main__":

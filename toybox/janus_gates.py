@@ -64,16 +64,24 @@ def indices(looks: list[Values]) -> np.ndarray:
     return np.array([values["janus_index"] for values in looks])
 
 
+def wins(sick: np.ndarray, healthy: np.ndarray) -> np.ndarray:
+    """Of object i's sick look over object j's healthy ones, (m, n): share of wins, ties half.
+
+    sick: (m,), healthy: (n, h), larger is worse. The mean over all i and j is the ROC AUC.
+    """
+    margin = sick[:, None, None] - healthy[None]
+    return ((margin > 0) + 0.5 * (margin == 0)).mean(-1)
+
+
 def area(sick: list[Values], healthy: list[Values]) -> dict[str, float]:
     """ROC AUC of the index for sick against healthy looks, without the gates and with them."""
     found = {}
-    for name, least in (("without", -1.0), ("with", 0.5)):
+    for name, gated in (("without", False), ("with", True)):
         one, other = (
-            indices([values for values in looks if least < 0 or not values["janus_withheld"]])
+            indices([values for values in looks if not (gated and values["janus_withheld"])])
             for looks in (sick, healthy)
         )
-        margin = one[:, None] - other[None]
-        found[name] = float(((margin > 0) + 0.5 * (margin == 0)).mean()) if margin.size else float("nan")
+        found[name] = float(wins(one, other[:, None]).mean()) if len(one) and len(other) else float("nan")
     return found
 
 

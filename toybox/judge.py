@@ -48,15 +48,9 @@ def shipped() -> Judge:
 
 def labels(specs: list[scenes.Spec], views: list[str]) -> dict[str, Tensor]:
     """The right index (B,) of every head."""
-    answers = {
-        "class": [spec.cls for spec in specs],
-        "color": [spec.color for spec in specs],
-        "second": [spec.second or "none" for spec in specs],
-        "view": views,
-    }
-    return {
-        name: torch.tensor([HEADS[name].index(answer) for answer in row]) for name, row in answers.items()
-    }
+    rows = zip(*((spec.cls, spec.color, spec.second or "none") for spec in specs), strict=True)
+    answers = zip(HEADS.items(), [*rows, views], strict=True)
+    return {name: torch.tensor([known.index(answer) for answer in row]) for (name, known), row in answers}
 
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:

@@ -113,9 +113,8 @@ def _shade(row, x, y, z, light) -> float:
     nx = _distance(row, x + e, y, z) - d
     ny = _distance(row, x, y + e, z) - d
     nz = _distance(row, x, y, z + e) - d
-    lambert = (nx * light[0] + ny * light[1] + nz * light[2]) / (
-        math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
-    )
+    norm = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
+    lambert = (nx * light[0] + ny * light[1] + nz * light[2]) / norm
     return AMBIENT + (1 - AMBIENT) * (0.5 + 0.5 * lambert)
 
 

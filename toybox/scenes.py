@@ -64,18 +64,13 @@ def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
 
-def may_have_second(cls: str) -> bool:
-    """Whether this class wears a hat or has a roof of its own color."""
-    return cls in HAT_CENTERS or cls in ROOFED
-
-
 def all_specs() -> list[Spec]:
     """Every combination of the world, held out or not, in a fixed order."""
     return [
         Spec(cls, color, second)
         for cls in CLASSES
         for color in COLORS
-        for second in (None, *(COLORS if may_have_second(cls) else ()))
+        for second in (None, *(COLORS if cls in HAT_CENTERS or cls in ROOFED else ()))
         if second != color
     ]
 
@@ -188,15 +183,7 @@ def _robot(color: Vector, second: Vector | None) -> Rows:
 def _mushroom(color: Vector, second: Vector | None) -> Rows:
     yield _cone((0, 0, -0.45), 0.34, 0.28, 0.45, CREAM)
     yield _ellipsoid((0, 0, 0.18), (0.72, 0.72, 0.48), color)
-    for turn, rise in (
-        (0.6, 0.35),
-        (1.85, 0.35),
-        (3.1, 0.35),
-        (4.4, 0.35),
-        (5.6, 0.35),
-        (0, 0.95),
-        (3.14, 0.95),
-    ):
+    for turn, rise in [*((turn, 0.35) for turn in (0.6, 1.85, 3.1, 4.4, 5.6)), (0, 0.95), (3.14, 0.95)]:
         ring = 0.70 * math.cos(rise)
         spot = (ring * math.sin(turn), ring * math.cos(turn), 0.18 + 0.46 * math.sin(rise))
         yield _ellipsoid(spot, 0.11, (0.97, 0.97, 0.97))
@@ -241,13 +228,4 @@ def _tree(color: Vector, second: Vector | None) -> Rows:
     yield _cone((0, 0.72, -0.10), 0.08, 0.01, 0.10, CARROT, axis=1, part=FRONT)
 
 
-_BUILDERS = {
-    "snowman": _snowman,
-    "bear": _bear,
-    "duck": _duck,
-    "robot": _robot,
-    "mushroom": _mushroom,
-    "house": _house,
-    "car": _car,
-    "tree": _tree,
-}
+_BUILDERS = dict(zip(CLASSES, (_snowman, _bear, _duck, _robot, _mushroom, _house, _car, _tree), strict=True))
