@@ -125,10 +125,8 @@ def build(cls: Any, data: Any, where: str) -> Any:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise ConfigError(f"missing key {_join(where, name)!r}")
-    values = {fields[key].name: value for key, value in data.items()}
-    return cls(
-        **{name: _convert(hints[name], v, _join(where, name.rstrip("_"))) for name, v in values.items()}
-    )
+    names = {key: fields[key].name for key in data}
+    return cls(**{names[k]: _convert(hints[names[k]], v, _join(where, k)) for k, v in data.items()})
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

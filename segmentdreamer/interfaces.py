@@ -29,19 +29,15 @@ class Prior(Protocol):
 
         graph: keep the graph, so that x can be differentiated through the network.
         """
-        ...
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents of images (B, 3, H, W) in [0, 1]; differentiable."""
-        ...
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images in [0, 1] of latents; no gradient."""
-        ...
 
     def encode_prompt(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (len(texts), L, D)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -100,4 +96,3 @@ class Method(Protocol):
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
         """The gradient on latents z_0 (B, 4, h, w) at one step of an optimization."""
-        ...

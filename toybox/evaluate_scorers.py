@@ -1,6 +1,6 @@
 """Measure the shipped judge, CLIP and ToyReward on combinations and cameras that no trainer drew.
 
-`python -m toybox.evaluate_scorers` loads the float16 weights, writes toybox/models/scorers.json and, beside it,
+`python -m toybox.evaluate_scorers` loads the float16 weights and writes toybox/models/scorers.json and
 manifest.json, the SHA-256 of all shipped weights.
 """
 

@@ -59,9 +59,7 @@ class MixturePrior:
         """The latents themselves: this prior knows no pixels."""
         return images
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """The latents themselves."""
-        return latents
+    decode = encode
 
     def encode_prompt(self, texts: Sequence[str]) -> Tensor:
         """Log-weights (len(texts), 1, K): -inf for components of another label; "" selects all.
@@ -78,8 +76,7 @@ class MixturePrior:
 
     def conditioning(self, labels: Sequence[str]) -> Conditioning:
         """One label a row as the prompt; all components as the negative and the empty prompt."""
-        everything = self.encode_prompt([""])
-        return Conditioning(self.encode_prompt(labels), everything, everything)
+        return Conditioning(self.encode_prompt(labels), *2 * [self.encode_prompt([""])])
 
     def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
         """Exact noise prediction for x (B, 4, h, w) at timestep t under log-weights (1 or B, 1, K)."""

@@ -34,7 +34,7 @@ EXPORT_LIMIT = 200_000_000  # parameters of a UNet: an ONNX file ends at 2 GiB, 
 class UNetPrior:
     """The noise prediction alone: a callable network with its schedule, for tests and foreign models.
 
-    prediction: what the network gives; of "v_prediction", v = alpha eps - sigma z_0, epsilon is made here.
+    prediction: "epsilon", or "v_prediction" (v = alpha eps - sigma z_0), of which epsilon is made here.
     """
 
     latent_shape: tuple[int, int, int] = (4, 64, 64)  # channels, height and width that it was made for
@@ -136,8 +136,7 @@ def open_prior(
 ) -> DiffusersPrior:
     """The configured prior on a device; on a CPU its networks run in float32, with a message if need be.
 
-    build: makes the networks (default: they are read from the folder). Sets PyTorch's TF32 switches on CUDA.
-    Raises ValueError for a class that cannot be found.
+    build: makes the networks (default: read from the folder). Raises ValueError for an unknown class.
     """
     if config.class_:
         return find_class(config.class_)(config, device, threads)
@@ -189,15 +188,15 @@ def load_networks(
     options: NetworkOptions | None = None,
 ) -> Networks:
     """The folder's networks of the asked kind; by default exported ones where they are the faster."""
-    if (kind or default_kind(folder, device, dtype)) == "exported":
-        if (count := count_parameters(folder / "unet")) > EXPORT_LIMIT:
-            raise ValueError(
-                f"{folder}: a UNet of {count:,} parameters does not fit an ONNX file; run it in PyTorch"
-            )
-        from segmentdreamer.prior.onnx_networks import ExportedNetworks
+    if (kind or default_kind(folder, device, dtype)) != "exported":
+        return load_folder(folder, device, dtype, options)
+    if (count := count_parameters(folder / "unet")) > EXPORT_LIMIT:
+        raise ValueError(
+            f"{folder}: a UNet of {count:,} parameters does not fit an ONNX file; run it in PyTorch"
+        )
+    from segmentdreamer.prior.onnx_networks import ExportedNetworks
 
-        return ExportedNetworks(folder, threads)
-    return load_folder(folder, device, dtype, options)
+    return ExportedNetworks(folder, threads)
 
 
 def default_kind(folder: Path, device: str, dtype: torch.dtype) -> str:

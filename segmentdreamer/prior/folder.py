@@ -78,11 +78,7 @@ def check_folder(folder: Path) -> None:
 
 
 def find_weights(part: Path) -> tuple[list[Path], str | None]:
-    """The files of a network's weights, and the variant that they are: plain ones, else "fp16".
-
-    One safetensors file, or the shards that an index names. Raises FileNotFoundError, which names what was
-    looked for.
-    """
+    """The safetensors file or shards of a network, and their variant: None or "fp16"; FileNotFoundError."""
     stem = NETWORKS[part.name]
     for variant, infix in ((None, ""), ("fp16", ".fp16")):
         for index in (f"{stem}.safetensors.index{infix}.json", f"{stem}{infix}.safetensors.index.json"):

@@ -47,9 +47,8 @@ class ExportedNetworks:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(
-            str(self.path / name), options, providers=["CPUExecutionProvider"]
-        )
+        path = str(self.path / name)
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         feed = {"x": x.numpy(), "t": t.numpy(), "cond": cond.contiguous().numpy()}
@@ -109,8 +108,7 @@ def export(folder: Path, out: Path) -> None:
         ids = tokenizer(["a", "b"], padding="max_length", return_tensors="pt").input_ids
         write_onnx(lambda i: encoder(i)[0], (ids,), ("ids",), out / "text.onnx")
     save_tokenizer(tokenizer, out / "tokenizer.json")
-    info = {"reduction": networks.reduction, "scaling_factor": networks.scaling_factor}
-    write_json(out / "info.json", info)
+    write_json(out / "info.json", {name: getattr(networks, name) for name in ("reduction", "scaling_factor")})
 
 
 class _Function(nn.Module):

@@ -85,10 +85,8 @@ def random_networks(
     width = unet.config["cross_attention_dim"]
 
     def embed(texts: Sequence[str]) -> Tensor:
-        drawn = [
-            torch.randn(TOKENS, width, generator=generator(seed, f"embedding of {text}")) for text in texts
-        ]
-        return torch.stack(drawn)
+        drawn = (generator(seed, f"embedding of {text}") for text in texts)
+        return torch.stack([torch.randn(TOKENS, width, generator=g) for g in drawn])
 
     # Not the modules' own `to`, which warns of layers that these networks do not have.
     torch.nn.Module.to(unet, dtype)
