@@ -1,8 +1,4 @@
-"""Configuration: a YAML file becomes nested frozen dataclasses, checked once, here.
-
-A file states only what differs from the official defaults. Unknown keys, wrong types and missing
-values are reported with their path.
-"""
+"""Configuration: a YAML file of what differs from the official defaults becomes dataclasses, checked here."""
 
 from __future__ import annotations
 
@@ -66,9 +62,8 @@ def load_config(
 ) -> GenerationConfig:
     """Read a scale's name (`mini`) or a YAML file, apply `section.key=value` overrides, and check.
 
-    `camera_preset`, the prompt's kind, matters where the file says `cameras: {preset: prompt}`.
-
-    Raises ConfigError with one line that says what is wrong and where.
+    `camera_preset`, the prompt's kind, matters where the file says `cameras: {preset: prompt}`. ConfigError
+    says in one line what is wrong and where.
     """
     path = SCALES / f"{source}.yaml"
     path = path if path.exists() else Path(source)
@@ -100,10 +95,9 @@ def apply_override(data: dict[str, Any], override: str) -> None:
 
 
 def apply_preset(cameras: dict[str, Any], of_prompt: str | None) -> dict[str, Any]:
-    """A `cameras` section with its preset's values filled in under its own.
+    """A `cameras` section with its preset's values filled in under its own; ConfigError for an unknown kind.
 
-    `preset: prompt` becomes `of_prompt`, the prompt table's `camera` (None: object). Raises ConfigError for a
-    kind of prompt that has no preset.
+    `preset: prompt` becomes `of_prompt`, the prompt table's `camera` (None: object).
     """
     if of_prompt is not None and of_prompt not in PRESETS:
         raise ConfigError(f"no camera preset {of_prompt!r}; known: {', '.join(PRESETS)}")

@@ -68,10 +68,7 @@ def optimize(
     watch: Stopwatch,
     after_step: Callable[[Run], None] = lambda run: None,
 ) -> Run:
-    """Take the run from where it stands to `config.train.steps`, calling `after_step` after each.
-
-    Raises AssetFailed when no Gaussian is left.
-    """
+    """Take the run to `config.train.steps`, `after_step` after each; AssetFailed if no Gaussian is left."""
     strategy, prior.watch = build_strategy(config.optimizer), watch
     while run.step < config.train.steps:
         if not len(run.params["means"]):

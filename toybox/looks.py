@@ -67,10 +67,7 @@ def draw_specs(n: int, rng: np.random.Generator) -> list[Spec]:
 
 
 def halves(number: int) -> tuple[bool, bool]:
-    """Whether object `number` chooses the gates (else it judges), and whether its defects are planted worn.
-
-    Either half has every class, and true and worn scenes.
-    """
+    """Whether object `number` chooses the gates (else judges), and whether its defects are planted worn."""
     place, turn = number % len(CLASSES), number // len(CLASSES)
     return (place + turn) % 2 == 0, (place // 2 + turn // 2) % 2 == 1
 
@@ -82,10 +79,7 @@ def look_at(scene: np.ndarray) -> np.ndarray:
 
 
 def looks(spec: Spec, worn: bool, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, views) of one object: the two healthy ones, then each defect at each strength.
-
-    The defects are planted in the worn scene if `worn`, else in the true one.
-    """
+    """Yield (name, views) of one object: the healthy ones, then each defect, in the worn scene if `worn`."""
     rows = primitives(spec)
     finish = defects.soften(rng)
     scenes = {"true": rows, "worn": defects.wear(rows, rng)}

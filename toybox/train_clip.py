@@ -34,19 +34,15 @@ MAX_SCALE = float(np.log(100.0))
 def describes(
     images: list[tuple[scenes.Spec, str]], captions: list[tuple[scenes.Spec, str | None]]
 ) -> Tensor:
-    """Which captions are true of which images, as a (images, captions) float32 matrix of 0 and 1.
-
-    An image is (spec, view); a caption is (spec, view or None), and None is true of every view.
-    """
+    """Which captions, whose view None is true of every view, are true of which images: (images, captions)."""
     rows = [[spec == other and said in (None, view) for other, said in captions] for spec, view in images]
     return torch.tensor(rows, dtype=torch.float32)
 
 
 def contrast(logits: Tensor, true: Tensor) -> Tensor:
-    """The symmetric contrastive loss where a row or column may have several right answers.
+    """The symmetric contrastive loss of logits, true (images, captions), uniform over several right answers.
 
-    logits, true: (images, captions); the target of each row and column is uniform over its ones. A
-    caption that is true of no image only serves as a wrong answer.
+    A caption that is true of no image only serves as a wrong answer.
     """
     by_image = (true / true.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1)
     used = true.sum(0) > 0
@@ -66,10 +62,7 @@ def pick(rng: np.random.Generator, members: dict[str, np.ndarray], total: int) -
 def draw_captions(
     seen: list[tuple[scenes.Spec, str]], rng: np.random.Generator
 ) -> list[tuple[scenes.Spec, str | None]]:
-    """A true caption for each picture, and beside each that names the side one with a wrong side.
-
-    Without the latter the view would hardly matter, since the rest of a caption tells most apart.
-    """
+    """A true caption for each picture, and beside each that names the side one with a wrong side."""
     captions: list[tuple[scenes.Spec, str | None]] = []
     for spec, view in seen:
         if rng.random() < WITH_VIEW:

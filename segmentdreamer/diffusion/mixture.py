@@ -29,8 +29,8 @@ class MixturePrior:
     """A `Prior` whose network is a formula; embeddings (B, 1, K) are log-weights of the components.
 
     centers: (K, 4, h, w), whose type is that of all results; deviation: s > 0; labels: the prompt of each
-    component (default: "", no prompt selects any); weights: (K,) probabilities, positive (default: equal);
-    alphas_cumprod: (1000,) (default: Stable Diffusion's). Raises ValueError for s <= 0 or unequal lengths.
+    component (default: none); weights: (K,) probabilities > 0 (default: equal); alphas_cumprod: (1000,)
+    (default: Stable Diffusion's). Raises ValueError for s <= 0 or unequal lengths.
     """
 
     def __init__(

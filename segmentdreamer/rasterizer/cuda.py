@@ -11,33 +11,17 @@ from segmentdreamer.rasterizer.conventions import RenderMode, assemble
 
 
 def rasterization(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    backgrounds: Tensor | None = None,
-    render_mode: RenderMode = "RGB",
-    depth_moves: bool = True,
-    **options: Any,
+    render_mode: RenderMode, depth_moves: bool, **call: Any
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """`rasterizer.rasterization` by gsplat; the arguments are checked there."""
+    """`rasterizer.rasterization`, whose other arguments are `call`, by gsplat; they are checked there."""
     from gsplat import rasterization as draw  # compiles on first use
 
-    mode, added = render_mode, render_mode != "RGB" and not depth_moves
-    if added:
-        mode = "RGB"
-        colors, backgrounds = add_depth(means, colors, viewmats, backgrounds)
-    image, alpha, meta = draw(
-        means, quats, scales, opacities, colors, viewmats, Ks, width, height,
-        backgrounds=backgrounds, render_mode=mode, packed=False, **options,
-    )  # fmt: skip
-    image = assemble(image[..., :3], image[..., 3:], alpha, render_mode) if added else image
-    return image, alpha, meta
+    if render_mode == "RGB" or depth_moves:
+        return draw(render_mode=render_mode, packed=False, **call)
+    tensors = (call[name] for name in ("means", "colors", "viewmats", "backgrounds"))
+    call["colors"], call["backgrounds"] = add_depth(*tensors)
+    image, alpha, meta = draw(render_mode="RGB", packed=False, **call)
+    return assemble(image[..., :3], image[..., 3:], alpha, render_mode), alpha, meta
 
 
 def add_depth(

@@ -52,8 +52,7 @@ adam_step = inspect.unwrap(torch.optim.Adam.step)
 def postpone_dynamo() -> None:
     """Let optimizers be built without importing torch's compiler, which takes seconds of a job's start.
 
-    torch wraps some optimizer methods to be skipped by torch.compile, and the wrapper imports
-    torch._dynamo on its first call unless the wrapped function already names its uncompiled form.
+    A wrapper of torch's imports it on its first call unless the function already names its uncompiled form.
     """
     for method in vars(torch.optim.Optimizer).values():
         wrapped = getattr(method, "__wrapped__", None)
@@ -97,8 +96,7 @@ def apply_updates(
 ) -> None:
     """One Adam step, or none where `skip` (a boolean scalar) is true, which is decided on the device.
 
-    Tensors that density control replaced have no gradient and are skipped as well. One fused kernel a tensor:
-    torch fuses no more of them, since each has a learning rate of its own.
+    Tensors that density control replaced have no gradient and are skipped as well.
     """
     found = skip.float()
     for optimizer in optimizers.values():
