@@ -5,8 +5,6 @@
 prints a Markdown table and with --out writes benchmark.md and benchmark.json.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run on disk: saved whole or not at all, and taken up again by the same inputs alone."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 `segmentdreamer NAME` and `python -m MODULE` run the same functions, and Python calls them as they are.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Configuration: a YAML file of what differs from the official defaults becomes dataclasses, checked here."""
 
-from __future__ import annotations
-
 import dataclasses
 import types
 import typing

@@ -4,8 +4,6 @@ Nothing of ours is imported here. A method is a small frozen dataclass of hyper-
 once with its source; `update` is its pure equation, and calling it draws noise and times for `update`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol

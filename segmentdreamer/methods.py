@@ -1,7 +1,5 @@
 """Methods by name: `baselines/methods.yaml` maps each name to a class and to what is known about it."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

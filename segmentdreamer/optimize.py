@@ -5,8 +5,6 @@ gradient, regularizers, backward, clipping, density control, brightness, Adam. E
 (seed, step), so a run resumed from a checkpoint gives the bytes of a straight run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile

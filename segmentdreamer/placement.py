@@ -1,7 +1,5 @@
 """From the CPU, where all random numbers are drawn, to the device, without making the host wait."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ So a killed and resumed run draws exactly what a straight run does, and adding a
 never shifts another. Generators live on the CPU, which also spares CUDA a synchronization.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

@@ -1,7 +1,5 @@
 """What made a result: digests, versions, machine; and files that are whole or not there."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -3,8 +3,6 @@
 In a clone eval, baselines, prompts and toybox stand beside this package; installed, in it.
 """
 
-from __future__ import annotations
-
 import importlib
 from importlib.util import find_spec
 from pathlib import Path

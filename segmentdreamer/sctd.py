@@ -4,8 +4,6 @@ Symbols: z_e is the latent noised to its segment's lower edge e; z_s and z_t fol
 unconditional ODE (tilde); z_s_hat steps back from z_t with guidance; G carries a point to e.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

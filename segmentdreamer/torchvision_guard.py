@@ -6,8 +6,6 @@ Declaring the two missing operator schemas is enough for the parts that we use; 
 library loads (a CUDA build), nothing is done.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -8,8 +8,6 @@ of metric against defect, the cross row of the Janus index, and what its gates k
 Healthy are each object's true scene and its worn copy.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -6,8 +6,6 @@
 read by the judge, a classifier trained on renders.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

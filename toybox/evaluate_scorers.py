@@ -4,8 +4,6 @@
 manifest.json, the SHA-256 of all shipped weights.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -4,8 +4,6 @@ Its gates (janus.withhold) are chosen on one half of the planted objects, and ju
 and on finished assets, whose true scene tells whether they have a second face.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@
 has seen every combination, held out or not, since it measures how others generalise.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import time

@@ -4,8 +4,6 @@ A look is a ring of views on mini's own orbit (`views` of its configuration), of
 with a planted defect, or of a finished asset, whose true scene its prompt names.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache

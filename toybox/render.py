@@ -4,8 +4,6 @@ Light is fixed to the world and surfaces are matte, so an asset with view-indepe
 harmonics of degree 0) can match every view exactly.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

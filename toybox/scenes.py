@@ -4,8 +4,6 @@ A scene is a list of signed-distance primitives inside the unit ball, z up, fron
 azimuth 0 of the camera convention in ``segmentdreamer.scene.cameras`` sees the front).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

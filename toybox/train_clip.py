@@ -5,8 +5,6 @@
 pretrained=f"{folder}/model.safetensors")`. It sees training combinations only.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)

@@ -11,8 +11,6 @@ y_b = r_b [y_a / r_a + sum_k c_k v_k], dv_k/drho = p_k: as many unknowns as comp
 sigma = 0, and nothing left to solve where one component has all the probability.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ancestral-free sampling of a prior: DDIM (eta = 0) with classifier-free guidance."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

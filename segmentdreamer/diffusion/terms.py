@@ -1,7 +1,5 @@
 """What the losses have in common: their noise, the symbols of their equations, the pixel term."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -4,8 +4,6 @@ Official code draws an index into a table 1..1000, so a timestep is an index + 1
 timestep itself. All draws belong to (seed, step) and happen on the CPU, which spares a GPU the wait.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Losses see only `encode`, `decode`, `encode_prompt`, `eps` and `alphas_cumprod`.
 in float32; what enters a network is cast to the network's type and comes back as float32.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 Everything here is one clear line for a folder that cannot be run, said before a network is loaded.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ device takes for their work; a replay is one. What is recorded reads and writes 
 inputs are copied in, and results are copied out, for a caller may keep several at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol

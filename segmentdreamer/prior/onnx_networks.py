@@ -5,8 +5,6 @@ exported files loads neither diffusers nor transformers, which would cost it sev
 export happens once and is cached under the SHA-256 of the folder; results equal PyTorch's within 1e-5.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

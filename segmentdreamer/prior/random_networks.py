@@ -3,8 +3,6 @@
 How long a step takes does not depend on what the weights are worth.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

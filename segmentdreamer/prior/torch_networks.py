@@ -3,8 +3,6 @@
 `onnx_networks` offers the same five names to CPUs, faster and without these two libraries.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

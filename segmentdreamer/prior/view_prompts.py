@@ -4,8 +4,6 @@ Source: official train.py:144-145 and 318-338 (front, side and back at azimuths 
 linearly in embedding space) and 95-136 (Perp-Neg). The toybox tells its two sides apart: four words.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -4,8 +4,6 @@
 for CUDA tensors. `dense.rasterization` is the oracle that both are measured against.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor

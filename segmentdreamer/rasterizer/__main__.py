@@ -1,7 +1,5 @@
 """`python -m segmentdreamer.rasterizer`: every CPU kernel once, so that all are compiled (see jit)."""
 
-from __future__ import annotations
-
 import torch
 
 from segmentdreamer.rasterizer import rasterization

@@ -3,8 +3,6 @@
 The constants are gsplat 1.5.3's (its CUDA sources), so that a scene looks the same on any device.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal, get_args
 
 import torch

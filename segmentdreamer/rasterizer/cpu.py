@@ -5,8 +5,6 @@ The graph has two nodes, so that a screen-space gradient can be read between the
 float32 copy.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The CUDA backend: gsplat, with depth as one more color where its gradient must not move Gaussians."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

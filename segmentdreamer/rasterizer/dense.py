@@ -5,8 +5,6 @@ hundreds of times slower than they do. Conventions: gsplat 1.5.3, `_fully_fused_
 (torch) and `rasterize_to_pixels_3dgs_fwd_kernel` (CUDA).
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch

@@ -4,8 +4,6 @@ Code that numba compiled in this very process and the same code read back from i
 differently in the last bit: otherwise the first run on a machine would not repeat.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Source: Connect3D train.py:385-396, gaussian_model.py:290-295, 340-354; part of 
 SegmentDreamer's configurations. Since rgb = 0.5 + C0 dc, shrinking dc pulls towards mid-gray, not black.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

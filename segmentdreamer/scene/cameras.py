@@ -5,8 +5,6 @@ azimuth 90 stands at +x; positions are r (sin az cos el, cos az cos el, sin el).
 matrices use OpenCV axes (x right, y down, z forward), as gsplat does.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Literal

@@ -5,8 +5,6 @@ the steps that saw it (SegmentDreamer train.py:422-435, gaussian_model.py:436-49
 the number of views in a batch, so that a batch of four crosses the official threshold at a quarter of it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -5,8 +5,6 @@ activation normalizes, and color is the degree-0 spherical harmonic: rgb = max(0
 Source: Kerbl et al. 2023; official gaussian_model.py:36-44, sh_utils.py:26.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

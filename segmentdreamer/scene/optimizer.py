@@ -3,8 +3,6 @@
 Source: official gaussian_model.py:182-248, train.py:393-398, arguments/__init__.py:151-212.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Source: official gaussian_renderer/__init__.py:44-161, train.py:386-390.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -3,8 +3,6 @@
 Axes are those of `segmentdreamer.scene.cameras`: z up, the front towards +y.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager

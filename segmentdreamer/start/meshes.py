@@ -1,7 +1,5 @@
 """Meshes that an optimization may start from, such as avatar templates: a file becomes surface points."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

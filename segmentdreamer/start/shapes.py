@@ -1,7 +1,5 @@
 """Where an optimization starts: a gray shape, a point cloud or a mesh, the same for every method."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path

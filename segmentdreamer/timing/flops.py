@@ -7,8 +7,6 @@ faster. A multiply-add counts as two operations; what is no matrix product or co
 With --yaml it prints the figures that the workflow's plan reads, workflow/config/arithmetic.yaml.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ Four views of a ball of Gaussians, projection included, on one thread; the media
 to its target. The first size is also run through the dense oracle, for their ratio.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 import time

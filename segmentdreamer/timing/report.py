@@ -1,7 +1,5 @@
 """The page of a step benchmark: measured steps beside their arithmetic and the paper's minutes."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ time they draw count on average. Peak memory is what CUDA's allocator held; on a
 never sinks from row to row.
 """
 
-from __future__ import annotations
-
 import itertools
 import resource
 import statistics

@@ -1,7 +1,5 @@
 """Where the time of a run goes: named parts, added up."""
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Steps that nobody times, so that nothing is compiled, loaded or started by one that counts."""
 
-from __future__ import annotations
-
 import torch
 
 from segmentdreamer.config import GenerationConfig

@@ -3,8 +3,6 @@
 The list itself, with sources, revisions and digests: workflow/config/weights.yaml.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -8,8 +8,6 @@ What belongs to each name, its sources and digests: workflow/config/weights.yaml
 $SEGMENTDREAMER_WEIGHTS/NAME) is linked, not copied.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Checkpoints of torch.save as safetensors: read once, tensors only, so that no later program unpickles."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Mapping
 from pathlib import Path

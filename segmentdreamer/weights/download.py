@@ -1,7 +1,5 @@
 """One file over https: resumed where it broke, retried while that helps, kept with the right bytes alone."""
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path

@@ -5,8 +5,6 @@ OUT.part, which a second call goes on from. A file without a listed digest is ta
 never downloaded. Checkpoints that a program would have to unpickle are converted to safetensors, once.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path
