@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 import torch
+from gsplat.strategy.ops import reset_opa
 from torch import Tensor
 
 from segmentdreamer.config import GenerationConfig, TrainConfig
@@ -158,21 +159,12 @@ def update(
     strategy.step_post_backward(
         run.params, run.optimizers, run.strategy_state, k, rendered.meta, packed=False
     )
-    reset_opacity(run, config, k)
+    if k < config.optimizer.refine_stop and k % config.optimizer.reset_every == 0:
+        # Opacity <- min(opacity, .01), its moments to 0; ours, since gsplat 1.5.3's condition is never true.
+        reset_opa(run.params, run.optimizers, run.strategy_state, 2 * config.optimizer.prune_opacity)
     dimmed = equalize(run.params, run.optimizers, rendered.images, rendered.alphas, config.brightness, k)
     apply_updates(run.params, run.optimizers, config.optimizer, skip=~finite)
     return {"skipped": (~finite).float(), "dimmed": dimmed, "held_back": run.strategy_state["held_back"]}
-
-
-def reset_opacity(run: Run, config: GenerationConfig, k: int) -> None:
-    """Every `reset_every` steps, opacity <- min(opacity, .01) and its Adam moments to zero.
-
-    Ours because gsplat 1.5.3's own condition (`step % reset_every == 0 & step > 0`) is never true.
-    """
-    from gsplat.strategy.ops import reset_opa
-
-    if k < config.optimizer.refine_stop and k % config.optimizer.reset_every == 0:
-        reset_opa(run.params, run.optimizers, run.strategy_state, 2 * config.optimizer.prune_opacity)
 
 
 def read_rows(rows: list[Row]) -> None:

@@ -80,8 +80,7 @@ def start_file(config: StartConfig) -> Path | None:
     """
     if config.kind not in FROM_FILE:
         return None
-    path = Path(config.file)
-    if config.file and path.is_file():
+    if config.file and (path := Path(config.file)).is_file():
         return path
     unnamed = f"start.kind={config.kind} needs start.file"
     missing = f"no file at {path} (start.file)" if config.file else unnamed
@@ -147,12 +146,8 @@ def solid_sphere(radius: float, gray: float) -> Parameters:
     around = (1 - z * z).sqrt()
     unit = torch.stack([around * azimuth.sin(), around * azimuth.cos(), z], dim=1).float()
     distance = radius * math.sqrt(4 * math.pi / SOLID_COUNT)
-    return parameters(
-        means=radius * unit,
-        scales=torch.full((SOLID_COUNT, 3), SOLID_SCALE * distance),
-        opacities=torch.full((SOLID_COUNT,), SOLID_OPACITY),
-        colors=torch.full((SOLID_COUNT, 3), gray),
-    )
+    scales, colors = (torch.full((SOLID_COUNT, 3), value) for value in (SOLID_SCALE * distance, gray))
+    return parameters(radius * unit, scales, torch.full((SOLID_COUNT,), SOLID_OPACITY), colors)
 
 
 def start_seed(prompt_id: str, seed: int) -> int:

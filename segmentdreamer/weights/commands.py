@@ -33,10 +33,8 @@ ROOT = Path("weights")
 
 def local_folder(name: str) -> Path | None:
     """The folder of this name below $SEGMENTDREAMER_WEIGHTS, if there is one."""
-    if LOCAL not in os.environ:
-        return None
-    candidate = Path(os.environ[LOCAL]) / name
-    return candidate if candidate.is_dir() else None
+    candidate = Path(os.environ.get(LOCAL, "")) / name
+    return candidate if LOCAL in os.environ and candidate.is_dir() else None
 
 
 def missing_files(entries: dict[str, Weights], root: Path) -> dict[str, list[str]]:
@@ -58,11 +56,8 @@ def report(entries: dict[str, Weights], root: Path) -> str:
         lines += [f"  {line}" for line in describe_files(weights, files)]
     if missing:
         total = sum(entries[name].files[file].bytes for name, files in missing.items() for file in files)
-        lines += [
-            "",
-            f"{format_bytes(total)} to download: `python -m segmentdreamer.weights --all` where the sources "
-            f"can be reached, or name a folder that holds NAME/ in {LOCAL}",
-        ]
+        there = f"where the sources can be reached, or name a folder that holds NAME/ in {LOCAL}"
+        lines += ["", f"{format_bytes(total)} to download: `python -m segmentdreamer.weights --all` {there}"]
     return "\n".join(lines)
 
 
