@@ -23,10 +23,7 @@ class Prior(Protocol):
     nfe: int  # network evaluations so far, counted per row of a batch
 
     def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
-        """Noise prediction for latents x (B, 4, h, w) at timestep t under embeddings (B, L, D).
-
-        graph: keep the graph, so that x can be differentiated through the network.
-        """
+        """Noise prediction for x (B, 4, h, w) at t under embeddings (B, L, D); graph: differentiable in x."""
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents of images (B, 3, H, W) in [0, 1]; differentiable."""

@@ -82,10 +82,7 @@ def area(sick: list[Values], healthy: list[Values]) -> dict[str, float]:
 
 
 def summarize(measured: list[dict[str, Values]], assets: list[tuple[Values, bool]]) -> dict[str, Any]:
-    """The gates, what the choosing objects say of them, and their judgment.
-
-    measured: the looks of each object; assets: finished ones, and whether a second face was asked for.
-    """
+    """The gates and their judgment, from each object's looks and assets (a second face asked for?)."""
     name, count = scale()["clip"]["name"], scale()["views"]["count"]
     choosing = [values[look] for i, values in enumerate(measured) if halves(i)[0] for look in CLEAN]
     judging = [values for i, values in enumerate(measured) if not halves(i)[0]]

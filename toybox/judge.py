@@ -72,10 +72,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Tensor:
 
 
 def distort(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """What a picture may suffer and stay the same: shift, zoom, blur, blotches, noise, a cast.
-
-    image: (B, 3, H, W) in [0, 1]. Every distortion is mild enough to leave all labels true.
-    """
+    """Images (B, 3, H, W) in [0, 1] with shift, zoom, blur, blotches, noise, cast, all labels true."""
     n, _, h, w = image.shape
     affine = torch.zeros(n, 2, 3)
     affine[:, 0, 0] = affine[:, 1, 1] = uniform(rng, 0.88, 1.1, n)

@@ -60,10 +60,7 @@ class MixturePrior:
     decode = encode
 
     def encode_prompt(self, texts: Sequence[str]) -> Tensor:
-        """Log-weights (len(texts), 1, K): -inf for components of another label; "" selects all.
-
-        Raises ValueError for a text that is no component's label.
-        """
+        """Log-weights (B, 1, K), -inf for other labels; "" selects all; ValueError for an unknown one."""
         rows = []
         for text in texts:
             chosen = torch.tensor([text in ("", label) for label in self.labels])
@@ -135,10 +132,7 @@ class MixturePrior:
 
 
 def levels(alphas_cumprod: Tensor, times: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """sigma/alpha and alpha at real times in [CLEAN, 999]; between timesteps, log alphas_cumprod is linear.
-
-    Both (len(times),). Raises ValueError outside that range.
-    """
+    """sigma/alpha and alpha at real times, log-linear in between; ValueError outside [CLEAN, 999]."""
     if not (min(times) >= CLEAN and max(times) <= len(alphas_cumprod) - 1):
         raise ValueError(f"times {min(times):g}..{max(times):g} leave [{CLEAN:g}, {len(alphas_cumprod) - 1}]")
     logs = np.concatenate([[0.0], alphas_cumprod.double().log().numpy()])  # CLEAN, 0, 1, ...

@@ -29,10 +29,7 @@ def bind(prior: Prior, text: Conditioning) -> tuple[Step, Eps]:
 
 
 def draw_noise(z_0: Tensor, progress: Progress, fixed: bool, offset: float) -> Tensor:
-    """Gaussian noise shaped like z_0 plus a per-channel offset shared by the batch (official 0.1).
-
-    fixed: one noise for the whole run instead of a fresh one each step.
-    """
+    """Noise like z_0, plus a per-channel offset shared by the batch; `fixed`: one for the whole run."""
     g = generator(progress.seed, "noise", -1 if fixed else progress.step)
     eps = torch.randn(z_0.shape, generator=g)
     shift = torch.randn(1, z_0.shape[1], 1, 1, generator=g)

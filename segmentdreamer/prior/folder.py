@@ -1,7 +1,4 @@
-"""A StableDiffusionPipeline folder: what its JSON files say, where its weights are, and what is missing.
-
-Everything here is one clear line for a folder that cannot be run, said before a network is loaded.
-"""
+"""A StableDiffusionPipeline folder: what it says, where its weights are and, in a line, what is missing."""
 
 import json
 import re
@@ -46,10 +43,7 @@ def read_scheduler(folder: Path) -> Schedule:
 
 
 def read_latent_shape(folder: Path) -> tuple[int, int, int]:
-    """Channels, height and width of the latents that a folder's networks were made for.
-
-    Raises ValueError for networks that need other inputs than latents, time and text, or other scales.
-    """
+    """Channels, height and width of a folder's latents; ValueError for networks of other inputs or scales."""
     unet, vae = (read_json(folder / part / "config.json") for part in ("unet", "vae"))
     for part, config in (("unet", unet), ("vae", vae)):
         for name, harmless in MEANINGS[part].items():

@@ -1,7 +1,4 @@
-"""Stable Diffusion 2.1-base without its weights: the shapes, and networks of any shape with random weights.
-
-How long a step takes does not depend on what the weights are worth.
-"""
+"""Stable Diffusion 2.1-base without its weights: its shapes, and networks of any shape with random ones."""
 
 import json
 from collections.abc import Sequence
@@ -59,10 +56,7 @@ def write_shapes(folder: Path) -> Path:
 
 
 def build_modules(folder: Path, device: str) -> tuple[Any, Any]:
-    """The UNet and the autoencoder that a pipeline folder describes, with PyTorch's initial weights.
-
-    On the device "meta" they have shapes alone, in no memory.
-    """
+    """The UNet and autoencoder that a folder describes, with initial weights; on "meta" with shapes alone."""
     import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
 
     from diffusers import AutoencoderKL, UNet2DConditionModel

@@ -1,7 +1,4 @@
-"""What every backend of the rasterizer agrees on: constants, arguments, render modes, `meta`.
-
-The constants are gsplat 1.5.3's (its CUDA sources), so that a scene looks the same on any device.
-"""
+"""What every backend agrees on: gsplat 1.5.3's constants, arguments, render modes, `meta`."""
 
 from typing import Any, Literal, get_args
 
@@ -90,10 +87,7 @@ def check_tensors(
 
 
 def assemble(rgb: Tensor, depth: Tensor, alpha: Tensor, render_mode: str) -> Tensor:
-    """The channels of a render mode, (C, H, W, X), from images with background and accumulated depth.
-
-    "ED" divides the depth by alpha, floored at 1e-10.
-    """
+    """The channels of a render mode, (C, H, W, X); "ED" divides the depth by alpha, floored at 1e-10."""
     if render_mode == "RGB":
         return rgb
     if render_mode.endswith("ED"):

@@ -131,10 +131,7 @@ def project(
 def visible_radii(
     means2d: Tensor, variances: Tensor, opacities: Tensor, size: Tensor, radius_clip: float
 ) -> Tensor:
-    """Half the sides, (C, N, 2) int32 pixels, of the box around where alpha can reach 1/255.
-
-    Zero for a Gaussian that is too faint, no larger than `radius_clip`, or outside the image.
-    """
+    """Half the sides (C, N, 2) int32 of the box where alpha reaches 1/255; 0 if faint, small or outside."""
     brightness = (opacities / ALPHA_THRESHOLD).clamp(min=1)
     extent = (2 * brightness.log()).sqrt().clamp(max=MAX_EXTENT)  # (N,)
     radii = (extent[:, None] * variances.clamp(min=0).sqrt()).ceil()

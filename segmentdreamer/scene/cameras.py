@@ -62,10 +62,7 @@ def intrinsics(fov: Tensor, size: int) -> Tensor:
 def orbit(
     views: int = 120, elevation: float = 0.0, radius: float = 3.5, fov: float = 0.55, size: int = 512
 ) -> Cameras:
-    """The evaluation ring: `views` azimuths 0, 360/views, ... at one elevation.
-
-    Defaults are the official ones (dataset_readers.py getCircleVideoCameras).
-    """
+    """The evaluation ring at one elevation; defaults: dataset_readers.py getCircleVideoCameras."""
     azimuth = torch.arange(views, dtype=torch.float32) * (360.0 / views)
     elevations, radii, fovs = (torch.full((views,), float(value)) for value in (elevation, radius, fov))
     eye = position(azimuth, elevations, radii)

@@ -40,10 +40,7 @@ Parameters = dict[str, torch.nn.Parameter]
 
 
 def parameters(means: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor) -> Parameters:
-    """Parameters of N unrotated Gaussians from activated values.
-
-    means, scales and colors: (N, 3); opacities: (N,) in (0, 1). Names are those of gsplat's strategies.
-    """
+    """Unrotated Gaussians of activated means, scales, colors (N, 3) and opacities (N,), in gsplat's names."""
     quats = torch.zeros(len(means), 4)
     quats[:, 0] = 1
     raw = {

@@ -48,10 +48,7 @@ adam_step = inspect.unwrap(torch.optim.Adam.step)
 
 
 def postpone_dynamo() -> None:
-    """Let optimizers be built without importing torch's compiler, which takes seconds of a job's start.
-
-    A wrapper of torch's imports it on its first call unless the function already names its uncompiled form.
-    """
+    """Let optimizers be built without torch's compiler, which a wrapper imports: seconds of a job's start."""
     for method in vars(torch.optim.Optimizer).values():
         wrapped = getattr(method, "__wrapped__", None)
         if wrapped is not None:
@@ -92,10 +89,7 @@ def clip_gradients(params: Parameters, config: OptimizerConfig, step: int) -> No
 def apply_updates(
     params: Parameters, optimizers: dict[str, torch.optim.Adam], config: OptimizerConfig, skip: Tensor
 ) -> None:
-    """One Adam step, or none where `skip` (a boolean scalar) is true, which is decided on the device.
-
-    Tensors that density control replaced have no gradient and are skipped as well.
-    """
+    """One Adam step of what has a gradient, or none where `skip` (a boolean scalar on the device) is true."""
     found = skip.float()
     for optimizer in optimizers.values():
         optimizer.found_inf = found  # type: ignore[attr-defined]  # as torch's GradScaler does

@@ -13,10 +13,7 @@ Y_UP = (".glb", ".gltf")  # by the format's definition; elsewhere every program 
 
 
 def read_mesh(path: Path) -> Any:
-    """The triangles of a mesh file, all parts of its scene in place, as a `trimesh.Trimesh`.
-
-    Raises as `clouds.reading`, and ValueError for a mesh without a surface.
-    """
+    """The triangles of a mesh file, its parts in place, as a `Trimesh`; ValueError without a surface."""
     import trimesh
 
     with reading(path, "mesh", SUFFIXES):

@@ -49,10 +49,7 @@ def located(config: StartConfig, prompt_id: str, index: int) -> StartConfig:
 
 
 def start_state(config: StartConfig, seed: int) -> Parameters:
-    """The Gaussians that a run starts from, unrotated and isotropic; the same for equal arguments.
-
-    Raises FileNotFoundError and ValueError, with one line, for a start file that is missing or no good.
-    """
+    """The Gaussians that a run starts from; FileNotFoundError and ValueError, in one line, for a bad file."""
     path = start_file(config)
     if path is None:
         return gaussians(shape(config, seed), config)
@@ -74,10 +71,7 @@ def shape(config: StartConfig, seed: int) -> Cloud:
 
 
 def start_file(config: StartConfig) -> Path | None:
-    """The file that a start of this kind is read from; None for a kind that needs none.
-
-    Raises FileNotFoundError, with what to do, where no file is named or none is there.
-    """
+    """The file that a start is read from, if any; FileNotFoundError, with what to do, where none is there."""
     if config.kind not in FROM_FILE:
         return None
     if config.file and (path := Path(config.file)).is_file():

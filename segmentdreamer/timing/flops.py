@@ -83,10 +83,7 @@ def read_tokens(folder: Path) -> int:
 
 
 def known_work(folder: Path, side: int, digest: str) -> Work:
-    """As count_work, counted once a machine: kept in the cache folder under the weights' SHA-256 `digest`.
-
-    Counting takes seconds (it imports diffusers, which exported networks do without), reading none.
-    """
+    """As count_work, counted once a machine, since that takes seconds; `digest`: SHA-256 of the weights."""
     path = cache_folder() / f"work-{digest[:16]}-{side}-{WORK_FORMAT}.json"
     if not path.is_file():
         write_json(path, asdict(count_work(folder, side)))
@@ -123,10 +120,7 @@ class Counter(UNetPrior):
 def count_evaluations(
     method: Method, perp_neg: bool, steps: int, warmup: int, every: int = 1
 ) -> tuple[float, float]:
-    """UNet evaluations and decoded pictures of a method, a view and step, on average over a run.
-
-    The method draws its times as in a run of `steps` steps; every `every`th step is looked at.
-    """
+    """UNet evaluations and decodings a view and step, on average over each `every`th step of a run."""
     prior, z_0, text = Counter(), torch.zeros(1, 4, 1, 1), torch.zeros(1, 1, 1)
     conditioning = Conditioning(text, text, text)
     if perp_neg:

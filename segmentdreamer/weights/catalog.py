@@ -1,7 +1,4 @@
-"""The list of weights that this repository does not carry: what belongs to each model, and where it is.
-
-The list itself, with sources, revisions and digests: workflow/config/weights.yaml.
-"""
+"""The list of weights that this repository does not carry, workflow/config/weights.yaml."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
