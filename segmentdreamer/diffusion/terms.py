@@ -9,8 +9,7 @@ from torch import Tensor
 from segmentdreamer.diffusion.guidance import guided, unconditional
 from segmentdreamer.diffusion.solver import ode_step
 from segmentdreamer.interfaces import Conditioning, Prior, Progress, Timestep
-from segmentdreamer.placement import place
-from segmentdreamer.randomness import generator
+from segmentdreamer.randomness import generator, place
 
 Step = Callable[[Tensor, Timestep, Timestep, Tensor], Tensor]
 Eps = Callable[..., Tensor]

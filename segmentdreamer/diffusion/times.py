@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.interfaces import Progress
-from segmentdreamer.placement import send
-from segmentdreamer.randomness import generator
+from segmentdreamer.randomness import generator, send
 from segmentdreamer.segments import T_MAX, T_MIN, lower_edge
 
 T_MAX_BASE = 500  # official t_range [.02, .5]: timesteps 21..500 after warm-up, up to 480 more before

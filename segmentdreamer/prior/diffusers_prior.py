@@ -16,10 +16,10 @@ from torch import Tensor
 
 from segmentdreamer.diffusion.solver import alpha, sigma, stack_times
 from segmentdreamer.interfaces import Timestep
-from segmentdreamer.placement import place
 from segmentdreamer.prior.folder import check_folder, count_parameters, read_latent_shape, read_scheduler
 from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import Networks, TorchNetworks, load_folder, vae_type
+from segmentdreamer.randomness import place
 from segmentdreamer.records import file_digest, folder_digest
 from segmentdreamer.timing.stopwatch import Stopwatch
 

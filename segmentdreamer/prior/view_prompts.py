@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.interfaces import Conditioning, Prior
-from segmentdreamer.placement import place
+from segmentdreamer.randomness import place
 
 OFFICIAL_NEGATIVE = (
     "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, low-resolution, "

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segmentdreamer.placement import place
-from segmentdreamer.randomness import generator
+from segmentdreamer.randomness import generator, place
 from segmentdreamer.rasterizer import rasterization
 from segmentdreamer.scene.cameras import Cameras
 from segmentdreamer.scene.gaussians import Splats
