@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 READY := $(VENV)/.ready
 
-.PHONY: env table1 test test-slow test-slurm lint smoke rehearsal clean
+.PHONY: env lock table1 test test-slow test-slurm lint smoke rehearsal clean
 
 table1: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -39,13 +39,27 @@ rehearsal: $(READY)
 env: $(READY)
 
 # torch goes first: asked for by its own name and version, so that no other package widens the choice.
-$(READY): pyproject.toml
+$(READY): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(shell grep '^torch==' requirements.lock)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
 	touch $@
+
+# After a change of pyproject.toml: whatever fits it now, as requirements.lock and environment.yml. Local tags go,
+# so that the lock of a CPU machine is that of a GPU machine, where torch brings its CUDA packages besides.
+lock:
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip freeze --all --exclude-editable | sed 's/+.*//' | grep -v -E '^(pip|(nvidia|cuda)-.*|triton)==' > requirements.lock
+	$(MAKE) environment.yml
+	touch requirements.lock $(READY)
+
+environment.yml: requirements.lock
+	{ sed '/- pip:/q' $@; sed 's/^/      - /' $<; } > $@.part && mv $@.part $@
 
 clean:
 	rm -rf $(VENV) results/mini results/smoke

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from snakemake.utils import update_config
 
-from segmentdreamer.resources import shipped
+from segmentdreamer.records import shipped
 
 SCALES = {"mini": "workflow/config/default.yaml", "paper": "workflow/config/paper.yaml"}
 

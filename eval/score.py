@@ -35,8 +35,7 @@ from segmentdreamer.command import (
     outputs,
     settings,
 )
-from segmentdreamer.records import write_json
-from segmentdreamer.resources import shipped
+from segmentdreamer.records import shipped, write_json
 
 from .prompt_table import read_texts
 from .scales import scorers_of
@@ -93,39 +92,26 @@ def check_usage(
         raise BadParameter("--views, --prompt-id and --out need as many values as there are assets")
 
 
+Words = list[str] | None
+Files = list[Path] | None
+
+
 def score(
     prompts: Prompts,
     folder: Annotated[Path | None, Argument(help="views of anyone's method, a folder a prompt")] = None,
-    views: Annotated[
-        list[Path] | None, inputs("views.zip of each asset, instead of FOLDER", metavar="FILE...")
-    ] = None,
-    prompt_id: Annotated[
-        list[str] | None, inputs("the prompt of each asset of --views", metavar="ID...")
-    ] = None,
+    views: Annotated[Files, inputs("views.zip of each asset, instead of FOLDER", metavar="FILE...")] = None,
+    prompt_id: Annotated[Words, inputs("the prompt of each asset of --views", metavar="ID...")] = None,
     reference: Annotated[Path | None, inputs("features.npz of eval.reference, for FID and the like")] = None,
     truth: Annotated[Path | None, inputs("folder with PROMPT/views.zip and two_faced.zip")] = None,
-    out: Annotated[
-        list[Path] | None,
-        outputs("folder (default: results/scores/NAME); one each with --views", metavar="FOLDER..."),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        scorers(
-            "that stand where none are named: mini, paper, or a workflow's YAML (default: mini with FOLDER)"
-        ),
-    ] = None,
+    out: Annotated[Files, outputs("one for each, or results/scores/NAME", metavar="FOLDER...")] = None,
+    scale: Annotated[str | None, scorers("mini (default with FOLDER), paper, or a workflow's YAML")] = None,
     clip: Annotated[str | None, scorers("open_clip model name")] = None,
     clip_weights: Annotated[str | None, scorers("its weights")] = None,
     reward: Annotated[Path | None, scorers("folder of a ToyReward model")] = None,
     inception: Annotated[Path | None, scorers("weights of FID's Inception")] = None,
-    view_words: Annotated[
-        list[str] | None, scorers(f"front first, e.g. {' '.join(VIEW_WORDS)}", metavar="WORD...")
-    ] = None,
+    view_words: Annotated[Words, scorers(f"front first, as {VIEW_WORDS}", metavar="WORD...")] = None,
     orbit: Annotated[str, settings("how views were taken, for the protocol", metavar="TEXT")] = "",
-    arc: Annotated[
-        float | None,
-        settings("degrees that views go around (default: as cameras.json says, else 360)"),
-    ] = None,
+    arc: Annotated[float | None, settings("degrees around (default: cameras.json's, else 360)")] = None,
     device: Device = None,
     threads: Threads = 1,
     profile: Profile = False,

@@ -11,7 +11,7 @@ import yaml
 
 from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.prior.view_prompts import PromptConfig
-from segmentdreamer.resources import shipped
+from segmentdreamer.records import shipped
 from segmentdreamer.scene.brightness import BrightnessConfig
 from segmentdreamer.scene.cameras import PRESETS, CameraConfig
 from segmentdreamer.scene.optimizer import OptimizerConfig

@@ -1,13 +1,15 @@
 """Methods by name: `baselines/methods.yaml` maps each name to a class and to what is known about it."""
 
 import dataclasses
+import importlib
+from importlib.util import find_spec
 from typing import Any
 
 import yaml
 
 from segmentdreamer.config import ConfigError, build
 from segmentdreamer.interfaces import Method
-from segmentdreamer.resources import ROOT, load
+from segmentdreamer.records import PACKAGE, ROOT
 
 REGISTRY = ROOT / "baselines" / "methods.yaml"
 
@@ -27,7 +29,15 @@ def load_method(name: str, hyper_parameters: dict[str, Any]) -> Method:
     known = registry()
     if name not in known:
         raise ConfigError(f"unknown method {name!r}; known: {', '.join(known)}")
-    return build(load(known[name]["class"]), hyper_parameters, f"methods.{name}")
+    return build(load_class(known[name]["class"]), hyper_parameters, f"methods.{name}")
+
+
+def load_class(name: str) -> Any:
+    """The class of `module:class`; installed, `baselines.sds:SDS` lies in segmentdreamer.baselines.sds."""
+    module, _, attribute = name.partition(":")
+    beside = ROOT / module.partition(".")[0]
+    inside = beside.is_dir() and (ROOT == PACKAGE or find_spec(beside.name) is None)
+    return getattr(importlib.import_module(f"segmentdreamer.{module}" if inside else module), attribute)
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:

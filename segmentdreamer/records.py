@@ -1,4 +1,4 @@
-"""What made a result: digests, versions, machine; and files that are whole or not there."""
+"""What made a result: digests, versions, machine; files that are whole or not there; where ours lie."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+# In a clone eval, baselines, prompts and toybox stand beside this package; installed, in it.
+PACKAGE = Path(__file__).parent
+ROOT = PACKAGE if (PACKAGE / "eval").is_dir() else PACKAGE.parent
 PACKAGES = ("torch", "diffusers", "transformers", "gsplat", "onnxruntime", "numba", "numpy")
+
+
+def shipped(path: str | Path) -> Path:
+    """A path as it stands or, where nothing is there, that of the file or folder that the project ships."""
+    places = [Path(path), PACKAGE / path, PACKAGE.parent / path]
+    return next((place for place in places if place.exists()), Path(path))
 
 
 def file_digest(path: Path) -> str:

@@ -115,12 +115,16 @@ def test_no_page_prints_every_job_of_the_papers_plan() -> None:
 @pytest.mark.parametrize("printed", of("python"), ids=str)
 def test_a_printed_program_knows_its_options(printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --help at the end: what stands before it is parsed, and its options are told."""
-    _, _, module, *arguments = words(printed.command)
+    _, *rest = words(printed.command)
+    module, *arguments = rest[1:] if rest[0] == "-m" else rest
     monkeypatch.setattr(sys, "argv", [module, *arguments, "--help"])
     monkeypatch.setenv("COLUMNS", "200")
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told), pytest.raises(SystemExit) as end:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if rest[0] == "-m":
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(str(pages.ROOT / module), run_name="__main__")
     known = set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", told.getvalue()))
     asked = {word.partition("=")[0] for word in arguments if re.match("--?[A-Za-z]", word)}
     assert not end.value.code, told.getvalue()

@@ -15,9 +15,9 @@ CODE = ("segmentdreamer", "baselines", "eval", "toybox", "workflow/scripts")
 # From the ground up. A module belongs to its longest prefix here, and may use its own room and rooms below;
 # rooms of one line know nothing of each other.
 FLOORS: list[tuple[str, ...]] = [
-    ("segmentdreamer.interfaces", "segmentdreamer.randomness",
-     "segmentdreamer.records", "segmentdreamer.segments", "segmentdreamer.torchvision_guard",
-     "segmentdreamer.timing.stopwatch", "segmentdreamer.timing.cost"),
+    ("segmentdreamer.command", "segmentdreamer.interfaces",
+     "segmentdreamer.randomness", "segmentdreamer.records", "segmentdreamer.segments",
+     "segmentdreamer.torchvision_guard", "segmentdreamer.timing.stopwatch", "segmentdreamer.timing.cost"),
     ("segmentdreamer.diffusion", "segmentdreamer.rasterizer"),
     ("segmentdreamer.prior", "segmentdreamer.scene", "segmentdreamer.sctd", "baselines"),
     ("segmentdreamer.start",),
@@ -25,11 +25,12 @@ FLOORS: list[tuple[str, ...]] = [
     ("segmentdreamer.methods", "segmentdreamer.weights"),
     ("segmentdreamer.optimize",),
     ("segmentdreamer.checkpoint", "segmentdreamer.timing"),
-    ("segmentdreamer.generate", "segmentdreamer.benchmark", "segmentdreamer"),
+    ("segmentdreamer.generate", "segmentdreamer.benchmark"),
+    ("segmentdreamer",),
     # Of evaluation. Three modules lie lower than the rooms that they stand in: number formats, the style of
     # plots, where a reference comes from.
-    ("eval.metrics", "eval.scales", "eval.prompt_table", "eval.protocol", "eval.variants",
-     "eval.tables.formats"),
+    ("eval.metrics", "eval.scales", "eval.prompt_table", "eval.variants", "eval.tables.formats"),
+    ("eval.protocol",),
     ("eval.views", "eval.statistics", "eval.guidance"),
     ("eval.distances", "eval.reference.origin", "eval.study"),
     ("eval.scores",),

@@ -19,6 +19,7 @@ from toybox import scenes
 from toybox.render import render
 
 VIEWS = ("front", "right side", "back", "left side")  # in the order of azimuth 0, 90, 180, -90
+WHITE_SHARE = 0.55  # of the backgrounds
 
 
 @dataclass(frozen=True)
@@ -88,16 +89,30 @@ def draw_pictures(
 def draw_backgrounds(n: int, rng: np.random.Generator) -> np.ndarray:
     """Background colors (n, 3) in [0, 1]: a little more than half of them white."""
     colors = rng.uniform(0.3, 1.0, (n, 3)).astype(np.float32)
-    colors[rng.random(n) < 0.55] = 1.0
+    colors[rng.random(n) < WHITE_SHARE] = 1.0
     return colors
 
 
 def lay_backgrounds(rgba: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
     """Pictures over random backgrounds as (B, 3, H, W) float32 in [0, 1]."""
-    image = torch.from_numpy(rgba).float().div_(255)
-    alpha = image[..., 3:]
-    background = torch.from_numpy(draw_backgrounds(len(rgba), rng))[:, None, None]
+    return lay_over(torch.from_numpy(rgba), torch.from_numpy(draw_backgrounds(len(rgba), rng)))
+
+
+def lay_over(rgba: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
+    """Straight-alpha uint8 (B, H, W, 4) over colors (B, 3) in [0, 1]: (B, 3, H, W) float32 in [0, 1]."""
+    image = rgba.float().div_(255)
+    alpha, background = image[..., 3:], colors[:, None, None]
     return (image[..., :3] * alpha + background * (1 - alpha)).permute(0, 3, 1, 2).contiguous()
+
+
+def draw_images(rgba: torch.Tensor, picked: torch.Tensor) -> torch.Tensor:
+    """The picked pictures over backgrounds as `draw_backgrounds` draws them, made where the pictures lie.
+
+    rgba: (N, H, W, 4) uint8; picked: (B,). Returns (B, 3, H, W) float32 in [0, 1].
+    """
+    colors = 0.3 + 0.7 * torch.rand(len(picked), 3, device=rgba.device)
+    white = torch.rand(len(picked), 1, device=rgba.device) < WHITE_SHARE
+    return lay_over(rgba[picked], colors.masked_fill(white, 1.0))
 
 
 def save(pictures: Pictures, path: Path) -> None:

@@ -1,8 +1,8 @@
 """Train the toybox prior: a text-conditional latent diffusion model with SD's noise schedule.
 
 `python -m toybox.train_prior --data toybox/data/train.npz --vae toybox/runs/vae --out toybox/models/prior`
-writes a diffusers StableDiffusionPipeline folder in float16. Runs on CUDA where there is one; a killed
-run resumes from `--run`'s checkpoint.
+writes a diffusers StableDiffusionPipeline folder in float16. On CUDA, where there is one, pictures and
+captions lie on the device and a step is one graph. A killed run resumes from `--run`'s checkpoint.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segmentdreamer.records import replacing
 from toybox import data, scenes
+from toybox.replay import Step, record, use_fast_kernels
 
 TEXT_WIDTH, TEXT_LENGTH = 96, 24
 EMPTY_SHARE, NO_VIEW_SHARE = 0.10, 0.10  # captions dropped for CFG; captions without view words
@@ -34,16 +33,17 @@ HIGH_NOISE, HIGH_SHARE = (
 )  # half of the draws lie above: there the prompt decides layout and view
 RATIO_CAP = 4.0  # weight grows with sigma / alpha, up to this
 EMA, LEARNING_RATE, WARMUP = 0.999, 1.5e-3, 300
+MINUTES, BATCH = {"cpu": 90.0, "cuda": 4.0}, {"cpu": 16, "cuda": 512}
 MIRRORED = {"left side": "right side", "right side": "left side"}
 
 
 @dataclass
 class Corpus:
-    """Latents and what they show; the second half is the mirror image of the first."""
+    """Pictures and the token ids of their captions, all on one device."""
 
-    latents: Tensor  # (N, 4, 16, 16), unit standard deviation
-    texts: list[str]
-    views: list[str]
+    rgba: Tensor  # (N, 64, 64, 4) uint8
+    ids: Tensor  # (C, TEXT_LENGTH), each caption once
+    captions: Tensor  # (N, 2, 3) rows of `ids`: as it is and mirrored; with the view word, without, empty
 
 
 def build_tokenizer():
@@ -106,55 +106,37 @@ def build_networks(vocabulary: int):
     return unet, text_encoder
 
 
+def build_corpus(pictures: data.Pictures, tokenizer, device: str) -> Corpus:
+    """The corpus of all pictures, every caption read by the tokenizer once."""
+    rows: dict[str, int] = {"": 0}
+    captions = []
+    for spec, view in zip(pictures.specs, pictures.views, strict=True):
+        text = spec.caption()
+        for side in (view, MIRRORED.get(view, view)):
+            known = [rows.setdefault(c, len(rows)) for c in (data.view_caption(text, side), text)]
+            captions.append([*known, 0])
+    ids = tokenizer(list(rows), padding="max_length", truncation=True, return_tensors="pt").input_ids
+    places = torch.tensor(captions).view(-1, 2, 3)
+    return Corpus(torch.from_numpy(pictures.rgba).to(device), ids.to(device), places.to(device))
+
+
 @torch.no_grad()
-def encode_corpus(vae, pictures: data.Pictures, seed: int, device: str) -> Corpus:
-    """Latents of every picture and of its mirror image, each over a background of its own."""
-    rng = np.random.default_rng(seed)
-    latents = []
-    for mirrored in (False, True):
-        for start in range(0, len(pictures.rgba), 256):
-            image = data.lay_backgrounds(pictures.rgba[start : start + 256], rng)
-            image = image.flip(-1) if mirrored else image
-            posterior = vae.encode((image * 2 - 1).to(device)).latent_dist
-            latents.append(posterior.sample().cpu() * vae.config.scaling_factor)
-    texts = [spec.caption() for spec in pictures.specs]
-    swapped = [MIRRORED.get(view, view) for view in pictures.views]
-    return Corpus(torch.cat(latents), texts * 2, pictures.views + swapped)
-
-
-def cached_corpus(vae, args: argparse.Namespace, device: str) -> Corpus:
-    """The corpus, its latents kept in the run's folder so that a resumed run starts at once."""
-    pictures, path = data.load(args.data), args.run / "latents.pt"
-    if path.exists():
-        texts = [spec.caption() for spec in pictures.specs]
-        swapped = [MIRRORED.get(view, view) for view in pictures.views]
-        return Corpus(torch.load(path, weights_only=True).float(), texts * 2, pictures.views + swapped)
-    corpus = encode_corpus(vae, pictures, args.seed, device)
-    torch.save(corpus.latents.half(), path)
-    return corpus
-
-
-def draw_caption(text: str, view: str, rng: np.random.Generator) -> str:
-    u = rng.random()
-    if u < EMPTY_SHARE:
-        return ""
-    return text if u < EMPTY_SHARE + NO_VIEW_SHARE else data.view_caption(text, view)
-
-
-def batches(corpus: Corpus, batch: int, start: int, seed: int) -> Iterator[tuple[Tensor, list[str]]]:
-    """Endless (latents, captions) batches; batch k depends on (seed, k) alone, so a run can resume."""
-    step = start
-    while True:
-        rng = np.random.default_rng([seed, step])
-        picked = rng.integers(len(corpus.texts), size=batch)
-        captions = [draw_caption(corpus.texts[i], corpus.views[i], rng) for i in picked]
-        yield corpus.latents[torch.from_numpy(picked)], captions
-        step += 1
+def draw_batch(vae, corpus: Corpus, batch: int) -> tuple[Tensor, Tensor]:
+    """Latents (B, 4, 16, 16) of random pictures, half of them mirrored, over fresh backgrounds; token ids."""
+    device = corpus.rgba.device
+    picked = torch.randint(len(corpus.rgba), (batch,), device=device)
+    mirrored = torch.randint(2, (batch,), device=device)
+    u = torch.rand(batch, device=device)
+    kind = (u < EMPTY_SHARE + NO_VIEW_SHARE).long() + (u < EMPTY_SHARE).long()
+    image = 2 * data.draw_images(corpus.rgba, picked) - 1
+    image = torch.where(mirrored[:, None, None, None] == 1, image.flip(-1), image)
+    latents = vae.encode(image).latent_dist.sample() * vae.config.scaling_factor
+    return latents, corpus.ids[corpus.captions[picked, mirrored, kind]]
 
 
 def draw_timesteps(n: int, device: torch.device) -> Tensor:
     """Half of the timesteps over the whole schedule, half of them above HIGH_NOISE."""
-    low = torch.where(torch.rand(n, device=device) < HIGH_SHARE, HIGH_NOISE, 0)
+    low = HIGH_NOISE * (torch.rand(n, device=device) < HIGH_SHARE)
     return (low + (1000 - low) * torch.rand(n, device=device)).long()
 
 
@@ -178,43 +160,52 @@ def denoising_loss(unet, embeddings: Tensor, latents: Tensor, alphas_cumprod: Te
     return (loss_weights(alphas_cumprod)[t] * (predicted - eps).square().mean((1, 2, 3))).mean()
 
 
-def learning_rate(step: int, steps: int) -> float:
-    return LEARNING_RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps))
+def learning_rate(step: int, done: float) -> float:
+    return LEARNING_RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 class Trainer:
     """The networks, their moving average and the optimizer: all that a checkpoint holds."""
 
     def __init__(self, tokenizer, device: str):
-        self.tokenizer, self.device, self.step = tokenizer, device, 0
+        self.tokenizer, self.device, self.step, self.spent = tokenizer, device, 0, 0.0
         unet, text_encoder = build_networks(len(tokenizer))
         self.networks = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}).to(device)
         self.average = copy.deepcopy(self.networks).requires_grad_(False)
+        self.rate, self.gap, self.loss = (torch.zeros((), device=device) for _ in range(3))
         self.optimizer = torch.optim.AdamW(
-            self.networks.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-3
-        )
+            self.networks.parameters(), lr=self.rate, betas=(0.9, 0.99), weight_decay=1e-3,
+            fused=True, capturable=device == "cuda",
+        )  # fmt: skip
 
-    def update(self, latents: Tensor, captions: list[str], alphas_cumprod: Tensor, steps: int) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, steps)
-        ids = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
-        embeddings = self.networks["text_encoder"](ids.input_ids.to(self.device))[0]
-        torch.manual_seed(self.step)
-        loss = denoising_loss(self.networks["unet"], embeddings, latents.to(self.device), alphas_cumprod)
+    def set_rates(self, done: float) -> None:
+        """The learning rate, and how far the average follows, after this share of the time."""
+        self.rate.fill_(learning_rate(self.step, done))
+        self.gap.fill_(1 - min(EMA, (1 + self.step) / (10 + self.step)))
+
+    def update(self, latents: Tensor, ids: Tensor, alphas_cumprod: Tensor) -> None:
+        """One step, which never waits for the device; `loss` then holds its loss."""
+        embeddings = self.networks["text_encoder"](ids)[0]
+        loss = denoising_loss(self.networks["unet"], embeddings, latents, alphas_cumprod)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
         self.optimizer.step()
-        decay = min(EMA, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, new in zip(self.average.parameters(), self.networks.parameters(), strict=True):
-                mean.lerp_(new, 1 - decay)
-        self.step += 1
-        return float(loss.detach())
+        self.follow()
+        self.loss.copy_(loss.detach())
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the average towards the networks by `gap` of the way, all tensors at once."""
+        means, news = list(self.average.parameters()), list(self.networks.parameters())
+        ways = torch._foreach_sub(news, means)
+        torch._foreach_mul_(ways, self.gap)
+        torch._foreach_add_(means, ways)
 
     def save(self, path: Path) -> None:
         state = {"networks": self.networks.state_dict(), "average": self.average.state_dict(),
-                 "optimizer": self.optimizer.state_dict(), "step": self.step}  # fmt: skip
+                 "optimizer": self.optimizer.state_dict(),
+                 "step": self.step, "spent": self.spent}  # fmt: skip
         with replacing(path) as partial:
             torch.save(state, partial)
 
@@ -223,7 +214,9 @@ class Trainer:
         self.networks.load_state_dict(state["networks"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate  # not the stored copy: `set_rates` writes here
+        self.step, self.spent = state["step"], state["spent"]
 
 
 def save_pipeline(trainer: Trainer, vae, scheduler, out: Path) -> None:
@@ -244,21 +237,23 @@ def save_pipeline(trainer: Trainer, vae, scheduler, out: Path) -> None:
     pipeline.to(torch.float16).save_pretrained(out)
 
 
-def train(trainer: Trainer, corpus: Corpus, alphas_cumprod: Tensor, args: argparse.Namespace) -> None:
-    steps = args.samples // args.batch
-    checkpoint = args.run / "checkpoint.pt"
-    start, first, mean = time.time(), trainer.step, 0.0
-    for latents, captions in batches(corpus, args.batch, trainer.step, args.seed):
-        if trainer.step >= steps:
-            break
-        loss = trainer.update(latents, captions, alphas_cumprod, steps)
+def train(trainer: Trainer, step: Step, minutes: float, checkpoint: Path) -> None:
+    """Train for a time budget, of which a resumed run has spent a part; `step` is a recorded update."""
+    mean, first, spent = 0.0, trainer.step, trainer.spent
+    start = time.monotonic()
+    while (done := trainer.spent / (60 * minutes)) < 1:
+        trainer.set_rates(done)
+        step()
+        loss = float(trainer.loss)  # waits for the device
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"step {trainer.step}: the loss is {loss}; lower LEARNING_RATE")
+        trainer.step += 1
+        trainer.spent = spent + time.monotonic() - start
         mean = loss if trainer.step == first + 1 else 0.99 * mean + 0.01 * loss
         if trainer.step % 250 == 0:
-            rate = (trainer.step - first) / (time.time() - start)
-            left = (steps - trainer.step) / rate / 60
-            seen = trainer.step * args.batch
-            print(f"step {trainer.step}/{steps} samples {seen} loss {mean:.4f} "
-                  f"{rate * args.batch:.1f} samples/s, {left:.0f} min left", flush=True)  # fmt: skip
+            rate = (trainer.step - first) / (trainer.spent - spent)
+            print(f"step {trainer.step} loss {mean:.4f} {rate:.2f} steps/s, "
+                  f"{minutes - trainer.spent / 60:.1f} min left", flush=True)  # fmt: skip
         if trainer.step % 1000 == 0:
             trainer.save(checkpoint)
     trainer.save(checkpoint)
@@ -270,8 +265,8 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--run", type=Path, default=Path("toybox/runs/prior"))
-    parser.add_argument("--samples", type=int, default=168_000)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--minutes", type=float, help=f"time budget; default: {MINUTES}")
+    parser.add_argument("--batch", type=int, help=f"default: {BATCH}")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     from diffusers import AutoencoderKL, DDIMScheduler
@@ -279,6 +274,7 @@ def main() -> None:
     args.run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    use_fast_kernels()
     vae = AutoencoderKL.from_pretrained(args.vae).to(device).eval()
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
@@ -287,9 +283,14 @@ def main() -> None:
     trainer = Trainer(build_tokenizer(), device)
     if (args.run / "checkpoint.pt").exists():
         trainer.restore(args.run / "checkpoint.pt")
-    if trainer.step < args.samples // args.batch:
-        corpus = cached_corpus(vae, args, device)
-        train(trainer, corpus, scheduler.alphas_cumprod.to(device), args)
+    minutes, batch = args.minutes or MINUTES[device], args.batch or BATCH[device]
+    if trainer.spent < 60 * minutes:
+        torch.manual_seed(args.seed + trainer.step)  # a resumed run draws other batches than the first did
+        corpus = build_corpus(data.load(args.data), trainer.tokenizer, device)
+        alphas_cumprod = scheduler.alphas_cumprod.to(device)
+        trainer.set_rates(trainer.spent / (60 * minutes))
+        step = record(lambda: trainer.update(*draw_batch(vae, corpus, batch), alphas_cumprod), device)
+        train(trainer, step, minutes, args.run / "checkpoint.pt")
     save_pipeline(trainer, vae, scheduler, args.out)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from segmentdreamer.resources import ROOT
+from segmentdreamer.records import ROOT
 
 from ..variants import method_of
 

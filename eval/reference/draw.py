@@ -24,8 +24,7 @@ import numpy as np
 from typer import BadParameter
 
 from segmentdreamer.command import Program, Prompts, Threads, inputs, outputs, settings
-from segmentdreamer.records import file_digest, folder_digest, replacing, run_key, write_json
-from segmentdreamer.resources import shipped
+from segmentdreamer.records import file_digest, folder_digest, replacing, run_key, shipped, write_json
 
 from .origin import ORIGIN, check_origin
 from .samples import Batch, Sampler, batches, load_prior

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from segmentdreamer.config import ConfigError, build
-from segmentdreamer.resources import ROOT
+from segmentdreamer.records import ROOT
 
 LIST = ROOT / "workflow" / "config" / "weights.yaml"
 

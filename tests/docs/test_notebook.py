@@ -10,18 +10,14 @@ import pages
 import pytest
 from markdown_it import MarkdownIt
 
-import eval as evaluation
-
 NOTEBOOK = json.loads((pages.ROOT / "docs/python.ipynb").read_text())
 CELLS = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
-needs_functions = pytest.mark.skipif(not hasattr(evaluation, "score_views"), reason="not there yet")
 
 
 def test_the_notebook_is_committed_without_outputs() -> None:
     assert not any(cell.get("outputs") for cell in NOTEBOOK["cells"])
 
 
-@needs_functions
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_what_an_example_imports_is_there(page: str) -> None:
     tokens = MarkdownIt().parse((pages.ROOT / page).read_text())
@@ -31,7 +27,6 @@ def test_what_an_example_imports_is_there(page: str) -> None:
     assert lines
 
 
-@needs_functions
 def test_the_notebook_makes_renders_scores_and_compares(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

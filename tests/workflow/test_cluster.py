@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -49,17 +48,27 @@ def test_jobs_that_run_at_the_same_time_get_devices_of_their_own(tmp_path: Path)
 
 
 def test_a_job_waits_while_every_device_is_taken_and_gets_the_one_that_falls_free(tmp_path: Path) -> None:
-    env, began = environment(tmp_path, "0"), time.monotonic()
-    jobs = [subprocess.Popen(show(1.2), env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    env, log = environment(tmp_path, "0"), tmp_path / "log"
+    code = f"echo in >> {log}; sleep 0.3; echo out >> {log}; echo $CUDA_VISIBLE_DEVICES"
+    jobs = [
+        subprocess.Popen([*WITH_GPU, "sh", "-c", code], env=env, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     assert [job.communicate()[0].strip() for job in jobs] == ["0", "0"]
-    assert time.monotonic() - began > 2.4
+    assert log.read_text().split() == ["in", "out", "in", "out"]
 
 
 def test_two_jobs_share_a_device_only_if_asked(tmp_path: Path) -> None:
-    env, began = environment(tmp_path, "0", GPU_SLOTS="2"), time.monotonic()
-    jobs = [subprocess.Popen(show(3.0), env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [job.communicate()[0].strip() for job in jobs] == ["0", "0"]
-    assert time.monotonic() - began < 6
+    """Each waits for the other one's sign: were they to take turns, the first would wait in vain."""
+    env = environment(tmp_path, "0", GPU_SLOTS="2")
+    code = "touch {0}/{1}; n=0; until [ -e {0}/{2} ] || [ $n = 300 ]; do sleep 0.1; n=$((n+1)); done; ls {0}"
+    (tmp_path / "signs").mkdir()
+    jobs = [
+        subprocess.Popen([*WITH_GPU, "sh", "-c", code.format(tmp_path / "signs", mine, other)], env=env,
+                         stdout=subprocess.PIPE, text=True)
+        for mine, other in (("a", "b"), ("b", "a"))
+    ]  # fmt: skip
+    assert [job.communicate()[0].split() for job in jobs] == [["a", "b"], ["a", "b"]]
 
 
 def test_a_killed_job_gives_its_device_back(tmp_path: Path) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 import yaml
 from dry_runs import planned, snakemake
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from eval.prompt_table import read_prompts
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Path) -> None:
@@ -136,13 +140,32 @@ def test_forgetting_cores_is_told(tmp_path: Path) -> None:
     assert ran.returncode != 0 and "--cores" in ran.stderr and not (tmp_path / "r").exists()
 
 
-def test_pip_and_conda_users_get_the_same_set() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+def test_pip_and_conda_users_get_the_locked_set() -> None:
+    locked = (ROOT / "requirements.lock").read_text().split()
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    listed = next(item["pip"] for item in conda if isinstance(item, dict))
-    assert sorted(listed) == sorted(wanted)
-    assert f"python{project['requires-python']}" in conda
+    assert next(item["pip"] for item in conda if isinstance(item, dict)) == locked
+    assert f"python{PROJECT['requires-python']}" in conda
+
+
+def test_the_lock_has_one_version_of_all_that_is_needed_and_nothing_else() -> None:
+    """`make lock` after a change of pyproject.toml."""
+    lines = (ROOT / "requirements.lock").read_text().split()
+    assert all(re.fullmatch(r"[\w.-]+==[0-9a-z.]+", line) for line in lines)  # no local tag, no address
+    locked = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in lines}
+    direct = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+    assert len(lines) == len(locked) and all(
+        str(r.specifier) == f"=={locked[r.name.lower()]}" for r in direct
+    )
+    found, open_ones = set(), direct
+    while open_ones:
+        wanted = open_ones.pop()
+        if (wanted.name, *wanted.extras) not in found:
+            found.add((wanted.name, *wanted.extras))
+            below = map(Requirement, requires(wanted.name) or [])
+            extras = [{"extra": extra} for extra in ["", *wanted.extras]]
+            open_ones += [r for r in below if not r.marker or any(map(r.marker.evaluate, extras))]
+    names = {canonicalize_name(name) for name, *_ in found}
+    assert {n for n in names if not n.startswith(("nvidia-", "cuda-", "triton"))} == {*locked}
 
 
 def test_the_rooms_keep_their_doors() -> None:

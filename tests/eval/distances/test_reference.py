@@ -13,7 +13,7 @@ import simulated_run as simulated
 from eval.prompt_table import read_prompts
 from eval.reference import draw as reference
 from eval.reference.origin import ORIGIN, read_origin
-from eval.reference.samples import BATCH, Sampler, batches, draw, load_prior, shard
+from eval.reference.samples import BATCH, Batch, Sampler, batches, draw, load_prior, shard
 from eval.run import read_reference, read_run
 from eval.tables.pooled import measure_distances
 from eval.views.archive import read_views
@@ -47,6 +47,28 @@ def draw_set(out: Path, of: int) -> dict[str, np.ndarray]:
     reference.main(["merge", "--shards", *map(str, shards), "--prompts", PROMPTS, "--out", str(out)])
     stored = np.load(out / "features.npz")
     return {name: stored[name] for name in stored.files if name != ORIGIN}
+
+
+def test_the_images_follow_every_field_of_the_sampler() -> None:
+    prior, texts = load_prior(ROOT / "toybox/models/prior"), {"p01": "a yellow duck"}
+    usual = Sampler(steps=2, omega=5.0)
+    others = [Sampler(steps=3, omega=5.0), Sampler(steps=2, omega=9.0), Sampler(2, 5.0, "a red car")]
+    images = [
+        next(draw(prior, texts, [Batch("p01", 0, 2)], sampler, "reference"))[1]
+        for sampler in [usual, usual, *others]
+    ]
+    assert np.array_equal(images[0], images[1])
+    assert not any(np.array_equal(images[0], other) for other in images[2:])
+
+
+def test_shards_drawn_with_other_settings_are_not_merged(tmp_path: Path) -> None:
+    for i, steps in enumerate(("2", "3")):
+        settings = [*PRIOR, "--steps", steps, "--count", "2", "--of", "2", "--shard", str(i)]
+        reference.main(["draw", *settings, "--out", str(tmp_path / f"{i}.npz")])
+    shards = [str(tmp_path / f"{i}.npz") for i in range(2)]
+    with pytest.raises(SystemExit, match="different settings") as caught:
+        reference.main(["merge", "--shards", *shards, "--prompts", PROMPTS, "--out", str(tmp_path / "o")])
+    assert caught.value.code and not (tmp_path / "o").exists()
 
 
 def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from eval import score
 from eval.plots import sheet
@@ -18,7 +19,7 @@ from eval.scores import ground_truth
 from eval.statistics.intervals import mean_interval, prompt_means
 from eval.views.archive import composite, read_views, write_views
 from eval.views.render import render, write_all
-from segmentdreamer.scene.gaussians import save_ply
+from segmentdreamer.scene.gaussians import parameters, save_ply
 from segmentdreamer.start.shapes import StartConfig, start_state
 from toybox.scenes import Spec, primitives, two_faced
 from toybox.truth import read_specs, render_orbit
@@ -56,6 +57,19 @@ def test_compositing_is_exact_at_both_ends() -> None:
     rgba = np.array([[[[10, 20, 30, 0], [10, 20, 30, 255]]]], dtype=np.uint8)
     assert composite(rgba)[0, 0].tolist() == [[255, 255, 255], [10, 20, 30]]
     assert composite(rgba, 0.0)[0, 0].tolist() == [[0, 0, 0], [10, 20, 30]]
+
+
+@pytest.mark.parametrize("opacity", [0.99, 0.5])
+def test_a_views_color_is_the_gaussians_own_whatever_its_opacity(tmp_path: Path, opacity: float) -> None:
+    """One Gaussian at the center: straight alpha, so color c and alpha o at the middle of every view."""
+    color = torch.tensor([[0.8, 0.4, 0.2]])
+    one = parameters(torch.zeros(1, 3), torch.full((1, 3), 0.2), torch.tensor([opacity]), color)
+    save_ply(one, tmp_path / "asset.ply")
+    view = {"count": 3, "elevation": 0.0, "radius": 4.0, "fov": 0.5, "size": 65}
+    rgba, _ = render(tmp_path / "asset.ply", view, "cpu")
+    middle = torch.from_numpy(rgba[:, 32, 32].astype(float)) / 255
+    assert torch.allclose(middle[:, :3], color.double().expand(3, 3), atol=1 / 255)
+    assert torch.allclose(middle[:, 3], torch.tensor(opacity).double(), atol=2 / 255)
 
 
 def test_an_assets_views_come_with_cameras_sheet_and_turntable(tmp_path: Path) -> None:
