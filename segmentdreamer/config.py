@@ -73,8 +73,8 @@ def load_config(
         apply_override(data, override)
     if isinstance(cameras := data.get("cameras", {}), dict):
         data["cameras"] = apply_preset(cameras, camera_preset)
-    if isinstance(prior := data.get("prior"), dict) and isinstance(prior.get("path"), str):
-        prior["path"] = str(shipped(prior["path"]))
+    if isinstance(prior := data.get("prior"), dict) and isinstance(named := prior.get("path"), str) and named:
+        prior["path"] = str(shipped(named))
     return build(GenerationConfig, data, "")
 
 
