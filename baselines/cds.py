@@ -17,8 +17,7 @@ from segmentdreamer.diffusion.solver import add_noise, alpha, sigma
 from segmentdreamer.diffusion.terms import bind, draw_noise, rms
 from segmentdreamer.diffusion.times import draw_t
 from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Timestep
-from segmentdreamer.placement import send
-from segmentdreamer.randomness import generator
+from segmentdreamer.randomness import generator, send
 
 
 @dataclass(frozen=True)

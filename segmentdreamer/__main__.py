@@ -1,7 +1,5 @@
 """`segmentdreamer COMMAND ...`, the one command line; a command's module is imported when it is called."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Annotated, Any
 

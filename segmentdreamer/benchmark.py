@@ -5,8 +5,6 @@
 prints a Markdown table and with --out writes benchmark.md and benchmark.json.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,16 +12,7 @@ from typing import Annotated
 
 from typer import BadParameter
 
-from segmentdreamer.command import (
-    Device,
-    Overrides,
-    Program,
-    Scale,
-    Threads,
-    inputs,
-    outputs,
-    settings,
-)
+from segmentdreamer.command import Device, Overrides, Program, Scale, Threads, inputs, outputs, settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
 

@@ -1,7 +1,5 @@
 """A run on disk: saved whole or not at all, and taken up again by the same inputs alone."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,8 +33,7 @@ def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str)
     state = torch.load(path, map_location=device, weights_only=True)
     if state["key"] != key or "cost" not in state:  # of other inputs, or written by an older version
         return None
-    params = {name: torch.nn.Parameter(value) for name, value in state["params"].items()}
-    run = start_run(params, config)
+    run = start_run(state["params"], config)
     for name, optimizer in run.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])
     run.strategy_state.update(state["strategy"])

@@ -3,8 +3,6 @@
 `segmentdreamer NAME` and `python -m MODULE` run the same functions, and Python calls them as they are.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -35,8 +33,7 @@ Selection = Annotated[str, settings("folder of tables and plots (default: these 
 Prompts = Annotated[Path, inputs("the prompt table: id and prompt, or a prompt a line")]
 Scale = Annotated[str, inputs("mini, paper, or a YAML file of your own")]
 Overrides = Annotated[
-    list[str] | None,
-    settings("override a value; may be given again", "--set", metavar="SECTION.KEY=VALUE"),
+    list[str] | None, settings("override a value; may be given again", "--set", metavar="SECTION.KEY=VALUE")
 ]
 
 

@@ -1,10 +1,4 @@
-"""Configuration: a YAML file becomes nested frozen dataclasses, checked once, here.
-
-A file states only what differs from the official defaults. Unknown keys, wrong types and missing
-values are reported with their path.
-"""
-
-from __future__ import annotations
+"""Configuration: a YAML file of what differs from the official defaults becomes dataclasses, checked here."""
 
 import dataclasses
 import types
@@ -21,8 +15,7 @@ from segmentdreamer.records import shipped
 from segmentdreamer.scene.brightness import BrightnessConfig
 from segmentdreamer.scene.cameras import PRESETS, CameraConfig
 from segmentdreamer.scene.optimizer import OptimizerConfig
-from segmentdreamer.scene.regularizers import RegularizerConfig
-from segmentdreamer.scene.render import RenderConfig
+from segmentdreamer.scene.render import RegularizerConfig, RenderConfig
 from segmentdreamer.start.shapes import StartConfig
 
 SCALES = Path(__file__).parent / "scales"
@@ -67,9 +60,8 @@ def load_config(
 ) -> GenerationConfig:
     """Read a scale's name (`mini`) or a YAML file, apply `section.key=value` overrides, and check.
 
-    `camera_preset`, the prompt's kind, matters where the file says `cameras: {preset: prompt}`.
-
-    Raises ConfigError with one line that says what is wrong and where.
+    `camera_preset`, the prompt's kind, matters where the file says `cameras: {preset: prompt}`. ConfigError
+    says in one line what is wrong and where.
     """
     path = SCALES / f"{source}.yaml"
     path = path if path.exists() else Path(source)
@@ -81,8 +73,8 @@ def load_config(
         apply_override(data, override)
     if isinstance(cameras := data.get("cameras", {}), dict):
         data["cameras"] = apply_preset(cameras, camera_preset)
-    if isinstance(prior := data.get("prior"), dict) and isinstance(prior.get("path"), str):
-        prior["path"] = str(shipped(prior["path"]))
+    if isinstance(prior := data.get("prior"), dict) and isinstance(named := prior.get("path"), str) and named:
+        prior["path"] = str(shipped(named))
     return build(GenerationConfig, data, "")
 
 
@@ -101,10 +93,9 @@ def apply_override(data: dict[str, Any], override: str) -> None:
 
 
 def apply_preset(cameras: dict[str, Any], of_prompt: str | None) -> dict[str, Any]:
-    """A `cameras` section with its preset's values filled in under its own.
+    """A `cameras` section with its preset's values filled in under its own; ConfigError for an unknown kind.
 
-    `preset: prompt` becomes `of_prompt`, the prompt table's `camera` (None: object). Raises ConfigError for a
-    kind of prompt that has no preset.
+    `preset: prompt` becomes `of_prompt`, the prompt table's `camera` (None: object).
     """
     if of_prompt is not None and of_prompt not in PRESETS:
         raise ConfigError(f"no camera preset {of_prompt!r}; known: {', '.join(PRESETS)}")
@@ -126,10 +117,8 @@ def build(cls: Any, data: Any, where: str) -> Any:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise ConfigError(f"missing key {_join(where, name)!r}")
-    values = {fields[key].name: value for key, value in data.items()}
-    return cls(
-        **{name: _convert(hints[name], v, _join(where, name.rstrip("_"))) for name, v in values.items()}
-    )
+    names = {key: fields[key].name for key in data}
+    return cls(**{names[k]: _convert(hints[names[k]], v, _join(where, k)) for k, v in data.items()})
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

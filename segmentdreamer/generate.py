@@ -99,10 +99,14 @@ def generate(
     os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
     import torch
 
+    from segmentdreamer.config import load_config
+    from segmentdreamer.methods import trunk_settings
+
     torch.set_num_threads(threads)
     prompt_id = prompt_id or "-".join(prompt.lower().split())
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    job = prepare(prompt, prompt_id, method, seed, scale, overrides or [], camera_preset, device, threads)
+    config = load_config(scale, [*trunk_settings(method), *(overrides or [])], camera_preset)
+    job = prepare(prompt, prompt_id, method, seed, config, device, threads)
     out = Path(out or Path("results/assets") / method / prompt_id)
     checkpoint = checkpoint or out / ".checkpoint.pt"
     run, watch, failure = optimize_asset(job, checkpoint, profile, quiet)
@@ -116,24 +120,14 @@ def generate(
 
 
 def prepare(
-    prompt: str,
-    prompt_id: str,
-    name: str,
-    seed: int,
-    scale: str,
-    overrides: list[str],
-    camera_preset: str | None,
-    device: str,
-    threads: int,
+    prompt: str, prompt_id: str, name: str, seed: int, config: GenerationConfig, device: str, threads: int
 ) -> Job:
-    """The job, its configuration, method, start and weights checked."""
-    from segmentdreamer.config import load_config
-    from segmentdreamer.methods import hyper_parameters, load_method, trunk_settings
+    """The job, its method, start and weights checked."""
+    from segmentdreamer.methods import hyper_parameters, load_method
     from segmentdreamer.prior.diffusers_prior import check_prior
     from segmentdreamer.records import run_key
     from segmentdreamer.start.shapes import located, start_digest
 
-    config = load_config(scale, [*trunk_settings(name), *overrides], camera_preset)
     config = dataclasses.replace(config, start=located(config.start, prompt_id, seed))
     method = load_method(name, config.methods.get(name, {}))
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
@@ -147,17 +141,18 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
     from tqdm import tqdm
 
-    from segmentdreamer.checkpoint import save_checkpoint
+    from segmentdreamer.checkpoint import load_checkpoint, save_checkpoint
     from segmentdreamer.optimize import (
         READ_EVERY,
         AssetFailed,
         check_progress,
         optimize,
         read_rows,
+        start_run,
     )
     from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.prior.view_prompts import embed_views
-    from segmentdreamer.start.shapes import start_seed
+    from segmentdreamer.start.shapes import start_seed, start_state
     from segmentdreamer.timing.stopwatch import Stopwatch
     from segmentdreamer.timing.warmup import warm_up
 
@@ -165,7 +160,8 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
     seed = start_seed(job.prompt_id, job.seed)
     prior = open_prior(config.prior, job.device, job.threads)
     prompts = embed_views(prior, job.prompt, config.prompts)
-    run = begin_or_resume(config, seed, job.device, checkpoint, job.key)
+    run = load_checkpoint(checkpoint, job.key, config, job.device)
+    run = run or start_run(start_state(config.start, seed), config, job.device)
     if run.step and not quiet:
         print(f"resuming at step {run.step} of {train.steps}", file=sys.stderr)
     warm_up(run, job.method, prior, prompts, config, seed)
@@ -190,21 +186,6 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
             failure = str(error)
             read_rows(run.rows)
     return run, watch, failure
-
-
-def begin_or_resume(config: GenerationConfig, seed: int, device: str, checkpoint: Path, key: str) -> Run:
-    """The run of the checkpoint, if it belongs to these inputs, or one at its start."""
-    import torch
-
-    from segmentdreamer.checkpoint import load_checkpoint
-    from segmentdreamer.optimize import start_run
-    from segmentdreamer.start.shapes import start_state
-
-    run = load_checkpoint(checkpoint, key, config, device)
-    if run is not None:
-        return run
-    start = start_state(config.start, seed)
-    return start_run({k: torch.nn.Parameter(v.to(device)) for k, v in start.items()}, config)
 
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:

@@ -4,8 +4,6 @@ Nothing of ours is imported here. A method is a small frozen dataclass of hyper-
 once with its source; `update` is its pure equation, and calling it draws noise and times for `update`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -25,23 +23,16 @@ class Prior(Protocol):
     nfe: int  # network evaluations so far, counted per row of a batch
 
     def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
-        """Noise prediction for latents x (B, 4, h, w) at timestep t under embeddings (B, L, D).
-
-        graph: keep the graph, so that x can be differentiated through the network.
-        """
-        ...
+        """Noise prediction for x (B, 4, h, w) at t under embeddings (B, L, D); graph: differentiable in x."""
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents of images (B, 3, H, W) in [0, 1]; differentiable."""
-        ...
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images in [0, 1] of latents; no gradient."""
-        ...
 
     def encode_prompt(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (len(texts), L, D)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -100,4 +91,3 @@ class Method(Protocol):
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
         """The gradient on latents z_0 (B, 4, h, w) at one step of an optimization."""
-        ...

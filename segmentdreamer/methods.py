@@ -1,7 +1,5 @@
 """Methods by name: `baselines/methods.yaml` maps each name to a class and to what is known about it."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 from importlib.util import find_spec

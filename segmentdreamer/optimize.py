@@ -5,14 +5,13 @@ gradient, regularizers, backward, clipping, density control, brightness, Adam. E
 (seed, step), so a run resumed from a checkpoint gives the bytes of a straight run.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
 import torch
+from gsplat.strategy.ops import reset_opa
 from torch import Tensor
 
 from segmentdreamer.config import GenerationConfig, TrainConfig
@@ -25,14 +24,8 @@ from segmentdreamer.scene.brightness import equalize
 from segmentdreamer.scene.cameras import training_cameras
 from segmentdreamer.scene.density import build_strategy
 from segmentdreamer.scene.gaussians import Parameters, activate
-from segmentdreamer.scene.optimizer import (
-    apply_updates,
-    build_optimizers,
-    clip_gradients,
-    set_learning_rates,
-)
-from segmentdreamer.scene.regularizers import regularization
-from segmentdreamer.scene.render import Rendered, render_training
+from segmentdreamer.scene.optimizer import apply_updates, build_optimizers, clip_gradients, set_learning_rates
+from segmentdreamer.scene.render import Rendered, regularization, render_training
 from segmentdreamer.timing.cost import Cost, read_meters
 from segmentdreamer.timing.stopwatch import Stopwatch
 
@@ -56,9 +49,11 @@ class AssetFailed(RuntimeError):
     """An optimization that can come to nothing any more; the message is the reason."""
 
 
-def start_run(params: Parameters, config: GenerationConfig) -> Run:
-    strategy = build_strategy(config.optimizer)
-    state = strategy.initialize_state(scene_scale=config.optimizer.extent)
+def start_run(start: Mapping[str, Tensor], config: GenerationConfig, device: str | None = None) -> Run:
+    """A run at its first step, on a copy of its parameters, on their device by default."""
+    copies = {name: value.detach().to(device or value.device, copy=True) for name, value in start.items()}
+    params = {name: torch.nn.Parameter(value) for name, value in copies.items()}
+    state = build_strategy(config.optimizer).initialize_state(scene_scale=config.optimizer.extent)
     return Run(params, build_optimizers(params, config.optimizer), state)
 
 
@@ -72,10 +67,7 @@ def optimize(
     watch: Stopwatch,
     after_step: Callable[[Run], None] = lambda run: None,
 ) -> Run:
-    """Take the run from where it stands to `config.train.steps`, calling `after_step` after each.
-
-    Raises AssetFailed when no Gaussian is left.
-    """
+    """Take the run to `config.train.steps`, `after_step` after each; AssetFailed if no Gaussian is left."""
     strategy, prior.watch = build_strategy(config.optimizer), watch
     while run.step < config.train.steps:
         if not len(run.params["means"]):
@@ -142,10 +134,9 @@ def distill(
     """
     g = generator(progress.seed, "encode", progress.step)
     as_latent, flip = (float(torch.rand(1, generator=g)) for _ in range(2))
-    colors = rendered.disparity is None or as_latent >= train.as_latent
-    picture = rendered.images
-    if rendered.disparity is not None and not colors:
-        picture = rendered.disparity.expand(-1, 3, -1, -1)
+    picture, colors = rendered.images, True
+    if rendered.disparity is not None and as_latent < train.as_latent:
+        picture, colors = rendered.disparity.expand(-1, 3, -1, -1), False
     picture = picture.flip(-1) if flip < train.flip else picture
     shape = (len(picture), prior.latent_shape[0], *(side // prior.reduction for side in picture.shape[-2:]))
     leaf = picture.detach().requires_grad_(True)
@@ -168,21 +159,12 @@ def update(
     strategy.step_post_backward(
         run.params, run.optimizers, run.strategy_state, k, rendered.meta, packed=False
     )
-    reset_opacity(run, config, k)
+    if k < config.optimizer.refine_stop and k % config.optimizer.reset_every == 0:
+        # Opacity <- min(opacity, .01), its moments to 0; ours, since gsplat 1.5.3's condition is never true.
+        reset_opa(run.params, run.optimizers, run.strategy_state, 2 * config.optimizer.prune_opacity)
     dimmed = equalize(run.params, run.optimizers, rendered.images, rendered.alphas, config.brightness, k)
     apply_updates(run.params, run.optimizers, config.optimizer, skip=~finite)
     return {"skipped": (~finite).float(), "dimmed": dimmed, "held_back": run.strategy_state["held_back"]}
-
-
-def reset_opacity(run: Run, config: GenerationConfig, k: int) -> None:
-    """Every `reset_every` steps, opacity <- min(opacity, .01) and its Adam moments to zero.
-
-    Ours because gsplat 1.5.3's own condition (`step % reset_every == 0 & step > 0`) is never true.
-    """
-    from gsplat.strategy.ops import reset_opa
-
-    if k < config.optimizer.refine_stop and k % config.optimizer.reset_every == 0:
-        reset_opa(run.params, run.optimizers, run.strategy_state, 2 * config.optimizer.prune_opacity)
 
 
 def read_rows(rows: list[Row]) -> None:

@@ -1,7 +1,5 @@
 """What made a result: digests, versions, machine; files that are whole or not there; where ours lie."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -37,14 +35,12 @@ def folder_digest(folder: Path, files: Iterable[Path] | None = None) -> str:
 
     files: by default all whose path from the folder has no hidden part (.git, .cache, .DS_Store).
     """
-    if files is None:
-        visible = (
-            p for p in folder.rglob("*") if not re.search(r"(^|/)\.", p.relative_to(folder).as_posix())
-        )
-        files = (path for path in visible if path.is_file())
+    found = (path for path in folder.rglob("*") if path.is_file()) if files is None else files
     digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
+    for path in sorted(found):
+        name = path.relative_to(folder).as_posix()
+        if files is not None or not re.search(r"(^|/)\.", name):
+            digest.update(f"{name}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -56,15 +52,10 @@ def run_key(*parts: Any) -> str:
 def describe_machine(device: str) -> dict[str, Any]:
     import torch
 
-    machine = {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "processor": processor_model(),
-        "cpus": os.cpu_count(),
-    }
+    machine: dict[str, Any] = {"system": platform.platform(), "python": platform.python_version()}
+    machine |= {"processor": processor_model(), "cpus": os.cpu_count()}
     if device != "cpu":
-        machine["gpu"] = torch.cuda.get_device_name(device)
-        machine["cuda"] = torch.version.cuda
+        machine |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     return machine
 
 

@@ -4,8 +4,6 @@ Symbols: z_e is the latent noised to its segment's lower edge e; z_s and z_t fol
 unconditional ODE (tilde); z_s_hat steps back from z_t with guidance; G carries a point to e.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,8 +69,7 @@ class SCTD(Method):
         eps_hat = eps(z_t, t, self.omega) if self.cond_uses_cfg else conditional(prior, z_t, t, text)
         z_s_hat = S(z_t, t, s, eps_hat)
         G_s = S(z_s_hat, s, e, eps(z_s_hat, s))
-        G_t_y = S(z_t, t, e, eps_hat)
-        G_t = z_e
+        G_t_y, G_t = S(z_t, t, e, eps_hat), z_e
         if not self.approx_G:
             z_t, G_t = exact_G(prior, z_t, text, times, self.unet_jacobian)
 

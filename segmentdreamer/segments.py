@@ -5,8 +5,6 @@ increments, so that edges ascend for every N; its N = 5 edges are reproduced exa
 integer increments can be had with `floor`, as far as they ascend.
 """
 
-from __future__ import annotations
-
 import math
 
 T_MIN, T_MAX = 20, 980

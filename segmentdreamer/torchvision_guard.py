@@ -6,22 +6,13 @@ Declaring the two missing operator schemas is enough for the parts that we use; 
 library loads (a CUDA build), nothing is done.
 """
 
-from __future__ import annotations
-
 import importlib.util
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 _library: torch.library.Library | None = None  # operators live as long as this reference
-
-
-def _loads(shared_object: Path) -> bool:
-    try:
-        torch.ops.load_library(str(shared_object))
-    except OSError:
-        return False
-    return True
 
 
 def install() -> None:
@@ -30,8 +21,10 @@ def install() -> None:
     spec = importlib.util.find_spec("torchvision")
     if _library is not None or spec is None or spec.origin is None:
         return
-    if any(_loads(path) for path in Path(spec.origin).parent.glob("_C*.so")):
-        return
+    for path in Path(spec.origin).parent.glob("_C*.so"):
+        with suppress(OSError):
+            torch.ops.load_library(str(path))
+            return
     _library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         _library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -134,7 +134,7 @@ def true(folder: Path) -> dict[str, Any]:
     from ImageReward.utils import load
 
     from eval.views.archive import composite, write_views
-    from segmentdreamer.weights.conversion import to_safetensors
+    from segmentdreamer.weights.install import to_safetensors
 
     random_weights.write_stand_ins(folder)
     built = random_weights.build(folder, seed=1)

@@ -4,13 +4,12 @@
 
 draws objects of all classes and colors, plants every defect in every strength (toybox.looks), scores the
 views as any asset's, and writes toybox/models/pathologies.json and the tables of docs/protocols.md: ROC AUC
-of metric against defect, the cross row of the Janus index, and what its gates keep (toybox.janus_gates).
-Healthy are each object's true scene and its worn copy.
+of metric against defect, the cross row of the Janus index, and what its gates keep, which are chosen on
+one half of the objects and judged on the other and on finished assets. Healthy: true scenes and worn copies.
 """
 
-from __future__ import annotations
-
 import argparse
+import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -23,12 +22,14 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
+from eval.scores.consistency import gate
+from eval.scores.janus import FIRST, LEAST
 from eval.tables.formats import Marked, grid
 from segmentdreamer.records import write_json
-from toybox import defects
+from toybox.defects import DEFECTS, STRENGTHS
 from toybox.evaluate_scorers import rounded
-from toybox.janus_gates import find_assets, summarize
-from toybox.looks import Values, draw_specs, measure_asset, measure_object, scale
+from toybox.looks import SPARSER, Values, draw_specs, halves, measure_asset, measure_object, scale
+from toybox.scenes import Spec, all_specs
 
 MODELS = Path(__file__).parent / "models"
 PAGE = Path(__file__).parent.parent / "docs" / "protocols.md"
@@ -40,15 +41,106 @@ OWN = {  # metric -> the defect that it is there to find; saturation describes
     "janus_index": "two_faced", "consistency": "flicker", "over_exposure": "over_exposed",
     "detail_error": "blurred", "detail": "blurred", "floaters": "floaters",
 }  # fmt: skip
+ABOVE = 0.2  # an index that says: a second face
+CLEAN = ("true", "worn")
+SPECKLED = tuple(f"speckled {strength}" for strength in STRENGTHS)
+CHOSEN = (
+    "consistency: the largest multiple of .001 that 95 % of the choosing objects' clean scenes (true, worn) "
+    "reach; clip, of this scorer alone: midway between clearly over-exposed scenes (60) and the least that "
+    "finished assets reach (78); first: half of the views, whatever the scorer"
+)
+
+
+def find_assets(folders: list[Path]) -> list[tuple[Path, Spec, bool]]:
+    """Every asset.ply below the folders that is of a toybox's prompt, its scene, and whether a second face
+    was asked for: its prompt's third view word was the first. Raises ValueError if there is none.
+    """
+    specs, found = {spec.caption(): spec for spec in all_specs()}, []
+    for asset in sorted(path for folder in folders for path in folder.rglob("asset.ply")):
+        path = asset.with_name("provenance.json")
+        record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"prompt": "?"}
+        if record["prompt"] in specs:
+            front, _, behind, _ = record["config"]["prompts"]["views"]
+            found.append((asset, specs[record["prompt"]], front == behind))
+        else:
+            print(f"{asset}: left out, no toy is called {record['prompt']!r}", file=sys.stderr)
+    if not found:
+        raise ValueError(f"no asset of a toy below {', '.join(map(str, folders))}")
+    return found
+
+
+def judge(looks: list[Values]) -> dict[str, Any]:
+    """How many looks, how many with an index above .2, how many keep theirs, how many of these above .2."""
+    index, kept = indices(looks), np.array([not values["janus_withheld"] for values in looks])
+    return {
+        "count": len(looks),
+        "above": int((index > ABOVE).sum()),
+        "kept": int(kept.sum()),
+        "kept_above": int((index[kept] > ABOVE).sum()),
+    }
+
+
+def indices(looks: list[Values]) -> np.ndarray:
+    return np.array([values["janus_index"] for values in looks])
 
 
 def wins(sick: np.ndarray, healthy: np.ndarray) -> np.ndarray:
-    """Of object i's sick look over object j's healthy ones, (n, n): share of wins, ties half.
+    """Of object i's sick look over object j's healthy ones, (m, n): share of wins, ties half.
 
-    sick: (n,), healthy: (n, h), larger is worse. The mean over all i and j is the ROC AUC.
+    sick: (m,), healthy: (n, h), larger is worse. The mean over all i and j is the ROC AUC.
     """
     margin = sick[:, None, None] - healthy[None]
     return ((margin > 0) + 0.5 * (margin == 0)).mean(-1)
+
+
+def area(sick: list[Values], healthy: list[Values]) -> dict[str, float]:
+    """ROC AUC of the index for sick against healthy looks, without the gates and with them."""
+    found = {}
+    for name, gated in (("without", False), ("with", True)):
+        one, other = (
+            indices([values for values in looks if not (gated and values["janus_withheld"])])
+            for looks in (sick, healthy)
+        )
+        found[name] = float(wins(one, other[:, None]).mean()) if len(one) and len(other) else float("nan")
+    return found
+
+
+def summarize(measured: list[dict[str, Values]], assets: list[tuple[Values, bool]]) -> dict[str, Any]:
+    """The gates and their judgment, from each object's looks and assets (a second face asked for?)."""
+    name, count = scale()["clip"]["name"], scale()["views"]["count"]
+    choosing = [values[look] for i, values in enumerate(measured) if halves(i)[0] for look in CLEAN]
+    judging = [values for i, values in enumerate(measured) if not halves(i)[0]]
+    groups = {
+        "clean": [values[look] for values in judging for look in CLEAN],
+        "speckled": [values[look] for values in judging for look in SPECKLED],
+        **{f"two_faced {s}": [values[f"two_faced {s}"] for values in judging] for s in STRENGTHS},
+        "finished assets, one face": [v for v, asked in assets if not asked and v["janus"] < 0.5],
+        "finished assets, a second face asked for": [v for v, asked in assets if asked],
+    }
+    rings = {count: "consistency", **{n: f"consistency_{n}" for n in SPARSER}}
+    negatives = groups["clean"] + groups["speckled"] + groups["finished assets, one face"]
+    return {
+        "scorer": name,
+        "chosen": CHOSEN,
+        "gates": {"consistency": {str(n): gate(n) for n in rings}, "clip": LEAST[name], "first": FIRST},
+        "clean_quantile": {
+            "consistency": {str(n): quantile(choosing, metric) for n, metric in rings.items()},
+            "clip": quantile(choosing, "clip"),
+            "first": quantile(choosing, "clip_r"),
+        },
+        "judged": {group: judge(looks) for group, looks in groups.items() if looks},
+        "auc": {s: area(groups[f"two_faced {s}"], negatives) for s in STRENGTHS},
+        "cross": {
+            f"{defect} {s}": judge([values[f"{defect} {s}"] for values in measured])
+            for defect in DEFECTS
+            for s in STRENGTHS
+        },
+    }
+
+
+def quantile(looks: list[Values], metric: str) -> float:
+    """What 95 % of the looks reach."""
+    return float(np.quantile([values[metric] for values in looks], 0.05))
 
 
 def interval(table: np.ndarray, seed: int, resamples: int = 1000) -> list[float]:
@@ -72,7 +164,7 @@ def calibrate(measured: list[dict[str, Values]], seed: int) -> dict:
     found: dict[str, dict] = {}
     for metric in WORSE:
         healthy = np.stack([column("true", metric), column("worn", metric)], axis=1)
-        sick = {d: {s: column(f"{d} {s}", metric) for s in defects.STRENGTHS} for d in defects.DEFECTS}
+        sick = {d: {s: column(f"{d} {s}", metric) for s in STRENGTHS} for d in DEFECTS}
         found[metric] = {
             "healthy_quantiles": np.quantile(WORSE[metric] * healthy, [0.05, 0.5, 0.95]).tolist(),
             "median": {d: {s: float(np.median(WORSE[metric] * v)) for s, v in each.items()}
@@ -104,25 +196,25 @@ def auc_table(found: dict) -> str:
     body = []
     for metric, figures in found.items():
         cells = []
-        for defect in defects.DEFECTS:
-            text = " / ".join(f"{figures['auc'][defect][s]:.2f}" for s in defects.STRENGTHS)
+        for defect in DEFECTS:
+            text = " / ".join(f"{figures['auc'][defect][s]:.2f}" for s in STRENGTHS)
             cells.append(Marked(f"**{text}**") if figures.get("own") == defect else text)
         body.append([Marked(f"`{metric}`"), *cells])
-    return grid(["metric", *(name.replace("_", " ") for name in defects.DEFECTS)], body)
+    return grid(["metric", *(name.replace("_", " ") for name in DEFECTS)], body)
 
 
 def index_table(record: dict) -> str:
     """What each defect does to the Janus index: its median, the share above .2, and the share withheld."""
     body = []
-    for defect in defects.DEFECTS:
+    for defect in DEFECTS:
         cells = []
-        for strength in defects.STRENGTHS:
+        for strength in STRENGTHS:
             median = record["metrics"]["janus_index"]["median"][defect][strength]
             seen = record["janus_gates"]["cross"][f"{defect} {strength}"]
             above, withheld = (100 * n / seen["count"] for n in (seen["above"], seen["count"] - seen["kept"]))
             cells.append(f"{median:.2f}, {above:.0f} %, {withheld:.0f} %")
         body.append([defect.replace("_", " "), *cells])
-    return grid(["defect", *defects.STRENGTHS], body)
+    return grid(["defect", *STRENGTHS], body)
 
 
 def gate_table(gates: dict) -> str:
@@ -132,7 +224,7 @@ def gate_table(gates: dict) -> str:
         for group, n in gates["judged"].items()
     ]
     for strength, auc in gates["auc"].items():
-        figures = [f"{auc[name]:.2f}" for name in ("without", "with")]
+        figures = (f"{auc['without']:.2f}", f"{auc['with']:.2f}")
         body.append([f"AUC of two faces, {strength}, against all without", *figures])
     return grid(["above .2", "without gates", "with gates"], body)
 
@@ -175,28 +267,15 @@ def main(argv: list[str] | None = None) -> None:
         objects = pool.map(measure_object, range(args.objects), specs, [args.seed] * args.objects)
         finished = pool.map(measure_asset, paths, toys)
         measured, judging = list(objects), list(zip(finished, asked, strict=True))
-    setting = {
-        "objects": args.objects,
-        "healthy": 2 * args.objects,
-        "seed": args.seed,
-        "views": scale()["views"],
-    }
+    setting = {"objects": args.objects, "healthy": 2 * args.objects, "seed": args.seed}
     found = {"metrics": calibrate(measured, args.seed), "janus_gates": summarize(measured, judging)}
-    record = setting | rounded_lists(found)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    record = setting | {"views": scale()["views"]} | rounded(found)
     write_json(args.out, record)
     page = args.page.read_text()
     for name, table in tables(record).items():
         print(table, end="\n\n")
         page = fill(page, name, table)
     args.page.write_text(page)
-
-
-def rounded_lists(figures: Any) -> Any:
-    """Every float, also in lists, to four digits."""
-    if isinstance(figures, dict):
-        return {name: rounded_lists(value) for name, value in figures.items()}
-    return [rounded(x) for x in figures] if isinstance(figures, list) else rounded(figures)
 
 
 if __name__ == "__main__":

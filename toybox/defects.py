@@ -6,8 +6,6 @@ they are measured against is healthy, but not perfect: the true scene, and a `wo
 and colors a little off, dust, soft outlines and a tint.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

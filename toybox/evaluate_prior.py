@@ -6,8 +6,6 @@
 read by the judge, a classifier trained on renders.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -54,13 +52,11 @@ def draw_samples(
 
 def accuracy(images: torch.Tensor, specs: list[scenes.Spec], views: list[str], folder: Path) -> dict:
     """Share of samples read right, for each of the judge's questions, seen and held out apart."""
-    truth = judge.labels(specs, views)
-    model = judge.load(folder)
     with torch.inference_mode():
-        logits = model(images)
+        logits = judge.load(folder)(images)
     held_out = torch.tensor([scenes.held_out(spec) for spec in specs])
     result = {}
-    for head, answer in truth.items():
+    for head, answer in judge.labels(specs, views).items():
         right = logits[head].argmax(-1) == answer
         result[head] = round(float(right.float().mean()), 4)
         result[f"{head}_held_out"] = round(float(right[held_out].float().mean()), 4)

@@ -1,25 +1,23 @@
 """Measure the shipped judge, CLIP and ToyReward on combinations and cameras that no trainer drew.
 
-`python -m toybox.evaluate_scorers` loads the float16 weights and writes toybox/models/scorers.json.
+`python -m toybox.evaluate_scorers` loads the float16 weights and writes toybox/models/scorers.json and
+manifest.json, the SHA-256 of all shipped weights.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
 from typing import Any
 
-import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
-
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from eval.scores import toy_reward
+from eval.scores.clip_score import Clip, embed_images, embed_texts, load_clip
 from eval.views.archive import composite
-from segmentdreamer.records import write_json
+from segmentdreamer.records import file_digest, write_json
 from toybox import data, judge, scenes, train_clip, train_reward
 
 MODELS = Path(__file__).parent / "models"
@@ -37,35 +35,21 @@ def judge_accuracy(images: Tensor, pictures: data.Pictures) -> dict[str, float]:
     }
 
 
-class Clip:
-    """The shipped CLIP, loaded as any open_clip user would, offline."""
+def shipped_clip() -> Clip:
+    return load_clip(train_clip.NAME, str(train_clip.FOLDER / "model.safetensors"))
 
-    def __init__(self, folder: Path = train_clip.FOLDER):
-        import open_clip
 
-        open_clip.add_model_config(folder)
-        self.model, _, self.preprocess = open_clip.create_model_and_transforms(
-            train_clip.NAME, pretrained=str(folder / "model.safetensors")
-        )
-        self.tokenizer = open_clip.get_tokenizer(train_clip.NAME)
-        self.model.eval()
-
-    @torch.no_grad()
-    def images(self, rgba: np.ndarray) -> Tensor:
-        """Unit features (N, D) of pictures (N, 64, 64, 4) on white, by the stock preprocessing."""
-        ready = torch.stack([self.preprocess(Image.fromarray(x)) for x in composite(rgba)])
-        return torch.cat([self.model.encode_image(part, normalize=True) for part in ready.split(250)])
-
-    @torch.no_grad()
-    def texts(self, captions: list[str]) -> Tensor:
-        """Unit features (N, D) of captions."""
-        return self.model.encode_text(self.tokenizer(captions), normalize=True)
+def embed_pictures(clip: Clip, rgba: np.ndarray) -> Tensor:
+    """Unit features (N, D) of pictures (N, 64, 64, 4) on white."""
+    return F.normalize(torch.from_numpy(embed_images(clip, composite(rgba))), dim=-1)
 
 
 def caption_ranks(clip: Clip, pictures: data.Pictures) -> Tensor:
     """How many (N,) of 64 random wrong captions score above each picture's right one."""
     captions = [spec.caption() for spec in scenes.all_specs()]
-    similarity = clip.images(pictures.rgba) @ clip.texts(captions).T  # (N, captions)
+    similarity = (
+        embed_pictures(clip, pictures.rgba) @ torch.from_numpy(embed_texts(clip, captions)).T
+    )  # (N, captions)
     right = torch.tensor([captions.index(spec.caption()) for spec in pictures.specs])
     rng = np.random.default_rng(SEED)
     ranks = []
@@ -78,12 +62,9 @@ def caption_ranks(clip: Clip, pictures: data.Pictures) -> Tensor:
 
 def view_scores(clip: Clip, pictures: data.Pictures) -> Tensor:
     """Similarity (N, 4) of each picture to its right caption with each of the four view words."""
-    image = clip.images(pictures.rgba)
-    texts = [
-        clip.texts([data.view_caption(spec.caption(), view) for spec in pictures.specs])
-        for view in data.VIEWS
-    ]
-    return torch.stack([(image * text).sum(1) for text in texts], dim=1)
+    image = embed_pictures(clip, pictures.rgba)
+    captions = [[data.view_caption(spec.caption(), view) for spec in pictures.specs] for view in data.VIEWS]
+    return torch.stack([(image * torch.from_numpy(embed_texts(clip, row))).sum(1) for row in captions], dim=1)
 
 
 def view_accuracy(scores: Tensor, views: list[str]) -> tuple[float, float]:
@@ -113,7 +94,7 @@ def measure(pictures_drawn: int, pairs_drawn: int) -> dict[str, Any]:
     plain = data.lay_backgrounds(seen.rgba, rng)
     unseen = data.draw_pictures(pictures_drawn, rng, held_out)
     twins = train_reward.draw_twins(pairs_drawn, rng, held_out, everything)
-    clip, reward = Clip(), toy_reward.load(train_reward.FOLDER)
+    clip, reward = shipped_clip(), toy_reward.load(train_reward.FOLDER)
     ranks = caption_ranks(clip, unseen)
     four, two = view_accuracy(view_scores(clip, unseen), unseen.views)
     margins = {k: reward_margins(reward, k, pairs_drawn, twins) for k in train_reward.KINDS}
@@ -136,9 +117,11 @@ def measure(pictures_drawn: int, pairs_drawn: int) -> dict[str, Any]:
 
 
 def rounded(figures: Any) -> Any:
-    """Every float to four digits."""
+    """Every float, also in lists, to four digits."""
     if isinstance(figures, dict):
         return {name: rounded(value) for name, value in figures.items()}
+    if isinstance(figures, list):
+        return [rounded(value) for value in figures]
     return round(figures, 4) if isinstance(figures, float) else figures
 
 
@@ -150,6 +133,9 @@ def main() -> None:
     args = parser.parse_args()
     figures = rounded(measure(args.pictures, args.pairs))
     write_json(args.out, figures)
+    weights = sorted(MODELS.rglob("*.safetensors"))
+    digests = {path.relative_to(MODELS).as_posix(): file_digest(path) for path in weights}
+    write_json(args.out.with_name("manifest.json"), digests)
     print(json.dumps(figures, indent=1))
 
 

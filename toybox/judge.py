@@ -4,8 +4,6 @@
 has seen every combination, held out or not, since it measures how others generalise.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import time
@@ -48,15 +46,9 @@ def shipped() -> Judge:
 
 def labels(specs: list[scenes.Spec], views: list[str]) -> dict[str, Tensor]:
     """The right index (B,) of every head."""
-    answers = {
-        "class": [spec.cls for spec in specs],
-        "color": [spec.color for spec in specs],
-        "second": [spec.second or "none" for spec in specs],
-        "view": views,
-    }
-    return {
-        name: torch.tensor([HEADS[name].index(answer) for answer in row]) for name, row in answers.items()
-    }
+    rows = zip(*((spec.cls, spec.color, spec.second or "none") for spec in specs), strict=True)
+    answers = zip(HEADS.items(), [*rows, views], strict=True)
+    return {name: torch.tensor([known.index(answer) for answer in row]) for (name, known), row in answers}
 
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
@@ -80,10 +72,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Tensor:
 
 
 def distort(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """What a picture may suffer and stay the same: shift, zoom, blur, blotches, noise, a cast.
-
-    image: (B, 3, H, W) in [0, 1]. Every distortion is mild enough to leave all labels true.
-    """
+    """Images (B, 3, H, W) in [0, 1] with shift, zoom, blur, blotches, noise, cast, all labels true."""
     n, _, h, w = image.shape
     affine = torch.zeros(n, 2, 3)
     affine[:, 0, 0] = affine[:, 1, 1] = uniform(rng, 0.88, 1.1, n)

@@ -4,8 +4,6 @@ A look is a ring of views on mini's own orbit (`views` of its configuration), of
 with a planted defect, or of a finished asset, whose true scene its prompt names.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -20,14 +18,7 @@ import numpy as np
 
 from eval.scales import read_scale
 from eval.scores import ground_truth
-from eval.scores.clip_score import (
-    Clip,
-    clip_scores,
-    embed_images,
-    embed_texts,
-    load_clip,
-    text_image_metrics,
-)
+from eval.scores.clip_score import Clip, clip_scores, embed_images, embed_texts, load_clip, text_image_metrics
 from eval.scores.consistency import consistency
 from eval.scores.janus import LEAST, withhold
 from eval.scores.pathology import detail, score_pathologies
@@ -74,10 +65,7 @@ def draw_specs(n: int, rng: np.random.Generator) -> list[Spec]:
 
 
 def halves(number: int) -> tuple[bool, bool]:
-    """Whether object `number` chooses the gates (else it judges), and whether its defects are planted worn.
-
-    Either half has every class, and true and worn scenes.
-    """
+    """Whether object `number` chooses the gates (else judges), and whether its defects are planted worn."""
     place, turn = number % len(CLASSES), number // len(CLASSES)
     return (place + turn) % 2 == 0, (place // 2 + turn // 2) % 2 == 1
 
@@ -89,10 +77,7 @@ def look_at(scene: np.ndarray) -> np.ndarray:
 
 
 def looks(spec: Spec, worn: bool, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, views) of one object: the two healthy ones, then each defect at each strength.
-
-    The defects are planted in the worn scene if `worn`, else in the true one.
-    """
+    """Yield (name, views) of one object: the healthy ones, then each defect, in the worn scene if `worn`."""
     rows = primitives(spec)
     finish = defects.soften(rng)
     scenes = {"true": rows, "worn": defects.wear(rows, rng)}

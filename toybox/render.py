@@ -4,8 +4,6 @@ Light is fixed to the world and surfaces are matte, so an asset with view-indepe
 harmonics of degree 0) can match every view exactly.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -113,9 +111,8 @@ def _shade(row, x, y, z, light) -> float:
     nx = _distance(row, x + e, y, z) - d
     ny = _distance(row, x, y + e, z) - d
     nz = _distance(row, x, y, z + e) - d
-    lambert = (nx * light[0] + ny * light[1] + nz * light[2]) / (
-        math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
-    )
+    norm = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
+    lambert = (nx * light[0] + ny * light[1] + nz * light[2]) / norm
     return AMBIENT + (1 - AMBIENT) * (0.5 + 0.5 * lambert)
 
 
@@ -142,12 +139,7 @@ def _render_one(rows, n, rotation, eye, K, supersample, light, out):
                 if hit >= 0:
                     row = rows[hit]
                     shade = _shade(row, eye[0] + t * dx, eye[1] + t * dy, eye[2] + t * dz, light)
-                    r, g, b, hits = (
-                        r + row[8] * shade,
-                        g + row[9] * shade,
-                        b + row[10] * shade,
-                        hits + 1,
-                    )
+                    r, g, b, hits = (r + row[8] * shade, g + row[9] * shade, b + row[10] * shade, hits + 1)
             scale = 255.0 / max(hits, 1)
             out[py, px, 0] = np.uint8(min(r * scale, 255.0) + 0.5)
             out[py, px, 1] = np.uint8(min(g * scale, 255.0) + 0.5)

@@ -4,8 +4,6 @@ A scene is a list of signed-distance primitives inside the unit ball, z up, fron
 azimuth 0 of the camera convention in ``segmentdreamer.scene.cameras`` sees the front).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,12 +21,7 @@ COLORS = {
     "white": (0.95, 0.95, 0.95),
 }
 BLACK, BROWN, GRAY = (0.06, 0.06, 0.07), (0.42, 0.25, 0.12), (0.50, 0.50, 0.53)
-CREAM, CARROT, LAMP, GLASS = (
-    (0.96, 0.86, 0.70),
-    (1.0, 0.45, 0.0),
-    (1.0, 0.95, 0.45),
-    (0.65, 0.88, 1.0),
-)
+CREAM, CARROT, LAMP, GLASS = ((0.96, 0.86, 0.70), (1.0, 0.45, 0.0), (1.0, 0.95, 0.45), (0.65, 0.88, 1.0))
 
 CLASSES = ("snowman", "bear", "duck", "robot", "mushroom", "house", "car", "tree")
 HAT_CENTERS = {  # where a hat sits: (y, z) of its brim
@@ -69,18 +62,13 @@ def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
 
-def may_have_second(cls: str) -> bool:
-    """Whether this class wears a hat or has a roof of its own color."""
-    return cls in HAT_CENTERS or cls in ROOFED
-
-
 def all_specs() -> list[Spec]:
     """Every combination of the world, held out or not, in a fixed order."""
     return [
         Spec(cls, color, second)
         for cls in CLASSES
         for color in COLORS
-        for second in (None, *(COLORS if may_have_second(cls) else ()))
+        for second in (None, *(COLORS if cls in HAT_CENTERS or cls in ROOFED else ()))
         if second != color
     ]
 
@@ -130,13 +118,7 @@ def _box(center: Vector, half: Vector, color: Vector, part: int = BODY) -> list[
 
 
 def _cone(
-    center: Vector,
-    low: float,
-    high: float,
-    half: float,
-    color: Vector,
-    axis: int = 2,
-    part: int = BODY,
+    center: Vector, low: float, high: float, half: float, color: Vector, axis: int = 2, part: int = BODY
 ) -> list[float]:
     """A capped cone along `axis`, with radius `low` at its negative and `high` at its positive end."""
     return [CONE, *center, low, high, half, axis, *color, part]
@@ -199,15 +181,7 @@ def _robot(color: Vector, second: Vector | None) -> Rows:
 def _mushroom(color: Vector, second: Vector | None) -> Rows:
     yield _cone((0, 0, -0.45), 0.34, 0.28, 0.45, CREAM)
     yield _ellipsoid((0, 0, 0.18), (0.72, 0.72, 0.48), color)
-    for turn, rise in (
-        (0.6, 0.35),
-        (1.85, 0.35),
-        (3.1, 0.35),
-        (4.4, 0.35),
-        (5.6, 0.35),
-        (0, 0.95),
-        (3.14, 0.95),
-    ):
+    for turn, rise in [*((turn, 0.35) for turn in (0.6, 1.85, 3.1, 4.4, 5.6)), (0, 0.95), (3.14, 0.95)]:
         ring = 0.70 * math.cos(rise)
         spot = (ring * math.sin(turn), ring * math.cos(turn), 0.18 + 0.46 * math.sin(rise))
         yield _ellipsoid(spot, 0.11, (0.97, 0.97, 0.97))
@@ -252,13 +226,4 @@ def _tree(color: Vector, second: Vector | None) -> Rows:
     yield _cone((0, 0.72, -0.10), 0.08, 0.01, 0.10, CARROT, axis=1, part=FRONT)
 
 
-_BUILDERS = {
-    "snowman": _snowman,
-    "bear": _bear,
-    "duck": _duck,
-    "robot": _robot,
-    "mushroom": _mushroom,
-    "house": _house,
-    "car": _car,
-    "tree": _tree,
-}
+_BUILDERS = dict(zip(CLASSES, (_snowman, _bear, _duck, _robot, _mushroom, _house, _car, _tree), strict=True))

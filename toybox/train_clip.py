@@ -5,8 +5,6 @@
 pretrained=f"{folder}/model.safetensors")`. It sees training combinations only.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
@@ -23,13 +21,7 @@ FOLDER = Path(__file__).parent / "models" / "clip"
 CONFIG = {
     "embed_dim": 64,
     "vision_cfg": {"image_size": 64, "layers": [1, 2, 2, 1], "width": 14, "head_width": 64},
-    "text_cfg": {
-        "context_length": 20,
-        "vocab_size": 49408,
-        "width": 64,
-        "heads": 4,
-        "layers": 2,
-    },
+    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
 }
 BATCH = 96
 WITH_VIEW = 0.3  # of the captions name the side; prompts do not, but the view must be readable too
@@ -40,19 +32,15 @@ MAX_SCALE = float(np.log(100.0))
 def describes(
     images: list[tuple[scenes.Spec, str]], captions: list[tuple[scenes.Spec, str | None]]
 ) -> Tensor:
-    """Which captions are true of which images, as a (images, captions) float32 matrix of 0 and 1.
-
-    An image is (spec, view); a caption is (spec, view or None), and None is true of every view.
-    """
+    """Which captions, whose view None is true of every view, are true of which images: (images, captions)."""
     rows = [[spec == other and said in (None, view) for other, said in captions] for spec, view in images]
     return torch.tensor(rows, dtype=torch.float32)
 
 
 def contrast(logits: Tensor, true: Tensor) -> Tensor:
-    """The symmetric contrastive loss where a row or column may have several right answers.
+    """The symmetric contrastive loss of logits, true (images, captions), uniform over several right answers.
 
-    logits, true: (images, captions); the target of each row and column is uniform over its ones. A
-    caption that is true of no image only serves as a wrong answer.
+    A caption that is true of no image only serves as a wrong answer.
     """
     by_image = (true / true.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1)
     used = true.sum(0) > 0
@@ -72,10 +60,7 @@ def pick(rng: np.random.Generator, members: dict[str, np.ndarray], total: int) -
 def draw_captions(
     seen: list[tuple[scenes.Spec, str]], rng: np.random.Generator
 ) -> list[tuple[scenes.Spec, str | None]]:
-    """A true caption for each picture, and beside each that names the side one with a wrong side.
-
-    Without the latter the view would hardly matter, since the rest of a caption tells most apart.
-    """
+    """A true caption for each picture, and beside each that names the side one with a wrong side."""
     captions: list[tuple[scenes.Spec, str | None]] = []
     for spec, view in seen:
         if rng.random() < WITH_VIEW:

@@ -5,8 +5,6 @@ two-faced version, all from one camera) unless --data holds them, then learns fr
 pair: right against wrong attribute, less against more degraded, consistent against two-faced.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from functools import cached_property

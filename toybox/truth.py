@@ -6,8 +6,6 @@ writes PROMPT/views.zip and PROMPT/two_faced.zip in the evaluation orbit, for th
 ground truth and for the table's ceiling row.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

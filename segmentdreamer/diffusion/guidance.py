@@ -4,8 +4,6 @@ The official convention holds throughout: eps_omega = eps(n) + omega [eps(y) - e
 negative prompt; inversion and consistency functions use the empty prompt instead.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -11,8 +11,6 @@ y_b = r_b [y_a / r_a + sum_k c_k v_k], dv_k/drho = p_k: as many unknowns as comp
 sigma = 0, and nothing left to solve where one component has all the probability.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 
@@ -30,8 +28,8 @@ class MixturePrior:
     """A `Prior` whose network is a formula; embeddings (B, 1, K) are log-weights of the components.
 
     centers: (K, 4, h, w), whose type is that of all results; deviation: s > 0; labels: the prompt of each
-    component (default: "", no prompt selects any); weights: (K,) probabilities, positive (default: equal);
-    alphas_cumprod: (1000,) (default: Stable Diffusion's). Raises ValueError for s <= 0 or unequal lengths.
+    component (default: none); weights: (K,) probabilities > 0 (default: equal); alphas_cumprod: (1000,)
+    (default: Stable Diffusion's). Raises ValueError for s <= 0 or unequal lengths.
     """
 
     def __init__(
@@ -60,15 +58,10 @@ class MixturePrior:
         """The latents themselves: this prior knows no pixels."""
         return images
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """The latents themselves."""
-        return latents
+    decode = encode
 
     def encode_prompt(self, texts: Sequence[str]) -> Tensor:
-        """Log-weights (len(texts), 1, K): -inf for components of another label; "" selects all.
-
-        Raises ValueError for a text that is no component's label.
-        """
+        """Log-weights (B, 1, K), -inf for other labels; "" selects all; ValueError for an unknown one."""
         rows = []
         for text in texts:
             chosen = torch.tensor([text in ("", label) for label in self.labels])
@@ -79,8 +72,7 @@ class MixturePrior:
 
     def conditioning(self, labels: Sequence[str]) -> Conditioning:
         """One label a row as the prompt; all components as the negative and the empty prompt."""
-        everything = self.encode_prompt([""])
-        return Conditioning(self.encode_prompt(labels), everything, everything)
+        return Conditioning(self.encode_prompt(labels), *2 * [self.encode_prompt([""])])
 
     def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
         """Exact noise prediction for x (B, 4, h, w) at timestep t under log-weights (1 or B, 1, K)."""
@@ -141,10 +133,7 @@ class MixturePrior:
 
 
 def levels(alphas_cumprod: Tensor, times: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """sigma/alpha and alpha at real times in [CLEAN, 999]; between timesteps, log alphas_cumprod is linear.
-
-    Both (len(times),). Raises ValueError outside that range.
-    """
+    """sigma/alpha and alpha at real times, log-linear in between; ValueError outside [CLEAN, 999]."""
     if not (min(times) >= CLEAN and max(times) <= len(alphas_cumprod) - 1):
         raise ValueError(f"times {min(times):g}..{max(times):g} leave [{CLEAN:g}, {len(alphas_cumprod) - 1}]")
     logs = np.concatenate([[0.0], alphas_cumprod.double().log().numpy()])  # CLEAN, 0, 1, ...

@@ -1,6 +1,6 @@
 """Ancestral-free sampling of a prior: DDIM (eta = 0) with classifier-free guidance."""
 
-from __future__ import annotations
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -18,10 +18,7 @@ def timesteps(steps: int, first: int = 999, last: int = 0) -> list[int]:
 @torch.no_grad()
 def sample(prior: Prior, conditioning: Conditioning, noise: Tensor, omega: float, steps: int = 25) -> Tensor:
     """Latents z_0 (B, 4, h, w) from unit Gaussian `noise` of that shape."""
-    x, times = noise, timesteps(steps)
-    for t, following in zip(times, [*times[1:], None], strict=True):
-        eps = guided(prior, x, t, conditioning, omega)
-        if following is None:
-            return denoised(prior.alphas_cumprod, x, t, eps)
-        x = ode_step(prior.alphas_cumprod, x, t, following, eps)
-    return x
+    x, times, a = noise, timesteps(steps), prior.alphas_cumprod
+    for t, following in pairwise(times):
+        x = ode_step(a, x, t, following, guided(prior, x, t, conditioning, omega))
+    return denoised(a, x, times[-1], guided(prior, x, times[-1], conditioning, omega))

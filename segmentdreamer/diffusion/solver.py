@@ -4,8 +4,6 @@ Timesteps are values that index `alphas_cumprod` (0..999). Notation: alpha_t = s
 sigma_t = sqrt(1 - alphas_cumprod[t]), and the noise-to-signal ratio sigma_t / alpha_t.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """What the losses have in common: their noise, the symbols of their equations, the pixel term."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 
@@ -11,8 +9,7 @@ from torch import Tensor
 from segmentdreamer.diffusion.guidance import guided, unconditional
 from segmentdreamer.diffusion.solver import ode_step
 from segmentdreamer.interfaces import Conditioning, Prior, Progress, Timestep
-from segmentdreamer.placement import place
-from segmentdreamer.randomness import generator
+from segmentdreamer.randomness import generator, place
 
 Step = Callable[[Tensor, Timestep, Timestep, Tensor], Tensor]
 Eps = Callable[..., Tensor]
@@ -31,10 +28,7 @@ def bind(prior: Prior, text: Conditioning) -> tuple[Step, Eps]:
 
 
 def draw_noise(z_0: Tensor, progress: Progress, fixed: bool, offset: float) -> Tensor:
-    """Gaussian noise shaped like z_0 plus a per-channel offset shared by the batch (official 0.1).
-
-    fixed: one noise for the whole run instead of a fresh one each step.
-    """
+    """Noise like z_0, plus a per-channel offset shared by the batch; `fixed`: one for the whole run."""
     g = generator(progress.seed, "noise", -1 if fixed else progress.step)
     eps = torch.randn(z_0.shape, generator=g)
     shift = torch.randn(1, z_0.shape[1], 1, 1, generator=g)

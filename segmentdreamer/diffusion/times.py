@@ -4,8 +4,6 @@ Official code draws an index into a table 1..1000, so a timestep is an index + 1
 timestep itself. All draws belong to (seed, step) and happen on the CPU, which spares a GPU the wait.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -13,8 +11,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.interfaces import Progress
-from segmentdreamer.placement import send
-from segmentdreamer.randomness import generator
+from segmentdreamer.randomness import generator, send
 from segmentdreamer.segments import T_MAX, T_MIN, lower_edge
 
 T_MAX_BASE = 500  # official t_range [.02, .5]: timesteps 21..500 after warm-up, up to 480 more before

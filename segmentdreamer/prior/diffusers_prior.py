@@ -4,8 +4,6 @@ Losses see only `encode`, `decode`, `encode_prompt`, `eps` and `alphas_cumprod`.
 in float32; what enters a network is cast to the network's type and comes back as float32.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,10 +16,10 @@ from torch import Tensor
 
 from segmentdreamer.diffusion.solver import alpha, sigma, stack_times
 from segmentdreamer.interfaces import Timestep
-from segmentdreamer.placement import place
 from segmentdreamer.prior.folder import check_folder, count_parameters, read_latent_shape, read_scheduler
 from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import Networks, TorchNetworks, load_folder, vae_type
+from segmentdreamer.randomness import place
 from segmentdreamer.records import file_digest, folder_digest
 from segmentdreamer.timing.stopwatch import Stopwatch
 
@@ -34,7 +32,7 @@ EXPORT_LIMIT = 200_000_000  # parameters of a UNet: an ONNX file ends at 2 GiB, 
 class UNetPrior:
     """The noise prediction alone: a callable network with its schedule, for tests and foreign models.
 
-    prediction: what the network gives; of "v_prediction", v = alpha eps - sigma z_0, epsilon is made here.
+    prediction: "epsilon", or "v_prediction" (v = alpha eps - sigma z_0), of which epsilon is made here.
     """
 
     latent_shape: tuple[int, int, int] = (4, 64, 64)  # channels, height and width that it was made for
@@ -136,8 +134,7 @@ def open_prior(
 ) -> DiffusersPrior:
     """The configured prior on a device; on a CPU its networks run in float32, with a message if need be.
 
-    build: makes the networks (default: they are read from the folder). Sets PyTorch's TF32 switches on CUDA.
-    Raises ValueError for a class that cannot be found.
+    build: makes the networks (default: read from the folder). Raises ValueError for an unknown class.
     """
     if config.class_:
         return find_class(config.class_)(config, device, threads)
@@ -189,15 +186,15 @@ def load_networks(
     options: NetworkOptions | None = None,
 ) -> Networks:
     """The folder's networks of the asked kind; by default exported ones where they are the faster."""
-    if (kind or default_kind(folder, device, dtype)) == "exported":
-        if (count := count_parameters(folder / "unet")) > EXPORT_LIMIT:
-            raise ValueError(
-                f"{folder}: a UNet of {count:,} parameters does not fit an ONNX file; run it in PyTorch"
-            )
-        from segmentdreamer.prior.onnx_networks import ExportedNetworks
+    if (kind or default_kind(folder, device, dtype)) != "exported":
+        return load_folder(folder, device, dtype, options)
+    if (count := count_parameters(folder / "unet")) > EXPORT_LIMIT:
+        raise ValueError(
+            f"{folder}: a UNet of {count:,} parameters does not fit an ONNX file; run it in PyTorch"
+        )
+    from segmentdreamer.prior.onnx_networks import ExportedNetworks
 
-        return ExportedNetworks(folder, threads)
-    return load_folder(folder, device, dtype, options)
+    return ExportedNetworks(folder, threads)
 
 
 def default_kind(folder: Path, device: str, dtype: torch.dtype) -> str:

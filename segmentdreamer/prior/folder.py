@@ -1,9 +1,4 @@
-"""A StableDiffusionPipeline folder: what its JSON files say, where its weights are, and what is missing.
-
-Everything here is one clear line for a folder that cannot be run, said before a network is loaded.
-"""
-
-from __future__ import annotations
+"""A StableDiffusionPipeline folder: what it says, where its weights are and, in a line, what is missing."""
 
 import json
 import re
@@ -48,10 +43,7 @@ def read_scheduler(folder: Path) -> Schedule:
 
 
 def read_latent_shape(folder: Path) -> tuple[int, int, int]:
-    """Channels, height and width of the latents that a folder's networks were made for.
-
-    Raises ValueError for networks that need other inputs than latents, time and text, or other scales.
-    """
+    """Channels, height and width of a folder's latents; ValueError for networks of other inputs or scales."""
     unet, vae = (read_json(folder / part / "config.json") for part in ("unet", "vae"))
     for part, config in (("unet", unet), ("vae", vae)):
         for name, harmless in MEANINGS[part].items():
@@ -78,11 +70,7 @@ def check_folder(folder: Path) -> None:
 
 
 def find_weights(part: Path) -> tuple[list[Path], str | None]:
-    """The files of a network's weights, and the variant that they are: plain ones, else "fp16".
-
-    One safetensors file, or the shards that an index names. Raises FileNotFoundError, which names what was
-    looked for.
-    """
+    """The safetensors file or shards of a network, and their variant: None or "fp16"; FileNotFoundError."""
     stem = NETWORKS[part.name]
     for variant, infix in ((None, ""), ("fp16", ".fp16")):
         for index in (f"{stem}.safetensors.index{infix}.json", f"{stem}{infix}.safetensors.index.json"):

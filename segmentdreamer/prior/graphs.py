@@ -5,8 +5,6 @@ device takes for their work; a replay is one. What is recorded reads and writes 
 inputs are copied in, and results are copied out, for a caller may keep several at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -38,8 +36,7 @@ class Recorder(Protocol):
 class CudaRecorder:
     """CUDA graphs over one pool of memory, made on one stream, since the default one cannot be captured.
 
-    They use the same scratch, one after the other: what must outlive the replay of another recording has to
-    be held by a tensor while that is made.
+    What must outlive the replay of another recording has to be held by a tensor while that is made.
     """
 
     def __init__(self) -> None:
@@ -65,10 +62,7 @@ def signature(inputs: tuple[Tensor, ...]) -> Signature:
 
 
 class Replayed:
-    """A function of tensors without gradient, recorded when it first meets a shape and replayed from then on.
-
-    Equal to the function but for rounding. Dropping it frees its memory.
-    """
+    """A function of tensors without gradient, recorded when it meets a shape and replayed from then on."""
 
     def __init__(self, function: Callable[..., Tensor], recorder: Recorder):
         self.function, self.recorder = function, recorder
@@ -120,10 +114,7 @@ class ReplayedGradient:
 
 
 class Passes:
-    """The recorded forward and backward pass for one shape.
-
-    They share memory with those of other shapes, so no pass of another may come between.
-    """
+    """The recorded forward and backward pass for one shape; no pass of another shape may come between."""
 
     def __init__(self, function: Callable[[Tensor], Tensor], x: Tensor, recorder: Recorder):
         self.function = function

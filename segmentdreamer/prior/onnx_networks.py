@@ -5,13 +5,12 @@ exported files loads neither diffusers nor transformers, which would cost it sev
 export happens once and is cached under the SHA-256 of the folder; results equal PyTorch's within 1e-5.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,6 @@ class ExportedNetworks:
         info = json.loads((self.path / "info.json").read_text())
         self.reduction, self.scaling_factor = info["reduction"], info["scaling_factor"]
         self.unet = self._session("unet.onnx")
-        self._encoder: Any = None
-        self._decoder: Any = None
 
     def _session(self, name: str) -> Any:
         import onnxruntime
@@ -48,23 +45,23 @@ class ExportedNetworks:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(
-            str(self.path / name), options, providers=["CPUExecutionProvider"]
-        )
+        path = str(self.path / name)
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         feed = {"x": x.numpy(), "t": t.numpy(), "cond": cond.contiguous().numpy()}
         return torch.from_numpy(self.unet.run(None, feed)[0])
 
-    def moments(self, images: Tensor) -> Tensor:
-        if self._encoder is None:
-            self._encoder = torch.jit.load(self.path / "encoder.pt")
-        return self._encoder(images)
+    @cached_property
+    def moments(self) -> Callable[[Tensor], Tensor]:
+        return torch.jit.load(self.path / "encoder.pt")
+
+    @cached_property
+    def decoder(self) -> Any:
+        return self._session("decoder.onnx")
 
     def decode(self, latents: Tensor) -> Tensor:
-        if self._decoder is None:
-            self._decoder = self._session("decoder.onnx")
-        return torch.from_numpy(self._decoder.run(None, {"z": latents.numpy()})[0])
+        return torch.from_numpy(self.decoder.run(None, {"z": latents.numpy()})[0])
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         from tokenizers import Tokenizer
@@ -109,8 +106,7 @@ def export(folder: Path, out: Path) -> None:
         ids = tokenizer(["a", "b"], padding="max_length", return_tensors="pt").input_ids
         write_onnx(lambda i: encoder(i)[0], (ids,), ("ids",), out / "text.onnx")
     save_tokenizer(tokenizer, out / "tokenizer.json")
-    info = {"reduction": networks.reduction, "scaling_factor": networks.scaling_factor}
-    write_json(out / "info.json", info)
+    write_json(out / "info.json", {name: getattr(networks, name) for name in ("reduction", "scaling_factor")})
 
 
 class _Function(nn.Module):

@@ -1,7 +1,5 @@
 """What a configuration says of the prior: which model, and how its networks run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,9 +1,4 @@
-"""Stable Diffusion 2.1-base without its weights: the shapes, and networks of any shape with random weights.
-
-How long a step takes does not depend on what the weights are worth.
-"""
-
-from __future__ import annotations
+"""Stable Diffusion 2.1-base without its weights: its shapes, and networks of any shape with random ones."""
 
 import json
 from collections.abc import Sequence
@@ -61,10 +56,7 @@ def write_shapes(folder: Path) -> Path:
 
 
 def build_modules(folder: Path, device: str) -> tuple[Any, Any]:
-    """The UNet and the autoencoder that a pipeline folder describes, with PyTorch's initial weights.
-
-    On the device "meta" they have shapes alone, in no memory.
-    """
+    """The UNet and autoencoder that a folder describes, with initial weights; on "meta" with shapes alone."""
     import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
 
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -85,10 +77,8 @@ def random_networks(
     width = unet.config["cross_attention_dim"]
 
     def embed(texts: Sequence[str]) -> Tensor:
-        drawn = [
-            torch.randn(TOKENS, width, generator=generator(seed, f"embedding of {text}")) for text in texts
-        ]
-        return torch.stack(drawn)
+        drawn = (generator(seed, f"embedding of {text}") for text in texts)
+        return torch.stack([torch.randn(TOKENS, width, generator=g) for g in drawn])
 
     # Not the modules' own `to`, which warns of layers that these networks do not have.
     torch.nn.Module.to(unet, dtype)

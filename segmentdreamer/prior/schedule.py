@@ -4,8 +4,6 @@ How a scheduler samples (spacing, offsets, thresholds) is nothing to a loss and 
 formulas: diffusers 0.42.1, DDIMScheduler; not imported, since that costs a job's start seconds.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 `onnx_networks` offers the same five names to CPUs, faster and without these two libraries.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,8 +33,7 @@ class Arrangement:
 def arrange(options: NetworkOptions, device: str) -> Arrangement:
     """What was measured to be the fastest (docs/performance.md), wherever the options leave the choice.
 
-    The autoencoder's layout is contiguous: in channels last its group norms convert back and forth. Its
-    encoder differentiates one head of 512 channels, for which the fused kernel's backward is the slower. The
+    The autoencoder stays contiguous, whose encoder's one head of 512 channels has a slow fused backward; the
     UNet gains by channels last when compiled, and loses without.
     """
     cuda = torch.device(device).type == "cuda"
@@ -57,19 +54,15 @@ class Networks(Protocol):
 
     def predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """Noise prediction (B, 4, h, w); t (B,), cond (B, L, D)."""
-        ...
 
     def moments(self, images: Tensor) -> Tensor:
         """Mean and log-variance of the latent posterior (B, 8, h, w) of images in [-1, 1]."""
-        ...
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images in [-1, 1] of unscaled latents."""
-        ...
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Text embeddings (T, L, D) float32."""
-        ...
 
 
 class TorchNetworks:
@@ -102,10 +95,8 @@ class TorchNetworks:
             unfuse_attention(parts[name])
         if options.vae_tiles:
             use_tiles(self.vae, unet.config["sample_size"] * self.reduction // 2, self.reduction)
-        if options.compile:
-            for part in parts.values():
-                # One program for each batch size (B, 2B, 4B): faster than one for any.
-                part.compile(dynamic=False, backend=COMPILER)
+        for part in parts.values() if options.compile else ():
+            part.compile(dynamic=False, backend=COMPILER)  # one program a batch size: faster than one for any
         self._predict: Callable[..., Tensor] = self._run_unet
         self._moments: Callable[[Tensor], Tensor] = self._run_encoder
         if recorder or chosen.graphs:

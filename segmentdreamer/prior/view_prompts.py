@@ -4,8 +4,6 @@ Source: official train.py:144-145 and 318-338 (front, side and back at azimuths 
 linearly in embedding space) and 95-136 (Perp-Neg). The toybox tells its two sides apart: four words.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.interfaces import Conditioning, Prior
-from segmentdreamer.placement import place
+from segmentdreamer.randomness import place
 
 OFFICIAL_NEGATIVE = (
     "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, low-resolution, "
@@ -37,8 +35,7 @@ class PromptConfig:
 class ViewPrompts:
     """A prompt's embeddings, computed once before the first step."""
 
-    views: Tensor  # (A, L, D): the words at azimuths 0, 90, 180 and 270
-    azimuths: Tensor  # (A,) degrees, ascending
+    views: Tensor  # (4, L, D): the words at azimuths 0, 90, 180 and 270
     neg: Tensor  # (1, L, D)
     null: Tensor  # (1, L, D)
     mix: str
@@ -46,7 +43,7 @@ class ViewPrompts:
 
     def conditioning(self, azimuth: Tensor) -> Conditioning:
         """The conditioning of a batch of cameras at `azimuth` (B,) degrees."""
-        weights = place(view_weights(self.azimuths, azimuth, self.mix), self.views)  # (B, A)
+        weights = place(view_weights(azimuth, self.mix), self.views)  # (B, 4)
         cond = torch.einsum("ba,ald->bld", weights, self.views)
         if not self.perp_neg:
             return Conditioning(cond, self.neg, self.null)
@@ -60,23 +57,18 @@ def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
     """Embed a prompt under every view word, with the negative and the empty prompt."""
     texts = [config.template.format(prompt=prompt, view=word) for word in config.views]
     embedded = prior.encode_prompt([*texts, config.negative, ""])
-    azimuths = torch.arange(4) * 90.0
-    return ViewPrompts(embedded[:-2], azimuths, embedded[-2:-1], embedded[-1:], config.mix, config.perp_neg)
+    return ViewPrompts(embedded[:-2], embedded[-2:-1], embedded[-1:], config.mix, config.perp_neg)
 
 
-def view_weights(anchors: Tensor, azimuth: Tensor, mix: str = "linear") -> Tensor:
-    """Weights (B, A) of the view words at ascending `anchors` (A,) for cameras at `azimuth` (B,).
+def view_weights(azimuth: Tensor, mix: str = "linear") -> Tensor:
+    """Weights (B, 4) of the words at azimuths 0, 90, 180 and 270 for cameras at `azimuth` (B,) degrees.
 
     Linear on the circle between the two nearest words; "hard" gives all the weight to the nearer one.
     """
-    a = azimuth[:, None] % 360  # (B, 1)
-    following = torch.cat([anchors[1:], anchors[:1] + 360])  # (A,)
-    share = ((a - anchors) % 360) / (following - anchors)  # (B, A): in [0, 1) where a lies in this arc
+    share = (azimuth[:, None] % 360 - torch.arange(4) * 90.0) % 360 / 90  # in [0, 1) where it is in this arc
     inside = share < 1
     share = share.round() if mix == "hard" else share
-    own = torch.where(inside, 1 - share, torch.zeros_like(share))
-    handed_on = torch.where(inside, share, torch.zeros_like(share))
-    return own + handed_on.roll(1, dims=1)
+    return torch.where(inside, 1 - share, 0.0) + torch.where(inside, share, 0.0).roll(1, dims=1)
 
 
 def perp_neg_weights(azimuth: Tensor) -> Tensor:
@@ -89,8 +81,7 @@ def perp_neg_weights(azimuth: Tensor) -> Tensor:
     away = (azimuth + 180) % 360 - 180  # degrees from the front, in [-180, 180)
     quarter = away.abs() / 90  # 0 front, 1 side, 2 back
     before, r = quarter < 1, torch.where(quarter < 1, 1 - quarter, 2 - quarter)
-    zero = torch.zeros_like(r)
-    front = torch.where(before, torch.where(r > 0.8, zero, -2 * torch.exp(-2 * r)), -2 + zero)
-    side_before = torch.where(r < 0.2, zero, -2 * torch.exp(-10 * (1 - r)))
-    side_behind = torch.where(r > 0.8, zero, -torch.exp(-10 * r))
+    front = torch.where(before, torch.where(r > 0.8, 0.0, -2 * torch.exp(-2 * r)), -2.0)
+    side_before = torch.where(r < 0.2, 0.0, -2 * torch.exp(-10 * (1 - r)))
+    side_behind = torch.where(r > 0.8, 0.0, -torch.exp(-10 * r))
     return torch.stack([front, torch.where(before, side_before, side_behind)])

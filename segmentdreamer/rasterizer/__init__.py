@@ -4,20 +4,12 @@
 for CUDA tensors. `dense.rasterization` is the oracle that both are measured against.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor
 
 from segmentdreamer.rasterizer import cuda, dense
-from segmentdreamer.rasterizer.conventions import (
-    RenderMode,
-    assemble,
-    check_options,
-    check_tensors,
-    metadata,
-)
+from segmentdreamer.rasterizer.conventions import RenderMode, assemble, check_options, check_tensors, metadata
 
 __all__ = ["rasterization"]
 
@@ -86,9 +78,10 @@ def rasterization(
         # gsplat divides by the number of Gaussians; the oracle draws none for nothing.
         backend = cuda.rasterization if len(means) else dense.rasterization
         return backend(
-            means, quats, scales, opacities, colors, viewmats, Ks, width, height,
-            near_plane=near_plane, far_plane=far_plane, radius_clip=radius_clip, eps2d=eps2d,
-            tile_size=tile_size, backgrounds=backgrounds, render_mode=render_mode, depth_moves=depth_moves,
+            means=means, quats=quats, scales=scales, opacities=opacities, colors=colors, viewmats=viewmats,
+            Ks=Ks, width=width, height=height, near_plane=near_plane, far_plane=far_plane, eps2d=eps2d,
+            radius_clip=radius_clip, tile_size=tile_size, backgrounds=backgrounds, render_mode=render_mode,
+            depth_moves=depth_moves,
         )  # fmt: skip
     from segmentdreamer.rasterizer import cpu  # numba is slow to import, and CUDA needs none
 

@@ -1,6 +1,4 @@
-"""`python -m segmentdreamer.rasterizer`: every CPU kernel once, so that all are compiled (see warmup)."""
-
-from __future__ import annotations
+"""`python -m segmentdreamer.rasterizer`: every CPU kernel once, so that all are compiled (see jit)."""
 
 import torch
 

@@ -6,8 +6,6 @@ weight, and then back to front, where all it needs from behind a layer is what w
 neither division nor difference of nearly equal numbers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from llvmlite import ir
 from numba import types

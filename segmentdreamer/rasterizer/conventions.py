@@ -1,9 +1,4 @@
-"""What every backend of the rasterizer agrees on: constants, arguments, render modes, `meta`.
-
-The constants are gsplat 1.5.3's (its CUDA sources), so that a scene looks the same on any device.
-"""
-
-from __future__ import annotations
+"""What every backend agrees on: gsplat 1.5.3's constants, arguments, render modes, `meta`."""
 
 from typing import Any, Literal, get_args
 
@@ -43,10 +38,8 @@ NOT_SUPPORTED: dict[str, object] = {
 
 
 def check_options(width: int, height: int, render_mode: str, **options: object) -> None:
-    """Refuse an image size, a render mode or an option that no backend handles.
-
-    Raises ValueError for an impossible value, NotImplementedError for an option of gsplat's that
-    is not supported, and TypeError for a name gsplat does not know either.
+    """Refuse what no backend handles: ValueError for an impossible value, NotImplementedError for an option
+    of gsplat's that is not supported, TypeError for a name that gsplat does not know either.
     """
     if width < 1 or height < 1:
         raise ValueError(f"width and height must be at least 1 pixel, got {width} x {height}")
@@ -94,11 +87,7 @@ def check_tensors(
 
 
 def assemble(rgb: Tensor, depth: Tensor, alpha: Tensor, render_mode: str) -> Tensor:
-    """The channels of a render mode, (C, H, W, X).
-
-    `rgb` (C, H, W, 3) has its background, `depth` (C, H, W, 1) is accumulated, `alpha`
-    (C, H, W, 1) lies in [0, 1]. "ED" divides the depth by alpha, floored at 1e-10.
-    """
+    """The channels of a render mode, (C, H, W, X); "ED" divides the depth by alpha, floored at 1e-10."""
     if render_mode == "RGB":
         return rgb
     if render_mode.endswith("ED"):
@@ -111,13 +100,10 @@ def metadata(
 ) -> dict[str, Any]:
     """gsplat's `meta` for `packed=False`: what its densification strategies read.
 
-    `means2d` (C, N, 2) in pixels, `radii` (C, N, 2) int32 in pixels (0: not drawn), `depths`
-    (C, N). `camera_ids`, `gaussian_ids` and `batch_ids` are None, as nothing is packed.
+    `means2d` (C, N, 2) in pixels, `radii` (C, N, 2) int32 in pixels (0: not drawn), `depths` (C, N).
     """
     return {
-        "batch_ids": None,
-        "camera_ids": None,
-        "gaussian_ids": None,
+        **dict.fromkeys(("batch_ids", "camera_ids", "gaussian_ids")),  # nothing is packed
         "radii": radii,
         "means2d": means2d,
         "depths": depths,

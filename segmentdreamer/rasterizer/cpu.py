@@ -5,8 +5,6 @@ The graph has two nodes, so that a screen-space gradient can be read between the
 float32 copy.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,9 @@ from torch.autograd.function import once_differentiable
 
 from segmentdreamer.rasterizer.compositing import SUMS, composite, composite_backward
 from segmentdreamer.rasterizer.conventions import FOV_MARGIN
+from segmentdreamer.rasterizer.jit import ensure_compiled
 from segmentdreamer.rasterizer.projection import project, project_backward, unwhiten
 from segmentdreamer.rasterizer.tiles import bin_gaussians
-from segmentdreamer.rasterizer.warmup import ensure_compiled
 
 ensure_compiled()
 
@@ -29,15 +27,12 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 def camera_vector(viewmat: np.ndarray, K: np.ndarray, width: int, height: int) -> np.ndarray:
     """A camera as the kernels take it, (20,) float64: pose, intrinsics, limits of x/z and y/z."""
-    fx, fy, cx, cy = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    margin_x, margin_y = FOV_MARGIN * 0.5 * width / fx, FOV_MARGIN * 0.5 * height / fy
-    limits = (
-        -cx / fx - margin_x,
-        (width - cx) / fx + margin_x,
-        -cy / fy - margin_y,
-        (height - cy) / fy + margin_y,
-    )
-    return np.array([*viewmat[:3, :3].flat, *viewmat[:3, 3], fx, fy, cx, cy, *limits], np.float64)
+    focal, center = K.diagonal()[:2].astype(np.float64), K[:2, 2].astype(np.float64)
+    size = np.array([width, height])
+    margin = FOV_MARGIN * 0.5 * size / focal
+    limits = np.stack([-center / focal - margin, (size - center) / focal + margin], axis=1)
+    pose = (viewmat[:3, :3].ravel(), viewmat[:3, 3])
+    return np.concatenate([*pose, focal, center, limits.ravel()], dtype=np.float64)
 
 
 class _Project(torch.autograd.Function):
@@ -160,11 +155,10 @@ def render(
     viewmats: Tensor, Ks: Tensor, backgrounds: Tensor | None, size: tuple[int, int],
     limits: tuple[float, float, float, float], depth_moves: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Render checked float32 tensors: (rgb, depth, alpha, means2d, radii, depths).
+    """Render checked tensors: (rgb, depth, alpha, means2d, radii, depths).
 
-    `size` is (width, height), `limits` (near plane, far plane, radius clip, eps2d); without
-    `depth_moves` the depth image's gradient reaches the Gaussians through their alphas alone. Raises
-    ValueError for another float type, or for cameras that require a gradient.
+    `size` is (width, height), `limits` (near plane, far plane, radius clip, eps2d). Raises ValueError for
+    another type than float32, or for cameras that require a gradient.
     """
     if means.dtype != torch.float32 or means.device.type != "cpu":
         raise ValueError(f"expected float32 on cpu or cuda, got {means.dtype} on {means.device}")

@@ -5,8 +5,6 @@ hundreds of times slower than they do. Conventions: gsplat 1.5.3, `_fully_fused_
 (torch) and `rasterize_to_pixels_3dgs_fwd_kernel` (CUDA).
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch
@@ -59,11 +57,7 @@ def rasterization(
     depth_moves: bool = True,
     **options: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Render Gaussians by brute force; arguments and results are `rasterizer.rasterization`'s.
-
-    Every input is differentiable, the cameras too, in float32 and float64. Memory grows with
-    N * height * width.
-    """
+    """`rasterizer.rasterization` by brute force, differentiable in every input, in float32 and float64."""
     check_options(width, height, render_mode, sh_degree=sh_degree, packed=packed, **options)
     check_tensors(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds)
     projected = project(
@@ -137,10 +131,7 @@ def project(
 def visible_radii(
     means2d: Tensor, variances: Tensor, opacities: Tensor, size: Tensor, radius_clip: float
 ) -> Tensor:
-    """Half the sides, (C, N, 2) int32 pixels, of the box around where alpha can reach 1/255.
-
-    Zero for a Gaussian that is too faint, no larger than `radius_clip`, or outside the image.
-    """
+    """Half the sides (C, N, 2) int32 of the box where alpha reaches 1/255; 0 if faint, small or outside."""
     brightness = (opacities / ALPHA_THRESHOLD).clamp(min=1)
     extent = (2 * brightness.log()).sqrt().clamp(max=MAX_EXTENT)  # (N,)
     radii = (extent[:, None] * variances.clamp(min=0).sqrt()).ceil()

@@ -5,8 +5,6 @@ the standard deviations, the ellipse's covariance is P P^T + eps I with P = T M.
 float64: there are few Gaussians next to pixels, and needles lose every digit in float32.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

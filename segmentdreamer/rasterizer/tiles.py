@@ -4,8 +4,6 @@ A Gaussian touches a pixel where u^2 + v^2 <= log2(255 opacity), an ellipse. For
 the exact span of that ellipse is taken, so that a thin diagonal one is not listed in its whole box.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

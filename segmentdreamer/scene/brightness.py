@@ -4,8 +4,6 @@ Source: Connect3D train.py:385-396, gaussian_model.py:290-295, 340-354; part of 
 SegmentDreamer's configurations. Since rgb = 0.5 + C0 dc, shrinking dc pulls towards mid-gray, not black.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -40,8 +38,8 @@ def equalize(
 ) -> Tensor:
     """Shrink the colors in place if the batch is too bright at step k (from 1); whether it was, as 0 or 1.
 
-    images: (B, 3, H, W); alphas: (B, 1, H, W). Where it shrinks, Adam's moments of the colors and their
-    gradient become zero, so that this step's update leaves them alone. Decided on the device, unread.
+    images: (B, 3, H, W); alphas: (B, 1, H, W). Where it shrinks, the colors' moments and gradient become
+    zero, so that this step leaves them alone.
     """
     if not config.enabled or not config.first <= k <= config.last:
         return torch.zeros((), device=images.device)

@@ -5,8 +5,6 @@ azimuth 90 stands at +x; positions are r (sin az cos el, cos az cos el, sin el).
 matrices use OpenCV axes (x right, y down, z forward), as gsplat does.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -62,21 +60,12 @@ def intrinsics(fov: Tensor, size: int) -> Tensor:
 
 
 def orbit(
-    views: int = 120,
-    elevation: float = 0.0,
-    radius: float = 3.5,
-    fov: float = 0.55,
-    size: int = 512,
+    views: int = 120, elevation: float = 0.0, radius: float = 3.5, fov: float = 0.55, size: int = 512
 ) -> Cameras:
-    """The evaluation ring: `views` azimuths 0, 360/views, ... at one elevation.
-
-    Defaults are the official ones (polar 90 degrees, radius 3.5, fov .55 rad; dataset_readers.py
-    getCircleVideoCameras).
-    """
+    """The evaluation ring at one elevation; defaults: dataset_readers.py getCircleVideoCameras."""
     azimuth = torch.arange(views, dtype=torch.float32) * (360.0 / views)
-    elevations = torch.full((views,), float(elevation))
-    eye = position(azimuth, elevations, torch.full((views,), float(radius)))
-    fovs = torch.full((views,), float(fov))
+    elevations, radii, fovs = (torch.full((views,), float(value)) for value in (elevation, radius, fov))
+    eye = position(azimuth, elevations, radii)
     viewmats = look_at(eye, torch.zeros(views, 3), torch.tensor([[0.0, 0.0, 1.0]]).expand(views, 3))
     return Cameras(viewmats, intrinsics(fovs, size), size, wrap(azimuth), elevations, fovs)
 
@@ -90,36 +79,20 @@ def wrap(azimuth: Tensor) -> Tensor:
 # degrees. "animal" also serves scenes. For heads they are of two minds about the highest camera, polar 45 or
 # 60; the wider range is taken. All other ranges are the same for every kind.
 PRESETS: dict[str, dict[str, Any]] = {
-    "object": {
-        "polar": (45.0, 105.0),
-        "polar_max": (45.0, 105.0),
-        "azimuth": (-180.0, 180.0),
-        "azimuth_max": (-180.0, 180.0),
-        "gamma": 1.0,
-    },
-    "animal": {
-        "polar": (60.0, 90.0),
-        "polar_max": (60.0, 90.0),
-        "azimuth": (-180.0, 180.0),
-        "azimuth_max": (-180.0, 180.0),
-        "gamma": 1.5,
-    },
-    "head": {
-        "polar": (45.0, 90.0),
-        "polar_max": (45.0, 90.0),
-        "azimuth": (-80.0, 80.0),
-        "azimuth_max": (-180.0, 180.0),
-        "gamma": 1.5,
-    },
+    kind: {"polar": polar, "polar_max": polar, "azimuth": azimuth, "azimuth_max": (-180.0, 180.0), "gamma": g}
+    for kind, polar, azimuth, g in (
+        ("object", (45.0, 105.0), (-180.0, 180.0), 1.0),
+        ("animal", (60.0, 90.0), (-180.0, 180.0), 1.5),
+        ("head", (45.0, 90.0), (-80.0, 80.0), 1.5),
+    )
 }
 
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """The training distribution; defaults are the official 'object' preset.
+    """The training distribution, by default the official 'object' preset: ranges (low, high), fov in radians.
 
     Sources: official scene/dataset_readers.py:273-371 and arguments/__init__.py.
-    Ranges are (low, high); polar angles from +z and azimuths in degrees, fov in radians.
     """
 
     # Whose ranges stand where the configuration names none: one kind's, or that of the prompt's kind.
@@ -174,8 +147,7 @@ def training_cameras(config: CameraConfig, step: int, seed: int, size: int) -> C
     """The batch of training cameras at optimization step `step` (0-based).
 
     Cameras come in sets of `set_size` that share one field of view; the sets are laid end to end and
-    cut into batches (10 = 4 + 4 + 2 by default), as the official loader pops them. Each set depends on
-    (seed, its number) alone, so a resumed run draws what a straight one would.
+    cut into batches (10 = 4 + 4 + 2 by default), as the official loader pops them.
     """
     first = step * config.batch
     drawn = []

@@ -5,8 +5,6 @@ the steps that saw it (SegmentDreamer train.py:422-435, gaussian_model.py:436-49
 the number of views in a batch, so that a batch of four crosses the official threshold at a quarter of it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,9 +22,8 @@ Optimizers = dict[str, torch.optim.Optimizer]
 class DensityControl(DefaultStrategy):
     """DefaultStrategy whose statistic is a view's own, and whose growth ends at `max_gaussians`.
 
-    Of a batch, every view that shows a Gaussian counts; the official code counts the last one alone, which
-    has the same mean and more noise. `state["held_back"]`: how many Gaussians the last refinement wanted to
-    add and could not.
+    Every view that shows a Gaussian counts; officially the last of a batch alone, with the same mean and more
+    noise. `state["held_back"]`: how many Gaussians the last refinement wanted to add and could not.
     """
 
     max_gaussians: int = 500_000
@@ -42,11 +39,7 @@ class DensityControl(DefaultStrategy):
         super().step_post_backward(params, optimizers, state, step, info, packed)
 
     def _update_state(self, params: Any, state: Any, info: Any, packed: bool = False) -> None:
-        """Add each view's statistic where it shows a Gaussian.
-
-        gsplat picks those Gaussians by index, which makes the host wait for the device to count them, three
-        times a step; a sum over all of them needs no count.
-        """
+        """Add each view's statistic where it shows a Gaussian, without an index that a host must wait for."""
         gradients = info[self.key_for_gradient].grad.clone()  # (C, N, 2), by pixels
         gradients[..., 0] *= info["width"] / 2.0
         gradients[..., 1] *= info["height"] / 2.0

@@ -5,8 +5,6 @@ activation normalizes, and color is the degree-0 spherical harmonic: rgb = max(0
 Source: Kerbl et al. 2023; official gaussian_model.py:36-44, sh_utils.py:26.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +15,14 @@ from torch import Tensor
 from segmentdreamer.records import replacing
 
 SH_C0 = 0.28209479177387814
-PLY_FIELDS = (
-    "x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity",
-    "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3",
-)  # fmt: skip
+PLY_FIELDS = {
+    "means": ("x", "y", "z"),
+    "normals": ("nx", "ny", "nz"),  # zeros, which viewers expect
+    "sh0": ("f_dc_0", "f_dc_1", "f_dc_2"),
+    "opacities": ("opacity",),
+    "scales": ("scale_0", "scale_1", "scale_2"),
+    "quats": ("rot_0", "rot_1", "rot_2", "rot_3"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,7 @@ Parameters = dict[str, torch.nn.Parameter]
 
 
 def parameters(means: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor) -> Parameters:
-    """Parameters of N unrotated Gaussians from activated values.
-
-    means, scales and colors: (N, 3); opacities: (N,) in (0, 1). Names are those of gsplat's strategies.
-    """
+    """Unrotated Gaussians of activated means, scales, colors (N, 3) and opacities (N,), in gsplat's names."""
     quats = torch.zeros(len(means), 4)
     quats[:, 0] = 1
     raw = {
@@ -70,15 +69,13 @@ def save_ply(params: Parameters | dict[str, Tensor], path: Path) -> None:
     from plyfile import PlyData, PlyElement
 
     raw = {name: value.detach().cpu().numpy() for name, value in params.items()}
-    quats = raw["quats"] / np.maximum(np.linalg.norm(raw["quats"], axis=1, keepdims=True), 1e-12)
-    columns = np.concatenate(
-        [raw["means"], np.zeros_like(raw["means"]), raw["sh0"], raw["opacities"][:, None],
-         raw["scales"], quats],
-        axis=1,
-    )  # fmt: skip
-    table = np.empty(len(columns), dtype=[(name, "<f4") for name in PLY_FIELDS])
-    for i, name in enumerate(PLY_FIELDS):
-        table[name] = columns[:, i]
+    raw["quats"] = raw["quats"] / np.maximum(np.linalg.norm(raw["quats"], axis=1, keepdims=True), 1e-12)
+    raw["normals"] = np.zeros_like(raw["means"])
+    fields = [field for names in PLY_FIELDS.values() for field in names]
+    table = np.empty(len(raw["means"]), dtype=[(field, "<f4") for field in fields])
+    for name, names in PLY_FIELDS.items():
+        for field, column in zip(names, np.atleast_2d(raw[name].T), strict=True):
+            table[field] = column
     with replacing(path) as partial:
         PlyData([PlyElement.describe(table, "vertex")], byte_order="<").write(str(partial))
 
@@ -89,23 +86,17 @@ def load_ply(path: Path) -> Parameters:
 
     try:
         vertex = PlyData.read(str(path))["vertex"]
-        columns = {name: np.asarray(vertex[name], dtype=np.float32) for name in PLY_FIELDS
-                   if name not in ("nx", "ny", "nz")}  # fmt: skip
+        raw = {
+            name: torch.from_numpy(np.stack([vertex[field] for field in fields], 1).astype(np.float32))
+            for name, fields in PLY_FIELDS.items()
+            if name != "normals"
+        }
     except FileNotFoundError:
         raise
     except Exception as error:  # plyfile raises several kinds of its own
         raise ValueError(f"{path} is not a readable 3D Gaussian PLY: {error}") from error
 
-    def stack(*names: str) -> Tensor:
-        return torch.from_numpy(np.stack([columns[name] for name in names], axis=1))
-
-    raw = {
-        "means": stack("x", "y", "z"),
-        "scales": stack("scale_0", "scale_1", "scale_2"),
-        "quats": stack("rot_0", "rot_1", "rot_2", "rot_3"),
-        "opacities": torch.from_numpy(columns["opacity"]),
-        "sh0": stack("f_dc_0", "f_dc_1", "f_dc_2"),
-    }
+    raw["opacities"] = raw["opacities"][:, 0]
     if not all(bool(torch.isfinite(value).all()) for value in raw.values()):
         raise ValueError(f"{path} holds values that are not finite")
     return {name: torch.nn.Parameter(value) for name, value in raw.items()}

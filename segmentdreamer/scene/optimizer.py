@@ -3,8 +3,6 @@
 Source: official gaussian_model.py:182-248, train.py:393-398, arguments/__init__.py:151-212.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from dataclasses import dataclass
@@ -50,11 +48,7 @@ adam_step = inspect.unwrap(torch.optim.Adam.step)
 
 
 def postpone_dynamo() -> None:
-    """Let optimizers be built without importing torch's compiler, which takes seconds of a job's start.
-
-    torch wraps some optimizer methods to be skipped by torch.compile, and the wrapper imports
-    torch._dynamo on its first call unless the wrapped function already names its uncompiled form.
-    """
+    """Let optimizers be built without torch's compiler, which a wrapper imports: seconds of a job's start."""
     for method in vars(torch.optim.Optimizer).values():
         wrapped = getattr(method, "__wrapped__", None)
         if wrapped is not None:
@@ -95,11 +89,7 @@ def clip_gradients(params: Parameters, config: OptimizerConfig, step: int) -> No
 def apply_updates(
     params: Parameters, optimizers: dict[str, torch.optim.Adam], config: OptimizerConfig, skip: Tensor
 ) -> None:
-    """One Adam step, or none where `skip` (a boolean scalar) is true, which is decided on the device.
-
-    Tensors that density control replaced have no gradient and are skipped as well. One fused kernel a tensor:
-    torch fuses no more of them, since each has a learning rate of its own.
-    """
+    """One Adam step of what has a gradient, or none where `skip` (a boolean scalar on the device) is true."""
     found = skip.float()
     for optimizer in optimizers.values():
         optimizer.found_inf = found  # type: ignore[attr-defined]  # as torch's GradScaler does

@@ -1,9 +1,7 @@
-"""Rendering for training: random backgrounds, scale jitter and the disparity image.
+"""Rendering for training: random backgrounds, scale jitter, the disparity image, and the regularizers.
 
-Source: official gaussian_renderer/__init__.py:44-161.
+Source: official gaussian_renderer/__init__.py:44-161, train.py:386-390.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segmentdreamer.placement import place
-from segmentdreamer.randomness import generator
+from segmentdreamer.randomness import generator, place
 from segmentdreamer.rasterizer import rasterization
 from segmentdreamer.scene.cameras import Cameras
 from segmentdreamer.scene.gaussians import Splats
@@ -40,6 +37,14 @@ class RenderConfig:
 
 
 @dataclass(frozen=True)
+class RegularizerConfig:
+    """Weights of the regularizers; official values."""
+
+    tv: float = 1.0  # on images and disparity
+    scale: float = 1.0  # on the mean size of the Gaussians
+
+
+@dataclass(frozen=True)
 class Rendered:
     """A batch of training views."""
 
@@ -62,13 +67,8 @@ def render_training(
     jitter = 1 + config.scale_jitter * place(torch.randn(splats.scales.shape, generator=g), splats.scales)
     scales = (splats.scales * jitter).clamp(min=0)
     backgrounds = place(draw_backgrounds(len(cameras.viewmats), config, g), splats.means)
-    out, alphas, meta = rasterize(
-        replace(splats, scales=scales),
-        cameras,
-        backgrounds,
-        "RGB+D" if disparity else "RGB",
-        config,
-    )
+    mode = "RGB+D" if disparity else "RGB"
+    out, alphas, meta = rasterize(replace(splats, scales=scales), cameras, backgrounds, mode, config)
     images = out[..., :3].permute(0, 3, 1, 2)
     disp = to_disparity(out[..., 3], 1 - alphas[..., 0], cameras.fov) if disparity else None
     return Rendered(images, alphas.detach().permute(0, 3, 1, 2), disp, scales, meta)
@@ -87,22 +87,29 @@ def rasterize(
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     # An alpha is at most its Gaussian's opacity. As in the official backward pass, the cap stops no gradient.
     excess = (splats.opacities - splats.opacities.clamp(max=config.alpha_max)).detach()
+    viewmats, Ks = (place(x, splats.means) for x in (cameras.viewmats, cameras.Ks))
     return rasterization(
-        splats.means,
-        splats.quats,
-        splats.scales,
-        splats.opacities - excess,
-        splats.colors,
-        place(cameras.viewmats, splats.means),
-        place(cameras.Ks, splats.means),
-        cameras.size,
-        cameras.size,
-        near_plane=config.near,
-        far_plane=config.far,
-        backgrounds=backgrounds,
-        render_mode=mode,
-        depth_moves=config.depth_moves,
-    )
+        splats.means, splats.quats, splats.scales, splats.opacities - excess, splats.colors,
+        viewmats, Ks, cameras.size, cameras.size, near_plane=config.near, far_plane=config.far,
+        backgrounds=backgrounds, render_mode=mode, depth_moves=config.depth_moves,
+    )  # fmt: skip
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """2 (mean squared vertical + mean squared horizontal difference) of (B, C, H, W)."""
+    vertical = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
+    horizontal = (image[..., 1:] - image[..., :-1]).square().mean()
+    return 2 * (vertical + horizontal)
+
+
+def regularization(rendered: Rendered, config: RegularizerConfig) -> Tensor:
+    """Total variation of the renders and the mean size of the Gaussians, weighted: added once to the loss."""
+    loss = config.scale * rendered.scales.mean() if len(rendered.scales) else torch.zeros(())
+    if config.tv > 0:
+        loss = loss + config.tv * total_variation(rendered.images)
+        if rendered.disparity is not None:
+            loss = loss + config.tv * total_variation(rendered.disparity)
+    return loss
 
 
 def draw_backgrounds(n: int, config: RenderConfig, g: torch.Generator) -> Tensor:

@@ -5,8 +5,6 @@
 With --shape sphere it writes another control, a solid gray sphere.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -3,10 +3,9 @@
 Axes are those of `segmentdreamer.scene.cameras`: z up, the front towards +y.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,21 +27,27 @@ class Cloud:
     colors: Tensor | None = None  # (N, 3) float32 in [0, 1]
 
 
+@contextmanager
+def reading(path: Path, what: str, suffixes: Iterable[str]) -> Iterator[None]:
+    """FileNotFoundError, or ValueError in a line for another suffix or a file that cannot be parsed."""
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path} is no {what}: expected one of {', '.join(suffixes)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no {what} at {path}")
+    try:
+        yield
+    except Exception as error:  # the parsers raise several kinds of their own
+        raise ValueError(f"{path} is not a readable {what}: {' '.join(str(error).split())}") from error
+
+
 def read_cloud(path: Path) -> Cloud:
     """Read a point cloud: a `.ply` with x, y, z and maybe red, green, blue, or an `.npz` of Point-E's.
 
-    Raises FileNotFoundError, or ValueError with one line if the file is of another kind, unreadable,
-    empty or holds values that are not finite.
+    Raises as `reading`, and ValueError for a cloud that is empty or holds values that are not finite.
     """
     readers = {".ply": _read_ply, ".npz": _read_npz}
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"{path} is no point cloud: expected one of {', '.join(readers)}")
-    if not path.is_file():
-        raise FileNotFoundError(f"no point cloud at {path}")
-    try:
+    with reading(path, "point cloud", readers):
         points, colors = readers[path.suffix.lower()](path)
-    except Exception as error:  # the parsers raise several kinds of their own
-        raise ValueError(f"{path} is not a readable point cloud: {' '.join(str(error).split())}") from error
     if len(points) == 0:
         raise ValueError(f"{path} holds no points")
     if not np.isfinite(points).all():
@@ -75,16 +80,13 @@ def write_cloud(cloud: Cloud, path: Path, comments: Sequence[str] = ()) -> None:
     """Write a binary PLY, atomically; colors as 8-bit red, green, blue; one header line for each comment."""
     from plyfile import PlyData, PlyElement
 
-    fields = [(name, "<f4") for name in ("x", "y", "z")]
+    columns = dict(zip("xyz", cloud.points.numpy().T, strict=True))
     if cloud.colors is not None:
-        fields += [(name, "u1") for name in ("red", "green", "blue")]
-    table = np.empty(len(cloud.points), dtype=fields)
-    for i, name in enumerate(("x", "y", "z")):
-        table[name] = cloud.points[:, i].numpy()
-    if cloud.colors is not None:
-        levels = (255 * cloud.colors.clamp(0, 1)).round().to(torch.uint8).numpy()
-        for i, name in enumerate(("red", "green", "blue")):
-            table[name] = levels[:, i]
+        levels = (255 * cloud.colors.clamp(0, 1)).round().to(torch.uint8)
+        columns |= dict(zip(("red", "green", "blue"), levels.numpy().T, strict=True))
+    table = np.empty(len(cloud.points), dtype=[(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
     vertex = PlyElement.describe(table, "vertex")
     with replacing(path) as partial:
         PlyData([vertex], byte_order="<", comments=list(comments)).write(str(partial))
@@ -134,10 +136,7 @@ def upright(points: Tensor) -> Tensor:
 
 
 def fitted(points: Tensor, center: Tensor, reach: float, radius: float) -> Tensor:
-    """Points (N, 3) moved from `center` (3,) to the origin, and scaled from `reach` to `radius`.
-
-    Raises ValueError where there is no extent to scale.
-    """
+    """Points (N, 3) moved from `center` (3,) to 0, and scaled from `reach` (ValueError if 0) to `radius`."""
     if not reach > 0:
         raise ValueError("all points coincide: nothing to scale")
     return (points - center) * (radius / reach)

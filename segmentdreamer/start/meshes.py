@@ -1,35 +1,23 @@
 """Meshes that an optimization may start from, such as avatar templates: a file becomes surface points."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from segmentdreamer.start.clouds import Cloud, fitted, upright
+from segmentdreamer.start.clouds import Cloud, fitted, reading, upright
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".off", ".ply", ".stl")
 Y_UP = (".glb", ".gltf")  # by the format's definition; elsewhere every program has its own habit
 
 
 def read_mesh(path: Path) -> Any:
-    """The triangles of a mesh file, all parts of its scene in place, as a `trimesh.Trimesh`.
-
-    Raises FileNotFoundError, or ValueError with one line if the file is of another kind, unreadable or
-    has no surface.
-    """
+    """The triangles of a mesh file, its parts in place, as a `Trimesh`; ValueError without a surface."""
     import trimesh
 
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path} is no mesh: expected one of {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise FileNotFoundError(f"no mesh at {path}")
-    try:
+    with reading(path, "mesh", SUFFIXES):
         mesh = trimesh.load_mesh(path)
-    except Exception as error:  # the parsers raise several kinds of their own
-        raise ValueError(f"{path} is not a readable mesh: {' '.join(str(error).split())}") from error
     if not len(mesh.faces) or not mesh.area > 0:
         raise ValueError(f"{path} has no surface")
     return mesh
@@ -50,9 +38,9 @@ def sample_mesh(path: Path, count: int, seed: int, radius: float, y_up: bool | N
     drawn = trimesh.sample.sample_surface(mesh, count, seed=seed, sample_color=_has_colors(mesh))
     points = torch.from_numpy(np.asarray(drawn[0], dtype=np.float64))
     if radius > 0:
-        center = torch.from_numpy(mesh.bounds.mean(axis=0))
-        reach = float(np.linalg.norm(mesh.vertices - mesh.bounds.mean(axis=0), axis=1).max())
-        points = fitted(points, center, reach, radius)
+        center = mesh.bounds.mean(axis=0)
+        reach = float(np.linalg.norm(mesh.vertices - center, axis=1).max())
+        points = fitted(points, torch.from_numpy(center), reach, radius)
     if path.suffix.lower() in Y_UP if y_up is None else y_up:
         points = upright(points)
     colors = None

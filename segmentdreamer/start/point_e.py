@@ -13,8 +13,6 @@ Source: Nichol et al. 2022, https://github.com/openai/point-e (MIT); settings of
 utils/pointe_utils.py.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

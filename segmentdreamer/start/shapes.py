@@ -1,7 +1,5 @@
 """Where an optimization starts: a gray shape, a point cloud or a mesh, the same for every method."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,10 +49,7 @@ def located(config: StartConfig, prompt_id: str, index: int) -> StartConfig:
 
 
 def start_state(config: StartConfig, seed: int) -> Parameters:
-    """The Gaussians that a run starts from, unrotated and isotropic; the same for equal arguments.
-
-    Raises FileNotFoundError and ValueError, with one line, for a start file that is missing or no good.
-    """
+    """The Gaussians that a run starts from; FileNotFoundError and ValueError, in one line, for a bad file."""
     path = start_file(config)
     if path is None:
         return gaussians(shape(config, seed), config)
@@ -76,14 +71,10 @@ def shape(config: StartConfig, seed: int) -> Cloud:
 
 
 def start_file(config: StartConfig) -> Path | None:
-    """The file that a start of this kind is read from; None for a kind that needs none.
-
-    Raises FileNotFoundError, with what to do, where no file is named or none is there.
-    """
+    """The file that a start is read from, if any; FileNotFoundError, with what to do, where none is there."""
     if config.kind not in FROM_FILE:
         return None
-    path = Path(config.file)
-    if config.file and path.is_file():
+    if config.file and (path := Path(config.file)).is_file():
         return path
     unnamed = f"start.kind={config.kind} needs start.file"
     missing = f"no file at {path} (start.file)" if config.file else unnamed
@@ -134,16 +125,11 @@ def gaussians(cloud: Cloud, config: StartConfig) -> Parameters:
     if config.use_colors and cloud.colors is None:
         raise ValueError("there are no colors to take (start.use_colors)")
     gray = torch.full(points.shape, config.gray)
-    if config.scale is None:
-        scales = clouds.neighbor_scales(points)
-    else:
-        scales = torch.full((len(points),), config.scale)
-    return parameters(
-        means=points,
-        scales=scales[:, None].repeat(1, 3),
-        opacities=torch.full((len(points),), config.opacity),
-        colors=cloud.colors if config.use_colors and cloud.colors is not None else gray,
-    )
+    given = None if config.scale is None else torch.full((len(points),), config.scale)
+    scales = clouds.neighbor_scales(points) if given is None else given
+    colors = cloud.colors if config.use_colors and cloud.colors is not None else gray
+    opacities = torch.full((len(points),), config.opacity)
+    return parameters(points, scales[:, None].repeat(1, 3), opacities, colors)
 
 
 def solid_sphere(radius: float, gray: float) -> Parameters:
@@ -154,12 +140,8 @@ def solid_sphere(radius: float, gray: float) -> Parameters:
     around = (1 - z * z).sqrt()
     unit = torch.stack([around * azimuth.sin(), around * azimuth.cos(), z], dim=1).float()
     distance = radius * math.sqrt(4 * math.pi / SOLID_COUNT)
-    return parameters(
-        means=radius * unit,
-        scales=torch.full((SOLID_COUNT, 3), SOLID_SCALE * distance),
-        opacities=torch.full((SOLID_COUNT,), SOLID_OPACITY),
-        colors=torch.full((SOLID_COUNT, 3), gray),
-    )
+    scales, colors = (torch.full((SOLID_COUNT, 3), value) for value in (SOLID_SCALE * distance, gray))
+    return parameters(radius * unit, scales, torch.full((SOLID_COUNT,), SOLID_OPACITY), colors)
 
 
 def start_seed(prompt_id: str, seed: int) -> int:

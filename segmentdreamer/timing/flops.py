@@ -7,21 +7,18 @@ faster. A multiply-add counts as two operations; what is no matrix product or co
 With --yaml it prints the figures that the workflow's plan reads, workflow/config/arithmetic.yaml.
 """
 
-from __future__ import annotations
-
-import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import yaml
 from torch import Tensor
 
+from segmentdreamer.command import Program, Scale, inputs, outputs, settings
 from segmentdreamer.config import GenerationConfig, load_config
 from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
 from segmentdreamer.interfaces import Conditioning, Method, Progress
@@ -86,10 +83,7 @@ def read_tokens(folder: Path) -> int:
 
 
 def known_work(folder: Path, side: int, digest: str) -> Work:
-    """As count_work, counted once a machine: kept in the cache folder under the weights' SHA-256 `digest`.
-
-    Counting takes seconds (it imports diffusers, which exported networks do without), reading none.
-    """
+    """As count_work, counted once a machine, since that takes seconds; `digest`: SHA-256 of the weights."""
     path = cache_folder() / f"work-{digest[:16]}-{side}-{WORK_FORMAT}.json"
     if not path.is_file():
         write_json(path, asdict(count_work(folder, side)))
@@ -126,15 +120,12 @@ class Counter(UNetPrior):
 def count_evaluations(
     method: Method, perp_neg: bool, steps: int, warmup: int, every: int = 1
 ) -> tuple[float, float]:
-    """UNet evaluations and decoded pictures of a method, a view and step, on average over a run.
-
-    The method draws its times as in a run of `steps` steps; every `every`th step is looked at.
-    """
+    """UNet evaluations and decodings a view and step, on average over each `every`th step of a run."""
     prior, z_0, text = Counter(), torch.zeros(1, 4, 1, 1), torch.zeros(1, 1, 1)
     conditioning = Conditioning(text, text, text)
     if perp_neg:
         conditioning = Conditioning(text, text, text, torch.zeros(2, 1, 1, 1), torch.zeros(2, 1))
-    looked = range(every // 2, steps, every)
+    looked = range(min(every // 2, steps - 1), steps, every)
     for step in looked:
         method(prior, z_0, conditioning, Progress(step, steps, 0, warmup))
     return prior.nfe / len(looked), prior.decoded / len(looked)
@@ -202,25 +193,21 @@ def table(scale: str, methods: Sequence[str], rate: float, every: int) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Count the arithmetic of a run of each method.")
-    parser.add_argument("--scale", default="paper", help="paper, mini, or a YAML file (default: paper)")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="(default: those of Table 1)")
-    parser.add_argument("--rate", type=float, default=790.0, metavar="TFLOPS",
-                        help="TFLOP/s of large matrix products (default: 790, about an H200's)")  # fmt: skip
-    parser.add_argument("--every", type=int, default=10, help="look at every Nth step (default: 10)")
-    parser.add_argument("--yaml", action="store_true", help="the figures of the workflow's plan instead")
-    args = parser.parse_args(argv)
-    if args.rate <= 0 or args.every < 1:
-        parser.error("--rate and --every must be positive")
-    try:
-        if args.yaml:
-            print(yaml.safe_dump(arithmetic(args.scale, args.every), sort_keys=False), end="")
-        else:
-            print(table(args.scale, args.methods, 1e12 * args.rate, args.every))
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+def flops(
+    scale: Scale = "paper",
+    methods: Annotated[list[str] | None, inputs("(default: those of Table 1)", metavar="METHOD...")] = None,
+    rate: Annotated[float, settings("TFLOP/s of large matrix products; about an H200's", min=1e-3)] = 790.0,
+    every: Annotated[int, settings("look at every Nth step", min=1)] = 10,
+    plan: Annotated[bool, outputs("the figures of the workflow's plan instead", "--yaml")] = False,
+) -> None:
+    """Count the arithmetic of a run of each method."""
+    if plan:
+        print(yaml.safe_dump(arithmetic(scale, every), sort_keys=False), end="")
+    else:
+        print(table(scale, methods or METHODS, 1e12 * rate, every))
 
+
+main = Program(flops)
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,5 @@
 """The page of a step benchmark: measured steps beside their arithmetic and the paper's minutes."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -104,14 +102,10 @@ def cells(row: Measurement, report: Report) -> list[str]:
     """One line of the table."""
     floor = row.flops / report.matrix_rate
     reference = next((r for r in report.rows if (r.method, r.guidance) == (REFERENCE, row.guidance)), None)
-    ratios = ["", "", ""]
-    if reference:
-        ratios = [
-            f"{ours / theirs:.2f}"
-            for ours, theirs in (
-                (row.mean, reference.mean), (row.flops, reference.flops), (row.nfe, reference.nfe)
-            )
-        ]  # fmt: skip
+    ratios = [
+        f"{getattr(row, name) / getattr(reference, name):.2f}" if reference else ""
+        for name in ("mean", "flops", "nfe")
+    ]
     return [
         row.method, row.guidance, f"{row.nfe:.2f}", f"{1e3 * statistics.median(row.seconds):.1f}",
         f"{1e3 * row.mean:.1f}", f"{1e3 * floor:.1f}", f"{floor / row.mean:.0%}",

@@ -5,8 +5,6 @@ time they draw count on average. Peak memory is what CUDA's allocator held; on a
 never sinks from row to row.
 """
 
-from __future__ import annotations
-
 import itertools
 import resource
 import statistics
@@ -31,7 +29,7 @@ from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views
 from segmentdreamer.records import describe_machine, package_versions
 from segmentdreamer.scene.cameras import orbit
 from segmentdreamer.scene.density import build_strategy
-from segmentdreamer.scene.gaussians import Parameters, activate
+from segmentdreamer.scene.gaussians import activate
 from segmentdreamer.scene.render import render_views
 from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.cost import read_meters
@@ -118,13 +116,8 @@ def spread(total: int, count: int) -> list[int]:
 
 
 def new_run(config: GenerationConfig, device: str) -> Run:
-    return start_run(start(config, device), config)
-
-
-def start(config: GenerationConfig, device: str) -> Parameters:
     """A ball of as many Gaussians as a run starts with, wherever the run would get them from."""
-    drawn = start_state(replace(config.start, kind="ball"), seed=0)
-    return {name: torch.nn.Parameter(value.detach().to(device)) for name, value in drawn.items()}
+    return start_run(start_state(replace(config.start, kind="ball"), seed=0), config, device)
 
 
 def wait(device: str) -> None:
@@ -155,27 +148,30 @@ def matrix_rate(device: str, dtype: torch.dtype, repeats: int = 15) -> float:
     """FLOP/s of large square matrix products, the median of some: what the hardware gives at best."""
     side, chain = (1024, 1) if device == "cpu" else (8192, 10)
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    rates = []
-    for _ in range(repeats + 2):
-        wait(device)
-        began = time.perf_counter()
+
+    def products() -> None:
         for _ in range(chain):
             a @ b
-        wait(device)
-        rates.append(2 * chain * side**3 / (time.perf_counter() - began))
-    return statistics.median(rates[2:])
+
+    return 2 * chain * side**3 / median_seconds(products, device, repeats, 2)
 
 
 def time_views(config: GenerationConfig, device: str, repeats: int = 3) -> float:
     """Median seconds of rendering the evaluation views of a run's first Gaussians."""
-    splats, cameras, seconds = activate(start(config, device)), orbit(ORBIT, size=config.render.size), []
-    for _ in range(repeats + 1):
+    splats, cameras = activate(new_run(config, device).params), orbit(ORBIT, size=config.render.size)
+    return median_seconds(lambda: render_views(splats, cameras), device, repeats, 1)
+
+
+def median_seconds(work: Callable[[], Any], device: str, repeats: int, warmup: int) -> float:
+    """Of `repeats` calls after `warmup` others, each with its wait for the device."""
+    seconds = []
+    for _ in range(warmup + repeats):
         wait(device)
         began = time.perf_counter()
-        render_views(splats, cameras)
+        work()
         wait(device)
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:])
+    return statistics.median(seconds[warmup:])
 
 
 def time_methods(

@@ -1,7 +1,5 @@
 """Where the time of a run goes: named parts, added up."""
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,10 +9,7 @@ import torch
 
 
 class Stopwatch:
-    """Adds up seconds by part; a part inside another counts for itself alone.
-
-    On CUDA it waits for the device only when `synchronize` is set.
-    """
+    """Adds up seconds by part, without those of parts inside; waits for CUDA only if `synchronize`."""
 
     def __init__(self, synchronize: bool = False):
         self.seconds: dict[str, float] = defaultdict(float)

@@ -1,7 +1,5 @@
 """Steps that nobody times, so that nothing is compiled, loaded or started by one that counts."""
 
-from __future__ import annotations
-
 import torch
 
 from segmentdreamer.config import GenerationConfig
@@ -28,8 +26,7 @@ def warm_up(
     device = run.params["means"].device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for step in sorted({run.step, (run.step + last) // 2, last}):
-            params = {n: torch.nn.Parameter(value.detach().clone()) for n, value in run.params.items()}
-            copy = start_run(params, config)
+            copy = start_run(run.params, config)
             copy.step = step
             take_step(copy, method, prior, prompts, config, seed, strategy, prior.watch)
     if device.type == "cuda":

@@ -1,9 +1,4 @@
-"""The list of weights that this repository does not carry: what belongs to each model, and where it is.
-
-The list itself, with sources, revisions and digests: workflow/config/weights.yaml.
-"""
-
-from __future__ import annotations
+"""The list of weights that this repository does not carry, workflow/config/weights.yaml."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,8 +66,7 @@ def read_list(path: Path = LIST) -> dict[str, Weights]:
 
 def read_weights(name: str, path: Path = LIST) -> Weights:
     """The entry `name`; ConfigError where there is none or the list is ill-formed."""
-    entries = read_list(path)
-    if name not in entries:
+    if name not in (entries := read_list(path)):
         raise ConfigError(f"no weights {name!r} in {path}; known: {', '.join(entries)}")
     return entries[name]
 
@@ -95,15 +89,17 @@ def describe_source(where: str, source: Source) -> str:
     return f"{where}{commit}{'' if source.official else ' (not the authors’)'}"
 
 
+def describe_sources(weights: Weights) -> str:
+    return " or ".join(describe_source(where, source) for where, source in weights.sources.items())
+
+
 def describe_files(weights: Weights, names: list[str]) -> list[str]:
     """A line for each file: name, size, path at the source where it differs, digest."""
-    lines = []
-    for name in names:
-        file = weights.files[name]
-        digest = f"  sha256 {file.sha256 or 'not known'}"
-        place = f"  at {file.at}" if file.at else ""
-        lines.append(f"{name}  {format_bytes(file.bytes)}{place}{digest}")
-    return lines
+    return [
+        f"{name}  {format_bytes(file.bytes)}{f'  at {file.at}' if file.at else ''}"
+        f"  sha256 {file.sha256 or 'not known'}"
+        for name, file in ((name, weights.files[name]) for name in names)
+    ]
 
 
 def format_bytes(count: float) -> str:

@@ -8,8 +8,6 @@ What belongs to each name, its sources and digests: workflow/config/weights.yaml
 $SEGMENTDREAMER_WEIGHTS/NAME) is linked, not copied.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
@@ -23,7 +21,7 @@ from segmentdreamer.weights.catalog import (
     LIST,
     Weights,
     describe_files,
-    describe_source,
+    describe_sources,
     format_bytes,
     read_list,
     read_weights,
@@ -35,10 +33,8 @@ ROOT = Path("weights")
 
 def local_folder(name: str) -> Path | None:
     """The folder of this name below $SEGMENTDREAMER_WEIGHTS, if there is one."""
-    if LOCAL not in os.environ:
-        return None
-    candidate = Path(os.environ[LOCAL]) / name
-    return candidate if candidate.is_dir() else None
+    candidate = Path(os.environ.get(LOCAL, "")) / name
+    return candidate if LOCAL in os.environ and candidate.is_dir() else None
 
 
 def missing_files(entries: dict[str, Weights], root: Path) -> dict[str, list[str]]:
@@ -56,16 +52,12 @@ def report(entries: dict[str, Weights], root: Path) -> str:
         lines.append(f"{'missing' if files else 'there':<8} {amount:>8}  {root / name}: {weights.title}")
     for name, files in missing.items():
         weights = entries[name]
-        sources = " or ".join(describe_source(where, source) for where, source in weights.sources.items())
-        lines += ["", f"Put into {root / name}/ ({weights.license}), from {sources}:"]
+        lines += ["", f"Put into {root / name}/ ({weights.license}), from {describe_sources(weights)}:"]
         lines += [f"  {line}" for line in describe_files(weights, files)]
     if missing:
         total = sum(entries[name].files[file].bytes for name, files in missing.items() for file in files)
-        lines += [
-            "",
-            f"{format_bytes(total)} to download: `python -m segmentdreamer.weights --all` where the sources "
-            f"can be reached, or name a folder that holds NAME/ in {LOCAL}",
-        ]
+        there = f"where the sources can be reached, or name a folder that holds NAME/ in {LOCAL}"
+        lines += ["", f"{format_bytes(total)} to download: `python -m segmentdreamer.weights --all` {there}"]
     return "\n".join(lines)
 
 

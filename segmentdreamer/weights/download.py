@@ -1,7 +1,5 @@
 """One file over https: resumed where it broke, retried while that helps, kept with the right bytes alone."""
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path
@@ -11,12 +9,7 @@ from segmentdreamer.records import file_digest
 SCHEME = "https://"
 ATTEMPTS = 5  # that bring nothing
 PAUSE = 2.0  # seconds before the second attempt; doubles with each that follows
-PASSING = (
-    500,
-    502,
-    503,
-    504,
-)  # answers that may be different a moment later, beyond those the client retries
+PASSING = (500, 502, 503, 504)  # answers that may differ a moment later, beyond those the client retries
 
 
 class TransferError(OSError):

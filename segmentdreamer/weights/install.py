@@ -5,15 +5,22 @@ OUT.part, which a second call goes on from. A file without a listed digest is ta
 never downloaded. Checkpoints that a program would have to unpickle are converted to safetensors, once.
 """
 
-from __future__ import annotations
-
+import pickle
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from segmentdreamer.records import file_digest
-from segmentdreamer.weights.catalog import File, Weights, describe_files, describe_source, file_url
-from segmentdreamer.weights.conversion import to_safetensors
+from segmentdreamer.records import file_digest, replacing
+from segmentdreamer.weights.catalog import (
+    File,
+    Weights,
+    describe_files,
+    describe_source,
+    describe_sources,
+    file_url,
+)
 from segmentdreamer.weights.download import TransferError, fetch
 
 LOCAL = "SEGMENTDREAMER_WEIGHTS"  # a folder that holds NAME/ for any of the names
@@ -102,9 +109,30 @@ def what_to_do(weights: Weights, names: list[str], out: Path, failures: list[str
     """The one message of a download that failed everywhere, or was not begun."""
     tried = "".join(f"\n  {failure}" for failure in failures)
     files = "".join(f"\n  {line}" for line in describe_files(weights, names))
-    sources = " or ".join(describe_source(where, source) for where, source in weights.sources.items())
     return (
         f"no source gave {weights.title} ({weights.license}):{tried}\n"
-        f"Put these files into {out}/, from {sources}, or name a folder that has them with --from FOLDER or "
-        f"{LOCAL} (which holds NAME/), or, where it was the network, try again (what came is kept):{files}"
+        f"Put these files into {out}/, from {describe_sources(weights)}, or name a folder that has them with "
+        f"--from FOLDER or {LOCAL} (which holds NAME/), or, where it was the network, try again (what came "
+        f"is kept):{files}"
     )
+
+
+def to_safetensors(source: Path, target: Path) -> None:
+    """Write the tensors of a .pt or .pth checkpoint to `target`, names and types as they are, atomically.
+
+    A checkpoint is a mapping of names to tensors, or holds one as `state_dict`. Raises ValueError for
+    anything else, and for a file that would run code when read.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    try:
+        state: Any = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{source} is not a checkpoint of plain tensors: {str(error)[:120]}") from error
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise ValueError(f"{source} is not a mapping of names to tensors")
+    with replacing(target) as partial:  # clone: safetensors refuses tensors that share memory
+        save_file({name: v.contiguous().clone() for name, v in state.items()}, partial, {"format": "pt"})

@@ -49,11 +49,10 @@ def prepared(name: str) -> tuple:
 def test_everything_that_a_step_needs_is_loaded_before_the_clock_starts(name: str) -> None:
     run, method, prior, prompts, config = prepared(name)
     warm_up(run, method, prior, prompts, config, seed=0)
-    networks, loaded = prior.networks, set(sys.modules)
-    sessions = {attribute: getattr(networks, attribute) for attribute in ("unet", "_encoder", "_decoder")}
-    assert sessions["_encoder"] is not None and (sessions["_decoder"] is not None or name != "gcs")
+    sessions, loaded = dict(vars(prior.networks)), set(sys.modules)
+    assert {"unet", "moments"} <= set(sessions) and ("decoder" in sessions or name != "gcs")
     optimize.optimize(run, method, prior, prompts, config, 0, Stopwatch())
-    assert all(getattr(networks, attribute) is session for attribute, session in sessions.items())
+    assert vars(prior.networks) == sessions
     assert set(sys.modules) == loaded
 
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.config import ConfigError, load_config
-from segmentdreamer.placement import place
 from segmentdreamer.prior import random_networks as stable_diffusion
 from segmentdreamer.prior.diffusers_prior import (
     DiffusersPrior,
@@ -25,6 +24,7 @@ from segmentdreamer.prior.diffusers_prior import (
 from segmentdreamer.prior.folder import count_parameters
 from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import TorchNetworks
+from segmentdreamer.randomness import place
 
 PRIOR = Path(__file__).parents[2] / "toybox/models/prior"
 CONFIG = PriorConfig(path=str(PRIOR))

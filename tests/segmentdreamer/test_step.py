@@ -209,7 +209,7 @@ def test_perp_neg_weights_are_the_official_ones() -> None:
 
 def test_perp_neg_steers_away_from_the_side_that_the_camera_is_on() -> None:
     words = torch.arange(4.0)[:, None, None].expand(4, 5, 6)
-    prompts = ViewPrompts(words, torch.arange(4) * 90.0, words[:1], words[:1], "linear", perp_neg=True)
+    prompts = ViewPrompts(words, words[:1], words[:1], "linear", perp_neg=True)
     c = prompts.conditioning(torch.tensor([30.0, -30.0]))
     assert c.perp is not None and c.perp.shape == (2, 2, 5, 6)
     assert c.perp[:, 0, 0, 0].tolist() == [0, 1] and c.perp[:, 1, 0, 0].tolist() == [0, 3]

@@ -20,8 +20,15 @@ from segmentdreamer.scene.optimizer import (
     clip_gradients,
     set_learning_rates,
 )
-from segmentdreamer.scene.regularizers import RegularizerConfig, regularization, total_variation
-from segmentdreamer.scene.render import RenderConfig, Rendered, draw_backgrounds, to_disparity
+from segmentdreamer.scene.render import (
+    RegularizerConfig,
+    RenderConfig,
+    Rendered,
+    draw_backgrounds,
+    regularization,
+    to_disparity,
+    total_variation,
+)
 from segmentdreamer.start.shapes import StartConfig, start_state
 
 
@@ -77,8 +84,7 @@ def test_a_set_of_cameras_has_the_ranges_of_the_step_that_opened_it() -> None:
 
 
 def test_view_words_mix_linearly_on_the_circle() -> None:
-    anchors = torch.tensor([0.0, 90.0, 180.0, 270.0])
-    w = view_weights(anchors, torch.tensor([0.0, 30.0, 135.0, -90.0, -45.0, 360.0]))
+    w = view_weights(torch.tensor([0.0, 30.0, 135.0, -90.0, -45.0, 360.0]))
     expected = [
         [1, 0, 0, 0],
         [2 / 3, 1 / 3, 0, 0],
@@ -91,8 +97,7 @@ def test_view_words_mix_linearly_on_the_circle() -> None:
 
 
 def test_hard_view_words_switch_halfway() -> None:
-    anchors = torch.tensor([0.0, 90.0, 180.0, 270.0])
-    w = view_weights(anchors, torch.tensor([44.0, 46.0, -44.0, -46.0]), "hard")
+    w = view_weights(torch.tensor([44.0, 46.0, -44.0, -46.0]), "hard")
     assert w.argmax(1).tolist() == [0, 1, 0, 3] and torch.equal(w.sum(1), torch.ones(4))
 
 

@@ -16,7 +16,7 @@ from eval.scores.consistency import GATE, consistency, gate
 from eval.scores.janus import FIRST, LEAST, withhold
 from eval.scores.pathology import Pathologies
 from eval.scores.scorers import Scorers, load_models, prepare, score_asset
-from toybox import calibrate_pathologies, defects, janus_gates, looks
+from toybox import calibrate_pathologies, defects, looks
 from toybox.scenes import CLASSES, Spec, primitives
 from toybox.truth import render_orbit
 
@@ -179,17 +179,17 @@ def test_finished_assets_are_found_by_the_prompt_of_their_record(
         (tmp_path / name / "provenance.json").write_text(json.dumps({"prompt": prompt, "config": config}))
     bear, duck = (tmp_path / name / "asset.ply" for name in ("cds/p/0", "cds/r/0"))
     found = [(bear, Spec("bear", "red"), False), (duck, Spec("duck", "red"), True)]
-    assert janus_gates.find_assets([tmp_path]) == found
+    assert calibrate_pathologies.find_assets([tmp_path]) == found
     assert "no toy is called 'a castle'" in capsys.readouterr().err
     with pytest.raises(ValueError, match="no asset of a toy below"):
-        janus_gates.find_assets([tmp_path / "cds/q"])
+        calibrate_pathologies.find_assets([tmp_path / "cds/q"])
 
 
 def test_gated_figures_are_those_of_the_looks_that_keep_their_index() -> None:
     made = [
         {"janus_index": x, "janus_withheld": w} for x, w in ((0.1, 0.0), (0.5, 0.0), (0.9, 1.0), (0.3, 1.0))
     ]
-    assert janus_gates.judge(made) == {"count": 4, "above": 3, "kept": 2, "kept_above": 1}
+    assert calibrate_pathologies.judge(made) == {"count": 4, "above": 3, "kept": 2, "kept_above": 1}
     faced = [{"janus_index": 0.4, "janus_withheld": 0.0}]
-    assert janus_gates.area(faced, made) == {"without": 0.5, "with": 0.5}
-    assert janus_gates.area(faced, made[1:]) == {"without": 1 / 3, "with": 0.0}
+    assert calibrate_pathologies.area(faced, made) == {"without": 0.5, "with": 0.5}
+    assert calibrate_pathologies.area(faced, made[1:]) == {"without": 1 / 3, "with": 0.0}

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from eval.scores import toy_reward
+from eval.scores.clip_score import Clip, embed_texts
 from eval.views.archive import composite
 from toybox import data, judge, scenes, train_clip, train_reward
 from toybox import evaluate_scorers as evaluate
@@ -52,8 +53,8 @@ def twins() -> train_reward.Twins:
 
 
 @pytest.fixture(scope="module")
-def clip() -> evaluate.Clip:
-    return evaluate.Clip()
+def clip() -> Clip:
+    return evaluate.shipped_clip()
 
 
 @pytest.fixture(scope="module")
@@ -91,27 +92,35 @@ def test_judge_reads_larger_pictures(images: torch.Tensor) -> None:
     assert (small["class"].argmax(1) == read["class"].argmax(1)).float().mean() >= 0.95
 
 
-def test_clip_preprocessing_is_open_clips_own(clip: evaluate.Clip, pictures: data.Pictures) -> None:
+def test_a_stock_open_clip_loads_the_clip_and_sees_pictures_as_in_training(
+    clip: Clip, pictures: data.Pictures
+) -> None:
     import open_clip
     from PIL import Image
 
+    open_clip.add_model_config(train_clip.FOLDER)
+    weights = str(train_clip.FOLDER / "model.safetensors")
+    stock, _, preprocess = open_clip.create_model_and_transforms(train_clip.NAME, pretrained=weights)
     rgb = composite(pictures.rgba[0])
     mean, std = (
         torch.tensor(values).view(3, 1, 1)
         for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
     )
     trained = (torch.from_numpy(rgb).permute(2, 0, 1) / 255 - mean) / std
-    torch.testing.assert_close(clip.preprocess(Image.fromarray(rgb)), trained)
+    torch.testing.assert_close(preprocess(Image.fromarray(rgb)), trained)
+    with torch.no_grad():
+        theirs = stock.eval().encode_image(trained[None], normalize=True)
+    torch.testing.assert_close(evaluate.embed_pictures(clip, pictures.rgba[:1]), theirs)
 
 
 def test_clip_finds_the_right_caption_among_sixty_four_wrong_ones(
-    clip: evaluate.Clip, pictures: data.Pictures
+    clip: Clip, pictures: data.Pictures
 ) -> None:
     ranks = evaluate.caption_ranks(clip, pictures)
     assert (ranks == 0).float().mean() >= 0.9
 
 
-def test_clip_tells_front_from_back(clip: evaluate.Clip, pictures: data.Pictures) -> None:
+def test_clip_tells_front_from_back(clip: Clip, pictures: data.Pictures) -> None:
     scores = evaluate.view_scores(clip, pictures)
     four, two = evaluate.view_accuracy(scores, pictures.views)
     assert four >= 0.5  # chance is 0.25
@@ -154,7 +163,7 @@ def test_reward_takes_words_it_does_not_know(reward: toy_reward.ToyReward, image
 
 
 def test_batch_size_does_not_change_scores(
-    clip: evaluate.Clip,
+    clip: Clip,
     reward: toy_reward.ToyReward,
     pictures: data.Pictures,
     images: torch.Tensor,
@@ -162,14 +171,14 @@ def test_batch_size_does_not_change_scores(
 ) -> None:
     together = (
         reward.score(images[:16], captions[:16]),
-        clip.images(pictures.rgba[:16]),
-        clip.texts(captions[:16]),
+        evaluate.embed_pictures(clip, pictures.rgba[:16]),
+        torch.from_numpy(embed_texts(clip, captions[:16])),
         judge.judge(images[:16])["color"],
     )
     alone = (
         torch.cat([reward.score(images[i : i + 1], captions[i : i + 1]) for i in range(16)]),
-        torch.cat([clip.images(pictures.rgba[i : i + 1]) for i in range(16)]),
-        torch.cat([clip.texts(captions[i : i + 1]) for i in range(16)]),
+        torch.cat([evaluate.embed_pictures(clip, pictures.rgba[i : i + 1]) for i in range(16)]),
+        torch.cat([torch.from_numpy(embed_texts(clip, captions[i : i + 1])) for i in range(16)]),
         torch.cat([judge.judge(images[i : i + 1])["color"] for i in range(16)]),
     )
     for a, b in zip(together, alone, strict=True):
