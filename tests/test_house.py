@@ -40,7 +40,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("eval.tables",),
     ("eval.plots", "eval.claims"),
     ("eval.theory",),
-    ("eval.score", "eval"),
+    ("eval.score", "eval.benchmark", "eval"),
     ("toybox", "workflow"),
 ]  # fmt: skip
 

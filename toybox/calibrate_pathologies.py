@@ -52,8 +52,10 @@ CHOSEN = (
 
 
 def find_assets(folders: list[Path]) -> list[tuple[Path, Spec, bool]]:
-    """Every asset.ply below the folders that is of a toybox's prompt, its scene, and whether a second face
-    was asked for: its prompt's third view word was the first. Raises ValueError if there is none.
+    """Every asset.ply below the folders that is of a toybox's prompt, and its scene.
+
+    The third: whether a second face was asked for, its prompt's third view word being the first. Raises
+    ValueError if there is none.
     """
     specs, found = {spec.caption(): spec for spec in all_specs()}, []
     for asset in sorted(path for folder in folders for path in folder.rglob("asset.ply")):

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eval.scores import toy_reward
-from eval.scores.clip_score import Clip, embed_images, embed_texts, load_clip
+from eval.scores.clip import Clip, embed_images, embed_texts, load_clip
 from eval.views.archive import composite
 from segmentdreamer.records import file_digest, write_json
 from toybox import data, judge, scenes, train_clip, train_reward

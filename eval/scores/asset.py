@@ -14,7 +14,7 @@ from segmentdreamer.timing.stopwatch import Stopwatch
 
 from ..views.archive import has_alpha
 from ..views.ring import FEWEST
-from .clip_score import Clip, embed_texts, fills
+from .clip import Clip, embed_texts, fills
 from .hard_captions import SPEC
 from .janus import TEMPLATE
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .clip_score import SQUARE, fit
+from .clip import SQUARE, fit
 
 if TYPE_CHECKING:
     from .asset import Asset, Models, PromptTexts

@@ -20,7 +20,7 @@ from ..metrics import Measure, columns, measures
 from ..protocol import Protocol
 from ..views.archive import composite_on
 from .asset import VIEW_WORDS, Asset, Metrics, Models, PromptTexts, embed_prompts
-from .clip_score import SQUARE, embed_images, fills, load_clip
+from .clip import SQUARE, embed_images, fills, load_clip
 
 
 class Metric(Form):

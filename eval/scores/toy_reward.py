@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..views.pictures import center, short_side
-from .clip_score import SQUARE
+from .clip import SQUARE
 
 if TYPE_CHECKING:
     from .asset import Asset, Models, PromptTexts

@@ -38,8 +38,10 @@ NOT_SUPPORTED: dict[str, object] = {
 
 
 def check_options(width: int, height: int, render_mode: str, **options: object) -> None:
-    """Refuse what no backend handles: ValueError for an impossible value, NotImplementedError for an option
-    of gsplat's that is not supported, TypeError for a name that gsplat does not know either.
+    """Refuse what no backend handles.
+
+    ValueError for an impossible value, NotImplementedError for an option of gsplat's that is not supported,
+    TypeError for a name that gsplat does not know either.
     """
     if width < 1 or height < 1:
         raise ValueError(f"width and height must be at least 1 pixel, got {width} x {height}")

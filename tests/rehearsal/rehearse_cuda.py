@@ -36,8 +36,8 @@ def parts(out: Path) -> dict[str, Part]:
     return {
         "tests": Part(f"-m pytest -m cuda --continue-on-collection-errors --tb=short {files}", 120),
         "steps": Part(f"{STEPS} --steps 10 --views --out {out}", 180),
-        "scoring": Part("-m eval.scores.benchmark --threads 8", 60),
-        "reference": Part("-m eval.scores.benchmark --reference 2", 60),
+        "scoring": Part("-m eval.benchmark --threads 8", 60),
+        "reference": Part("-m eval.benchmark --reference 2", 60),
         "compiled": Part(f"{STEPS} --steps 10 --methods sctd --set prior.compile=true", 600),
         "runs": Part(f"{STEPS} --steps 5000 --guidance cfg", 3 * 3600),
     }

@@ -195,7 +195,7 @@ def test_the_papers_configuration_is_what_the_targets_are_stated_for() -> None:
 
 
 def test_scoring_is_timed_by_part_on_views_with_an_outline(capsys: pytest.CaptureFixture[str]) -> None:
-    from eval.scores import benchmark as scoring
+    from eval import benchmark as scoring
 
     views = scoring.draw_views(3, 32)
     assert views.shape == (3, 32, 32, 4) and set(np.unique(views[..., 3])) == {0, 255}
@@ -230,7 +230,7 @@ def test_a_row_that_fails_is_named_and_the_others_are_measured(
 
 
 def test_the_rate_of_the_reference_set_is_that_of_drawing_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from eval.scores import benchmark as scoring
+    from eval import benchmark as scoring
 
     scoring.main(["--reference", "1", "--prior", str(ROOT / "toybox/models/prior"), "--device", "cpu"])
     printed = capsys.readouterr().out

@@ -16,7 +16,7 @@ import torch
 from rehearsal_checks import check_cost, check_features, check_results, check_scores, check_views
 from rehearse import measured_rate, read_jobs, report_jobs
 
-from eval.scores.clip_score import embed_images, embed_texts, load_clip
+from eval.scores.clip import embed_images, embed_texts, load_clip
 from eval.scores.inception import embed as embed_inception
 from eval.scores.inception import load_inception
 from eval.views.archive import write_views

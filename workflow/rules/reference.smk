@@ -10,7 +10,7 @@ rule reference_shard:
         weights=f"{PRIOR}/model_index.json",
         clip=config["clip"]["weights"],
         inception=config["inception"] or [],
-        code=["eval/reference/samples.py", "eval/scores/clip_score.py"],
+        code=["eval/reference/samples.py", "eval/scores/clip.py"],
     output:
         temp(f"{RESULTS}/reference/shards/{{shard}}.npz"),
     log:

@@ -13,7 +13,7 @@ from simulated_run import lines_of
 from test_folder import ROOT, score
 
 from eval.metrics import read_titles
-from eval.scores.clip_score import embed_images, load_clip
+from eval.scores.clip import embed_images, load_clip
 from eval.tables import table1 as table
 from eval.views.archive import composite, write_views
 from toybox.scenes import Spec, primitives

@@ -17,7 +17,7 @@ from eval import score as program
 from eval.prompt_table import read_texts
 from eval.protocol import Protocol
 from eval.scores.asset import Models
-from eval.scores.clip_score import embed_images, load_clip
+from eval.scores.clip import embed_images, load_clip
 from eval.scores.folder import score_folder
 from eval.scores.scorers import load_models, prepare
 from eval.statistics.intervals import mean_intervals

@@ -11,7 +11,7 @@ import torch
 
 from eval.prompt_table import read_prompts
 from eval.scores.asset import Models, PromptTexts
-from eval.scores.clip_score import Clip
+from eval.scores.clip import Clip
 from eval.scores.consistency import GATE, consistency, gate
 from eval.scores.janus import FIRST, LEAST, withhold
 from eval.scores.pathology import Pathologies

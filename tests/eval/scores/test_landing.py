@@ -11,7 +11,7 @@ import pytest
 from eval.distances import paired as distances
 from eval.prompt_table import read_prompts
 from eval.scores.asset import Models
-from eval.scores.clip_score import embed_images
+from eval.scores.clip import embed_images
 from eval.scores.scorers import load_models, prepare, score_asset
 from eval.views.archive import composite, write_views
 from toybox import data

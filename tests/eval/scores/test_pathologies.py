@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from eval.scores.clip_score import Clip, embed_images, embed_texts, load_clip
+from eval.scores.clip import Clip, embed_images, embed_texts, load_clip
 from eval.scores.consistency import consistency
 from eval.scores.floaters import floaters, label_on_cpu, label_on_device, shares_apart
 from eval.scores.ground_truth import detail_error

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from eval.scores import toy_reward
-from eval.scores.clip_score import Clip, embed_texts
+from eval.scores.clip import Clip, embed_texts
 from eval.views.archive import composite
 from toybox import data, judge, scenes, train_clip, train_reward
 from toybox import evaluate_scorers as evaluate

@@ -12,7 +12,7 @@ from PIL import Image
 from pngs import chunk, draw_samples, hole, write_png
 
 from eval.scores import inception, toy_reward
-from eval.scores.clip_score import embed_images, fit, load_clip
+from eval.scores.clip import embed_images, fit, load_clip
 from eval.views.pictures import center, read_alpha, read_picture, short_side
 
 ROOT = Path(__file__).parents[3]

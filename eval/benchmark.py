@@ -1,7 +1,7 @@
 """Time the scoring of one asset's views with networks of the paper's size and random weights.
 
-    python -m eval.scores.benchmark --views 120 --size 512
-    python -m eval.scores.benchmark --reference 2
+    python -m eval.benchmark --views 120 --size 512
+    python -m eval.benchmark --reference 2
 
 The second draws that many batches of the reference set instead. What the first times is what a run does
 (`scorers.score_asset`: CLIP, Inception under both resize protocols, pathologies), on a synthetic asset;
@@ -25,9 +25,9 @@ from segmentdreamer.command import Device, Program, Threads, inputs, settings
 from segmentdreamer.timing.flops import shapes
 from segmentdreamer.timing.stopwatch import Stopwatch
 
-from ..reference.samples import BATCH, Sampler, batches, draw
-from .inception import InceptionV3
-from .scorers import Scorers, load_models, prepare, score_asset
+from .reference.samples import BATCH, Sampler, batches, draw
+from .scores.inception import InceptionV3
+from .scores.scorers import Scorers, load_models, prepare, score_asset
 
 PROMPT = "a yellow duck"
 IMAGES = 50_000  # of the paper's reference set
