@@ -15,7 +15,6 @@ from segmentdreamer.timing.stopwatch import Stopwatch
 from ..views.archive import has_alpha
 from ..views.ring import FEWEST
 from .clip import Clip, embed_texts, fills
-from .hard_captions import SPEC
 from .janus import TEMPLATE
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 VIEW_WORDS = ("front", "right side", "back", "left side")
 Metrics = dict[str, np.ndarray]  # metric -> a value a view (V,), or (1,) for the whole asset
+SPEC = ("class", "color", "second")  # columns of a prompt table that say what a prompt asks for
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..prompt_table import plain
+from .asset import SPEC, Asset, Models, PromptTexts
 from .clip_score import clip_scores
 
-if TYPE_CHECKING:
-    from .asset import Asset, Models, PromptTexts
-
-SPEC = ("class", "color", "second")  # columns of a prompt table that say what a prompt asks for
 # The toybox: what each class may wear, and the colors.
 WEARS = {"snowman": "hat", "bear": "hat", "duck": "hat", "robot": "hat", "mushroom": "", "house": "roof",
          "car": "roof", "tree": ""}  # fmt: skip

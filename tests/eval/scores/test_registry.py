@@ -20,7 +20,8 @@ from toybox.truth import render_orbit
 ROOT = Path(__file__).parents[3]
 FORMER = """protocol.py views/archive.py views/naming.py views/pictures.py views/ring.py scores/scorers.py
 scores/clip.py scores/clip_score.py scores/consistency.py scores/floaters.py
-scores/ground_truth.py scores/image_reward.py scores/inception.py scores/janus.py scores/pathology.py scores/toy_reward.py"""
+scores/ground_truth.py scores/image_reward.py scores/inception.py scores/janus.py
+scores/pathology.py scores/toy_reward.py"""
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ def test_a_metric_that_is_equal_everywhere_is_constant_though_prompts_differ_or_
 @settings(deadline=None, max_examples=30)
 @given(arrays(float, (10, 4), elements=st.sampled_from([0.0, 1, 1.5, 3, 8])), METRIC)
 def test_letters_say_of_each_pair_what_its_adjusted_p_says(values: np.ndarray, metric: str) -> None:
-    moved = [*values, 0, 1, 4, 9]
+    moved = values + np.array([0, 1, 4, 9])
     means = means_of(dict(zip(("sds", "cds", "gcs", "sctd"), moved.T, strict=True)), metric)
     found = adjust(all_pairs(means), "sctd", [metric], set())
     summary = means.groupby(["method", "metric"], as_index=False)["value"].mean()
