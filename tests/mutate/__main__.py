@@ -27,7 +27,7 @@ TIMEOUT = 240  # seconds for the tests of one mutant; a mutant that hangs is not
 AREAS: dict[str, tuple[str, str]] = {
     "losses": (
         "baselines/*.py segmentdreamer/sctd.py segmentdreamer/segments.py "
-        "segmentdreamer/diffusion/[gst]*.py segmentdreamer/scene/[rb]*r*s*.py",
+        "segmentdreamer/diffusion/[gst]*.py segmentdreamer/scene/brightness.py",
         "tests/baselines tests/segmentdreamer/test_times.py tests/segmentdreamer/test_trajectory.py "
         "tests/segmentdreamer/test_step.py tests/segmentdreamer/test_trunk.py",
     ),
