@@ -36,7 +36,10 @@ AREAS: dict[str, tuple[str, str]] = {
     "protocol": ("eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/janus.py "
                  "eval/scores/consistency.py eval/scores/floaters.py eval/metrics.py",
                  "tests/eval/scores tests/eval/views tests/eval/tables"),
-    "workflow": ("workflow/rules/*.smk", "tests/workflow/test_wiring.py tests/workflow tests/eval/plots/test_variants.py"),
+    "workflow": (
+        "workflow/rules/*.smk",
+        "tests/workflow/test_wiring.py tests/workflow tests/eval/plots/test_variants.py",
+    ),
 }  # fmt: skip
 
 
