@@ -176,9 +176,17 @@ def colored(value: float) -> tuple[dict, dict]:
 
 
 def test_too_bright_a_batch_shrinks_the_colors_towards_gray() -> None:
-    config = BrightnessConfig(enabled=True, first=1, last=10)
+    config = BrightnessConfig(enabled=True, first=3, last=10)
     white, alphas = torch.ones(2, 3, 8, 8), torch.ones(2, 1, 8, 8)
-    for images, k, dimmed in ((white, 5, 1.0), (0.8 * white, 5, 0.0), (white, 11, 0.0)):
+    cases = (
+        (white, 5, 1.0),
+        (white, 3, 1.0),
+        (white, 10, 1.0),
+        (white, 2, 0.0),
+        (white, 11, 0.0),
+        (0.8 * white, 5, 0.0),
+    )
+    for images, k, dimmed in cases:
         params, optimizers = colored(1.5)
         before = params["sh0"].detach().clone()
         assert float(equalize(params, optimizers, images, alphas, config, k)) == dimmed
@@ -193,6 +201,16 @@ def test_brightness_is_the_objects_and_not_the_backgrounds() -> None:
     assert float(brightness(images, alphas, BrightnessConfig())) == pytest.approx(0.3)
     assert float(brightness(images, alphas, BrightnessConfig(nonblack=True))) == pytest.approx(1.0)
     assert float(brightness(images, torch.zeros(1, 1, 8, 8), BrightnessConfig())) == 0.0
+
+
+def test_brightness_is_a_quantile_over_pixels_and_again_over_images() -> None:
+    levels = torch.linspace(0.1, 0.9, 64).reshape(1, 1, 8, 8)
+    images = torch.cat([levels, 0.5 * levels]).expand(2, 3, 8, 8)
+    config = BrightnessConfig(quantile=0.75)
+    whole, half = (scale * float(torch.quantile(levels, 0.75)) for scale in (1.0, 0.5))
+    found = float(brightness(images, torch.full((2, 1, 8, 8), 0.5), config))
+    assert found == pytest.approx(half + 0.75 * (whole - half), abs=1e-6)
+    assert float(brightness(images, torch.full((2, 1, 8, 8), 0.49), config)) == 0.0
 
 
 def test_perp_neg_weights_are_the_official_ones() -> None:

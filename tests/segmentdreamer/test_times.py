@@ -109,6 +109,11 @@ def test_official_draws_collapse_as_often_as_they_must(n: int, share: float) -> 
     assert all(t.t == t.e + 80 for t in collapsed)
 
 
+def test_threestudios_times_reach_both_ends_of_the_schedule() -> None:
+    times = torch.cat([draw_each(Progress(step, 9, 0), 2000, "cpu") for step in range(10)])
+    assert times.min() == 20 and times.max() == 980
+
+
 def test_redrawn_times_fill_their_segment_evenly() -> None:
     edges = SCTD(N=5).edges()
     drawn = [draw_segmented(edges, 80, True, Progress(2000, 5000, seed)) for seed in range(3000)]
