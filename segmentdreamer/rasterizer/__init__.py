@@ -39,13 +39,13 @@ def rasterization(
     """Render N Gaussians into C views, with gradients, as `gsplat.rasterization` does.
 
     Args:
-        means: centres in world units, (N, 3).
+        means: centers in world units, (N, 3).
         quats: rotations, wxyz, of any length, (N, 4). A zero quaternion does not rotate.
         scales: standard deviations along the Gaussian's own axes, > 0, world units, (N, 3).
         opacities: in [0, 1], (N,). Below 1/255 a Gaussian is not drawn.
-        colors: RGB, (N, 3), or (C, N, 3) for a colour per view.
+        colors: RGB, (N, 3), or (C, N, 3) for a color per view.
         viewmats: world to camera (x right, y down, z forward), (C, 4, 4).
-        Ks: pinhole intrinsics in pixels, without skew, (C, 3, 3). Pixel centres are at +0.5.
+        Ks: pinhole intrinsics in pixels, without skew, (C, 3, 3). Pixel centers are at +0.5.
         width, height: image size in pixels, at least 1.
         near_plane, far_plane: only depths in between are drawn, world units.
         radius_clip: Gaussians no larger than this on screen are skipped, pixels.
@@ -53,7 +53,7 @@ def rasterization(
         sh_degree, packed: None and False only.
         tile_size: a hint to the CUDA backend; results do not depend on it.
         backgrounds: RGB behind each view, (C, 3); black if None. Depth has no background.
-        render_mode: "RGB"; "D", accumulated depth; "ED", depth divided by alpha; or both colour
+        render_mode: "RGB"; "D", accumulated depth; "ED", depth divided by alpha; or both color
             and depth, "RGB+D", "RGB+ED".
         depth_moves: whether a gradient on depth also moves Gaussians along the view. If not, it
             reaches them through their alphas alone: opacity and footprint.

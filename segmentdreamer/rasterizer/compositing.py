@@ -34,7 +34,7 @@ C6, C5, C4, C3, C2, C1, C0 = np.polyfit(_NODES, 2**_NODES, 6).astype(np.float32)
 LOWEST = np.float32(-30)  # far below the threshold, far above where the exponent would wrap
 BIAS, MANTISSA = np.int32(127), np.int32(23)
 
-# Sums over a tile's pixels of dL/d(log alpha) times 1, u, v, uu, uv, vv, and of dL/d(colour, z).
+# Sums over a tile's pixels of dL/d(log alpha) times 1, u, v, uu, uv, vv, and of dL/d(color, z).
 SUMS = 10
 
 
@@ -61,7 +61,7 @@ def exp2(power):
 @kernel
 def _whitened(whitening, i, tile, across):
     """A Gaussian's (u, v) at a tile's middle, its matrix and log2(opacity), all float32."""
-    # The difference is taken in float64: a needle's centre may lie 10^6 pixels away.
+    # The difference is taken in float64: a needle's center may lie 10^6 pixels away.
     dx = (tile % across) * TILE + MIDDLE - whitening[i, 0]
     dy = (tile // across) * TILE + MIDDLE - whitening[i, 1]
     return (
@@ -136,7 +136,7 @@ def _blend(scratch, first, end, u0, v0, a, b, c, log2_opacity, red, green, blue,
 
 @kernel
 def _note(scratch, layers, layer, first, end, u0, v0, a, b, c, log2_opacity):
-    """`_blend` without colour, which notes the layer's alphas and weights instead."""
+    """`_blend` without color, which notes the layer's alphas and weights instead."""
     total = ZERO
     for q in range(first, end):
         alpha = _alpha(scratch[q + X], scratch[q + Y], u0, v0, a, b, c, log2_opacity)

@@ -115,7 +115,7 @@ class _Composite(torch.autograd.Function):
     def scene(
         c: int, depths: Tensor, whitening: Tensor, colors: Tensor, backgrounds: Tensor
     ) -> tuple[np.ndarray, ...]:
-        """A view's arrays in the kernels' order; colours may be shared by all views."""
+        """A view's arrays in the kernels' order; colors may be shared by all views."""
         own = colors if colors.dim() == 2 else colors[c]
         return tuple(_array(tensor) for tensor in (whitening[c], own, depths[c], backgrounds[c]))
 

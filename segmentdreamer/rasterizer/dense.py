@@ -147,7 +147,7 @@ def drawing_order(depths: Tensor, radii: Tensor) -> Tensor:
 
 
 def falloff(means2d: Tensor, conics: Tensor, width: int, height: int) -> Tensor:
-    """Half the squared Mahalanobis distance of each pixel centre to each Gaussian, (N, H * W)."""
+    """Half the squared Mahalanobis distance of each pixel center to each Gaussian, (N, H * W)."""
     columns = torch.arange(width, dtype=means2d.dtype, device=means2d.device) + 0.5
     lines = torch.arange(height, dtype=means2d.dtype, device=means2d.device) + 0.5
     dx = columns.repeat(height) - means2d[:, :1]

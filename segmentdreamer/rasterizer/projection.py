@@ -81,7 +81,7 @@ def _clamp(value, low, high):
 
 @kernel
 def _ellipse(mean, quat, scale, camera, eps2d):
-    """Centre (x, y), depth, covariance (xx, xy, yy) and its determinant, in pixels."""
+    """Center (x, y), depth, covariance (xx, xy, yy) and its determinant, in pixels."""
     x, y, z = _to_camera(mean, camera)
     matrix, _, _ = _rotation(quat)
     p = _factor_row(_jacobian_row(0, _clamp(x / z, camera[16], camera[17]), z, camera), matrix, scale)
@@ -102,7 +102,7 @@ def project(
 ):  # fmt: skip
     """Fill one view's ellipses (the last five arguments); `radii` is 0 for what is not drawn.
 
-    `whitening` (N, 6) holds the centre, the triangular matrix (a, b; 0, c) that maps a pixel's
+    `whitening` (N, 6) holds the center, the triangular matrix (a, b; 0, c) that maps a pixel's
     offset to (u, v), and log2(opacity): alpha is 2^(log2(opacity) - u^2 - v^2).
     """
     for i in range(means.shape[0]):
@@ -146,7 +146,7 @@ def unwhiten(sums, whitening, opacities, radii, g_means2d, g_covars2d, g_opaciti
     """Turn one view's `sums` into gradients: the first two are filled, the others added to.
 
     With W the whitening matrix, m and S the first and second whitened moments of dL/d(log alpha),
-    the gradients by centre and covariance are W^T m and W^T S W / 2.
+    the gradients by center and covariance are W^T m and W^T S W / 2.
     """
     for i in range(sums.shape[0]):
         if radii[i, 0] <= 0:

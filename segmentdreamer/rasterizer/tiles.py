@@ -18,7 +18,7 @@ SLACK = 1e-5  # more than float32 can err on the threshold: the pixel loop has t
 
 @kernel
 def _pixel_range(low, high, count):
-    """First and past-the-last pixel whose centre lies in [low, high], within the image."""
+    """First and past-the-last pixel whose center lies in [low, high], within the image."""
     first = math.ceil(min(max(low - 0.5, 0.0), np.float64(count)))
     last = math.floor(min(max(high - 0.5, -1.0), count - 1.0))
     return np.int64(first), np.int64(last) + 1

@@ -50,7 +50,7 @@ def views(count: int, width: int, height: int) -> dict[str, Any]:
 def evaluate(
     render: Callable[..., Any], scene: Scene, dtype: torch.dtype, **options: Any
 ) -> dict[str, Tensor]:
-    """Images, meta and the gradients of a random linear loss on colour, depth and alpha."""
+    """Images, meta and the gradients of a random linear loss on color, depth and alpha."""
     inputs = {name: value.to(dtype).clone().requires_grad_() for name, value in scene.items()}
     fixed = {name: value.to(dtype) if isinstance(value, Tensor) else value for name, value in options.items()}
     image, alpha, meta = render(**inputs, **fixed)

@@ -22,7 +22,7 @@ from segmentdreamer.timing.flops import Work, count, count_work
 from segmentdreamer.timing.report import Measurement, Report, write_table
 from segmentdreamer.timing.step import matrix_rate, spread
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MINI = ["--set", f"prior.path={ROOT}/toybox/models/prior", "--set", "start.count=100"]
 TERA = 1e12
 

@@ -30,7 +30,7 @@ from segmentdreamer.sctd import SCTD
 from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.stopwatch import Stopwatch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRIOR = ROOT / "toybox/models/prior"
 SCHEDULER = SD21_BASE["scheduler/scheduler_config.json"]
 

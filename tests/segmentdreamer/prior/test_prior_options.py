@@ -26,7 +26,7 @@ from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import TorchNetworks
 from segmentdreamer.randomness import place
 
-PRIOR = Path(__file__).parents[2] / "toybox/models/prior"
+PRIOR = Path(__file__).parents[3] / "toybox/models/prior"
 CONFIG = PriorConfig(path=str(PRIOR))
 
 

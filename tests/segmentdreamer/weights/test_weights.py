@@ -20,7 +20,7 @@ from segmentdreamer.weights.catalog import File, Source, Weights, is_url, read_l
 from segmentdreamer.weights.download import TransferError
 from segmentdreamer.weights.install import LOCAL, WeightsError, obtain
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UNET = b"not much of a network"
 TOY = Weights(
     title="Toy",

@@ -35,7 +35,7 @@ from segmentdreamer.start.meshes import sample_mesh
 from segmentdreamer.start.point_e import PointEError
 from segmentdreamer.start.shapes import StartConfig, start_state
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OFFICIAL = load_config("paper").start
 
 

@@ -23,7 +23,7 @@ from segmentdreamer.timing.flops import Work, count_work, known_work
 from segmentdreamer.timing.stopwatch import Stopwatch
 from segmentdreamer.timing.warmup import warm_up
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRIOR = ROOT / "toybox/models/prior"
 
 

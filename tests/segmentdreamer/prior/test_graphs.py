@@ -17,7 +17,7 @@ from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.graphs import CudaRecorder, Recording, Replayed, ReplayedGradient
 from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks, arrange
 
-PRIOR = Path(__file__).parents[2] / "toybox/models/prior"
+PRIOR = Path(__file__).parents[3] / "toybox/models/prior"
 
 
 class Again:
