@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from toys import (
     ALPHAS,
+    COMPACT,
     METHODS,
     TWO_STEP,
     UPDATES,
@@ -73,6 +74,14 @@ def test_bare_conditional_predictions_save_one_evaluation() -> None:
     prior = toy_prior()
     SCTD(cond_uses_cfg=False).update(prior, *toy_inputs(3), TWO_STEP)
     assert prior.nfe == 3 * 4
+
+
+def test_gcs_evaluates_nothing_for_terms_of_no_weight() -> None:
+    prior = toy_prior()
+    g = GCS(w_gc=0.0, w_cp=0.0).update(prior, *toy_inputs(3), COMPACT)
+    assert prior.nfe == 3 * (4 + 2) and g.pixel is None
+    assert GCS(w_cp=0.0).update(prior, *toy_inputs(3), COMPACT).pixel is None
+    assert GCS(w_gc=0.0).update(prior, *toy_inputs(3), COMPACT).pixel is not None
 
 
 def test_inversion_under_guidance_costs_a_row_a_hop() -> None:

@@ -96,3 +96,13 @@ def test_a_component_at_rounding_level_is_zero() -> None:
     y = np.repeat(components_data(np.random.default_rng(20), (6, 1, 1, 4)), 3, axis=1)
     method = variance_split(long_table(y)).set_index("component").loc["method", "variance"]
     assert method <= 0 and (method == 0 or abs(method) > 1e-9)
+
+
+@pytest.mark.parametrize(("spread", "known"), [(1e-3, True), (2e-5, False)])
+def test_a_spread_of_ten_last_digits_has_a_source_and_one_of_a_fifth_has_none(
+    spread: float, known: bool
+) -> None:
+    """Values near 50 are kept to 1e-4."""
+    y = 50 + spread * np.random.default_rng(5).standard_normal((6, 1, 1, 1)).repeat(3, 1)
+    y = y + 0.1 * spread * np.random.default_rng(6).standard_normal((6, 3, 1, 1))
+    assert variance_split(long_table(y))["variance"].notna().any() == known
