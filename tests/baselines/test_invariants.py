@@ -25,6 +25,7 @@ from baselines.cds import CDS
 from baselines.gcs import GCS
 from baselines.ism import ISM, Interval
 from baselines.sds import SDS
+from segmentdreamer.diffusion import guidance
 from segmentdreamer.diffusion.guidance import guided, unconditional
 from segmentdreamer.diffusion.terms import draw_noise
 from segmentdreamer.interfaces import Conditioning, Gradient, Method, Progress
@@ -191,6 +192,13 @@ def test_perp_negs_directions_are_at_right_angles_to_the_prompts() -> None:
     delta = plain - unconditional(toy_prior(), z_0, 500, replace(c, null=c.neg))
     cosine = torch.nn.functional.cosine_similarity((steered - plain).flatten(1), delta.flatten(1))
     assert (steered - plain).norm() > 0 and cosine.abs().max() < 1e-5
+
+
+def test_perp_neg_divides_by_no_less_than_its_floor() -> None:
+    """|delta|^2 = 1e-8 counts as 1e-6: the part along delta that is taken away is .01 of it."""
+    delta, other = torch.full((1, 1, 1, 1), 1e-4), torch.ones(1, 1, 1, 1)
+    found = guidance._perpendicular(delta, [other], torch.tensor([[-2.0]]))
+    assert torch.allclose(found, torch.full_like(found, -2 * 0.99), rtol=1e-5)
 
 
 def test_fixed_noise_is_one_for_the_whole_run_and_offset_is_shared_by_the_batch() -> None:
