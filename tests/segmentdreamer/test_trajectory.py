@@ -92,3 +92,9 @@ def test_impossible_segmentations_are_refused() -> None:
                  lambda: lower_edge([20, 980], 10)):  # fmt: skip
         with pytest.raises(ValueError, match=r"\d"):
             call()
+
+
+def test_as_many_segments_fit_as_there_are_timesteps() -> None:
+    assert equal_edges(960) == list(range(20, 981))
+    with pytest.raises(ValueError, match="961 segments do not fit between timesteps 20 and 980"):
+        equal_edges(961)
