@@ -10,6 +10,7 @@ configfile: "workflow/config/default.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
+include: "workflow/rules/isolated.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/environments.smk"
 include: "workflow/rules/point_e.smk"

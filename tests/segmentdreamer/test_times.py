@@ -133,3 +133,15 @@ def test_the_official_monotone_edges_can_be_had() -> None:
     decoupled = SCTD(strategy="monotone", decouple_mono=True, t_tau=900)
     assert decoupled.edges() == SCTD(strategy="monotone", decouple_mono=True).edges()
     assert decoupled.edges()[1] == 20 + 96
+
+
+def test_cds_under_the_trunks_annealing_lies_one_gap_below_the_trunks_t() -> None:
+    loss = CDS(annealing="trunk", t_range=(1, 999))
+    for p in EARLY[:40]:
+        assert loss.draw_times(p, 4).t_next == max(min(draw_t(p, both_ends=True) - 100, 899), 1)
+
+
+def test_redrawn_times_reach_the_last_timestep_before_the_next_edge() -> None:
+    edges, delta = [20, 110, 980], 80  # between 100, the nearest, and 109 there is room for ten
+    drawn = [draw_segmented(edges, delta, True, Progress(2000, 5000, seed)) for seed in range(3000)]
+    assert {times.t for times in drawn if times.e == 20} == set(range(100, 110))

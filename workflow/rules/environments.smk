@@ -4,25 +4,6 @@ A rule that needs one takes `environment("NAME")` as an input and calls `python_
 its list of requirements, in pip's format. $SEGMENTDREAMER_ENVS is the folder that holds them (.envs).
 """
 
-import hashlib
-import os
-from pathlib import Path
-
-ENVIRONMENTS = os.environ.get("SEGMENTDREAMER_ENVS", ".envs")
-
-
-def python_of(name):
-    return f"{ENVIRONMENTS}/{name}/bin/python"
-
-
-def environment(name):
-    """The marker of a finished environment, named by the digest of its list.
-
-    Another list builds it anew and makes its users run again; when it was built matters not.
-    """
-    digest = hashlib.sha256(Path(f"workflow/envs/{name}.txt").read_bytes()).hexdigest()
-    return ancient(f"{ENVIRONMENTS}/{name}/installed-{digest[:12]}.txt")
-
 
 # Like every download, on the submitting machine.
 rule environment:

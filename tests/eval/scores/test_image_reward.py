@@ -35,6 +35,7 @@ def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> subprocess.
 
 
 SNAKEFILE = """
+include: "{root}/workflow/rules/isolated.smk"
 include: "{root}/workflow/rules/environments.smk"
 rule use:
     input: environment("tiny")
