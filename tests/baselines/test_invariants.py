@@ -256,3 +256,12 @@ def test_contradicting_switches_are_refused() -> None:
         SCTD(N=80)
     with pytest.raises(ValueError, match="first segment shorter"):
         SCTD(strategy="monotone", t_tau=500)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_a_step_logs_its_times_and_the_size_of_its_terms(name: str) -> None:
+    scalars = UPDATES[name][0](toy_prior(), *toy_inputs(3)).scalars
+    sizes = [value for key, value in scalars.items() if key.endswith("_rms")]
+    assert "t" in scalars and sizes and all(float(size) > 0 for size in sizes)
+    assert {"s", "e"} <= set(scalars) or not name.startswith(("sctd", "gcs"))
+    assert "s" in scalars or not name.startswith("ism")
