@@ -29,7 +29,8 @@ AREAS: dict[str, tuple[str, str]] = {
         "baselines/*.py segmentdreamer/sctd.py segmentdreamer/segments.py "
         "segmentdreamer/diffusion/[gst]*.py segmentdreamer/scene/brightness.py",
         "tests/baselines tests/segmentdreamer/test_times.py tests/segmentdreamer/test_trajectory.py "
-        "tests/segmentdreamer/test_step.py tests/segmentdreamer/test_trunk.py",
+        "tests/segmentdreamer/test_step.py tests/segmentdreamer/test_trunk.py "
+        "tests/segmentdreamer/test_official_defaults.py",
     ),
     "statistics": ("eval/statistics/*.py", "tests/eval/statistics tests/eval/claims tests/eval/tables"),
     "distances": ("eval/distances/*.py", "tests/eval/distances tests/eval/scores/test_exchanged.py"),
