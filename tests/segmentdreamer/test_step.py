@@ -205,7 +205,7 @@ def test_brightness_is_the_objects_and_not_the_backgrounds() -> None:
 
 def test_brightness_is_a_quantile_over_pixels_and_again_over_images() -> None:
     levels = torch.linspace(0.1, 0.9, 64).reshape(1, 1, 8, 8)
-    images = torch.cat([levels, 0.5 * levels]).expand(2, 3, 8, 8)
+    images = torch.cat([levels, 0.5 * levels.flip(-1, -2)]).expand(2, 3, 8, 8)
     config = BrightnessConfig(quantile=0.75)
     whole, half = (scale * float(torch.quantile(levels, 0.75)) for scale in (1.0, 0.5))
     found = float(brightness(images, torch.full((2, 1, 8, 8), 0.5), config))
