@@ -1,6 +1,7 @@
 """Configuration: a YAML file of what differs from the official defaults becomes dataclasses, checked here."""
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -19,6 +20,13 @@ from segmentdreamer.scene.render import RegularizerConfig, RenderConfig
 from segmentdreamer.start.shapes import StartConfig
 
 SCALES = Path(__file__).parent / "scales"
+STEPS = {  # what counts steps, by section: what `train.stretch` multiplies
+    "train": ["steps", "warmup"],
+    "cameras": ["relax_every"],
+    "optimizer": ["clip_steps", "refine_start", "refine_stop", "refine_every", "reset_every"],
+    "brightness": ["first", "last"],
+}
+RATES = ["means", "sh0", "scales", "quats", "opacities"]  # what `optimizer.rate` multiplies
 
 
 class ConfigError(ValueError):
@@ -29,6 +37,7 @@ class ConfigError(ValueError):
 class TrainConfig:
     """The optimization loop (official arguments/__init__.py)."""
 
+    stretch: float = 1.0  # every count of steps of the schedule times this (see STEPS), once, when it is read
     steps: int = 5000
     warmup: int = 1500  # steps over which the time range settles
     as_latent: float = 0.2  # share of steps that encode the disparity image instead of the colors
@@ -75,7 +84,24 @@ def load_config(
         data["cameras"] = apply_preset(cameras, camera_preset)
     if isinstance(prior := data.get("prior"), dict) and isinstance(named := prior.get("path"), str) and named:
         prior["path"] = str(shipped(named))
-    return build(GenerationConfig, data, "")
+    return stretch(build(GenerationConfig, data, ""))
+
+
+def stretch(config: GenerationConfig) -> GenerationConfig:
+    """The configuration with `train.stretch` and `optimizer.rate` worked into its step counts and learning rates."""
+    factor, rate = config.train.stretch, config.optimizer.rate
+    if not (0 < factor < math.inf and 0 < rate < math.inf):
+        raise ConfigError(f"train.stretch = {factor:g}, optimizer.rate = {rate:g}: both must be positive numbers")
+    if factor == rate == 1:
+        return config
+    changed: dict[str, dict[str, Any]] = {"train": {"stretch": 1.0}, "optimizer": {"rate": 1.0}}
+    for section, names in STEPS.items():
+        counts = {name: getattr(getattr(config, section), name) for name in names}
+        changed.setdefault(section, {}).update({k: max(round(v * factor), 1) if v else 0 for k, v in counts.items()})
+    for name in RATES:
+        changed["optimizer"][name] = tuple(rate * value for value in getattr(config.optimizer, name))
+    parts = {section: dataclasses.replace(getattr(config, section), **new) for section, new in changed.items()}
+    return dataclasses.replace(config, **parts)
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:
