@@ -91,16 +91,22 @@ def stretch(config: GenerationConfig) -> GenerationConfig:
     """The configuration with `train.stretch` and `optimizer.rate` worked into its step counts and learning rates."""
     factor, rate = config.train.stretch, config.optimizer.rate
     if not (0 < factor < math.inf and 0 < rate < math.inf):
-        raise ConfigError(f"train.stretch = {factor:g}, optimizer.rate = {rate:g}: both must be positive numbers")
+        raise ConfigError(
+            f"train.stretch = {factor:g}, optimizer.rate = {rate:g}: both must be positive numbers"
+        )
     if factor == rate == 1:
         return config
     changed: dict[str, dict[str, Any]] = {"train": {"stretch": 1.0}, "optimizer": {"rate": 1.0}}
     for section, names in STEPS.items():
         counts = {name: getattr(getattr(config, section), name) for name in names}
-        changed.setdefault(section, {}).update({k: max(round(v * factor), 1) if v else 0 for k, v in counts.items()})
+        changed.setdefault(section, {}).update(
+            {k: max(round(v * factor), 1) if v else 0 for k, v in counts.items()}
+        )
     for name in RATES:
         changed["optimizer"][name] = tuple(rate * value for value in getattr(config.optimizer, name))
-    parts = {section: dataclasses.replace(getattr(config, section), **new) for section, new in changed.items()}
+    parts = {
+        section: dataclasses.replace(getattr(config, section), **new) for section, new in changed.items()
+    }
     return dataclasses.replace(config, **parts)
 
 
