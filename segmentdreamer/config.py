@@ -20,7 +20,7 @@ from segmentdreamer.scene.render import RegularizerConfig, RenderConfig
 from segmentdreamer.start.shapes import StartConfig
 
 SCALES = Path(__file__).parent / "scales"
-STEPS = {  # what counts steps, by section: what `train.stretch` multiplies
+STEPS = {  # what `train.stretch` multiplies, by section
     "train": ["steps", "warmup"],
     "cameras": ["relax_every"],
     "optimizer": ["clip_steps", "refine_start", "refine_stop", "refine_every", "reset_every"],
@@ -88,26 +88,21 @@ def load_config(
 
 
 def stretch(config: GenerationConfig) -> GenerationConfig:
-    """The configuration with `train.stretch` and `optimizer.rate` worked into its step counts and learning rates."""
+    """The configuration with `train.stretch` and `optimizer.rate` worked into its steps and learning rates."""
     factor, rate = config.train.stretch, config.optimizer.rate
     if not (0 < factor < math.inf and 0 < rate < math.inf):
-        raise ConfigError(
-            f"train.stretch = {factor:g}, optimizer.rate = {rate:g}: both must be positive numbers"
-        )
-    if factor == rate == 1:
-        return config
-    changed: dict[str, dict[str, Any]] = {"train": {"stretch": 1.0}, "optimizer": {"rate": 1.0}}
+        raise ConfigError(f"train.stretch {factor:g}, optimizer.rate {rate:g}: both must be positive numbers")
     for section, names in STEPS.items():
-        counts = {name: getattr(getattr(config, section), name) for name in names}
-        changed.setdefault(section, {}).update(
-            {k: max(round(v * factor), 1) if v else 0 for k, v in counts.items()}
-        )
-    for name in RATES:
-        changed["optimizer"][name] = tuple(rate * value for value in getattr(config.optimizer, name))
-    parts = {
-        section: dataclasses.replace(getattr(config, section), **new) for section, new in changed.items()
-    }
-    return dataclasses.replace(config, **parts)
+        own = getattr(config, section)
+        counts = {name: getattr(own, name) for name in names}
+        new = {name: max(round(count * factor), 1) if count else 0 for name, count in counts.items()}
+        config = dataclasses.replace(config, **{section: dataclasses.replace(own, **new)})
+    rates = {name: tuple(rate * value for value in getattr(config.optimizer, name)) for name in RATES}
+    return dataclasses.replace(
+        config,
+        train=dataclasses.replace(config.train, stretch=1.0),
+        optimizer=dataclasses.replace(config.optimizer, rate=1.0, **rates),
+    )
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:
