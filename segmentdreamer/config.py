@@ -88,7 +88,7 @@ def load_config(
 
 
 def stretch(config: GenerationConfig) -> GenerationConfig:
-    """The configuration with `train.stretch` and `optimizer.rate` worked into its steps and learning rates."""
+    """The configuration with `train.stretch` and `optimizer.rate` worked into its schedule."""
     factor, rate = config.train.stretch, config.optimizer.rate
     if not (0 < factor < math.inf and 0 < rate < math.inf):
         raise ConfigError(f"train.stretch {factor:g}, optimizer.rate {rate:g}: both must be positive numbers")
