@@ -32,8 +32,8 @@ def trace(
     scenes: B arrays (P_i, 12) from `scenes.primitives`; viewmats: (B, 4, 4) world-to-camera, OpenCV
     axes; Ks: (B, 3, 3) in pixels of a `size` x `size` image.
     Returns (B, size, size, 4) uint8 RGBA with straight alpha (alpha is the silhouette's coverage), and, if
-    `deep`, (B, size, size) float32: the mean distance along the camera's axis of what a pixel's rays met, up to
-    HIT too near; 0 where they met nothing.
+    `deep`, (B, size, size) float32: the mean distance along the camera's axis of what a pixel's rays met, up
+    to HIT too near; 0 where they met nothing.
     """
     count = np.array([len(rows) for rows in scenes], dtype=np.int64)
     padded = np.zeros((len(scenes), count.max(), scenes[0].shape[1]), dtype=np.float32)

@@ -2,8 +2,8 @@
 
     python -m toybox.truth --prompts prompts/toybox.tsv --out results/mini/truth
 
-writes PROMPT/views.zip (with depth) and PROMPT/two_faced.zip in the evaluation orbit, for the metrics that need
-a ground truth and for the table's ceiling row.
+writes PROMPT/views.zip (with depth) and PROMPT/two_faced.zip in the evaluation orbit, for the metrics that
+need a ground truth and for the table's ceiling row.
 """
 
 import argparse

@@ -123,8 +123,8 @@ def score_asset(
     """All metrics of one asset as rows (view, metric, value), and its features by feature space.
 
     views: (V, H, W, 4) uint8, straight alpha. truth: folder with views.zip and two_faced.zip of the true
-    scene. ring: whether the views go once around in even steps. surface: what lies behind them. A metric of the whole asset has one row, of
-    view 0. Raises ValueError for an unknown prompt.
+    scene. ring: whether the views go once around in even steps. surface: what lies behind them. A metric of
+    the whole asset has one row, of view 0. Raises ValueError for an unknown prompt.
     """
     prompts, watch = scorers.prompts, scorers.models.watch
     if prompt_id not in prompts.ids:

@@ -1,7 +1,7 @@
 """`views.zip`: the views of one asset as RGBA PNGs 000.png, 001.png, ... with straight alpha.
 
-One archive an asset instead of 120 files; the same images give the same bytes. Beside them may lie `depth.npz`
-(see surface). An asset that failed has an
+One archive an asset instead of 120 files; the same images give the same bytes. `depth.npz` may lie beside
+them (see surface). An asset that failed has an
 archive too: no picture, but `failed.txt` with the reason. It is never stood for by black images.
 """
 

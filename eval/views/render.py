@@ -1,10 +1,10 @@
-"""Render the views of assets: 120 RGBA images with depth on the evaluation orbit, a contact sheet, a turntable.
+"""Render the views of assets: 120 RGBA images with depth on the evaluation orbit, a sheet and a turntable.
 
     python -m eval.views --asset asset.ply --out FOLDER --scale mini
     python -m eval.views --asset a.ply b.ply --out A B --gpteval3d methods/mine
 
-The second also writes pictures and normals as GPTEval3D reads them. An asset without a single Gaussian is a failed one: its views.zip states the reason instead (see archive),
-which is read from `cost.json` beside the asset.
+The second also writes pictures and normals as GPTEval3D reads them. An asset without a single Gaussian is a
+failed one: its views.zip states the reason instead (see archive), which is read from `cost.json` beside it.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256
 def write_gpteval3d(rgba: np.ndarray, surface: Surface, folder: Path) -> None:
     """The pictures rgb_0.png, ... over white and normal_0.png, ... of one asset and seed.
 
-    Where GPTEval3D looks for them: METHOD/PROMPT/SEED, prompts numbered from 0 in the order of its prompts.json,
-    numbers without zeros in front (github.com/3DTopia/GPTEval3D, assets/data_format.md, T23DMethod). It wants 120
-    views of 512 px. Normals n are of the world (z up, the front +y) as (n + 1) / 2, black where there is nothing,
-    as threestudio draws them, whose renders its own data are.
+    GPTEval3D looks for them in METHOD/PROMPT/SEED, with prompts numbered from 0 in the order of its
+    prompts.json, and no number with zeros in front; it wants 120 views of 512 px (3DTopia/GPTEval3D on
+    GitHub, assets/data_format.md and T23DMethod). Normals n are of the world (z up, the front +y), (n + 1) / 2, and
+    black where there is nothing, as threestudio draws them, whose renders its own data are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     known = np.isfinite(surface.normals) & (rgba[..., 3:] >= OPAQUE)

@@ -1,7 +1,7 @@
 """What lies behind the pixels of views: their depth, and from it points and normals of the world.
 
-`depth.npz` in a views.zip: `depth` (V, H, W) uint16, `unit` world units a level, `viewmats` (V, 4, 4) world to
-camera (x right, y down, z forward), `Ks` (V, 3, 3) in pixels, whose centers are at +0.5.
+`depth.npz` in a views.zip: `depth` (V, H, W) uint16, `unit` world units a level, `viewmats` (V, 4, 4) world
+to camera (x right, y down, z forward), `Ks` (V, 3, 3) in pixels, whose centers are at +0.5.
 """
 
 from __future__ import annotations

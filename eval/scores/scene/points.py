@@ -29,8 +29,8 @@ class PointDistances:
     models: Models
     prompts: PromptTexts
     protocol: ClassVar[dict[str, str]] = {
-        "chamfer": f"points of {VIEWS} views, at most {MOST} (seed {SEED}): mean distance to the other cloud, "
-        "mean of both directions, world units",
+        "chamfer": f"points of {VIEWS} views, at most {MOST} (seed {SEED}): mean distance to the other "
+        "cloud, mean of both directions, world units",
         "f_score": f"of the same points, precision and recall at {NEAR:g} world units",
     }
 

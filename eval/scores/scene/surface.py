@@ -1,8 +1,8 @@
 """The surface that views see against the true scene's: errors of depth and of normals, pixel by pixel.
 
 Nothing is aligned: the true scene stands where the prompt's toy should, as large as it should be. Both are
-compared where both are opaque, so that silhouettes do not count (`iou` has them). Sharp creases and thin parts
-are as blunt in the truth's normals as in an asset's, since both are finite differences of a depth image.
+compared where both are opaque, so that silhouettes do not count (`iou` has them). Creases and thin parts are
+as blunt in the truth's normals as in an asset's, since both are finite differences of a depth image.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class SurfaceErrors:
     models: Models
     prompts: PromptTexts
     protocol: ClassVar[dict[str, str]] = {
-        "depth_error": "mean |z - z*|, world units (the true scene fills the ball of radius 1), opaque in both",
-        "normal_error": "mean angle of normals by finite differences of depth, degrees, opaque in both",
+        "depth_error": "mean |z - z*| where both are opaque, world units (the true scene fills a unit ball)",
+        "normal_error": "mean angle of normals by finite differences of depth, the same pixels, degrees",
     }
 
     def __call__(self, asset: Asset) -> dict[str, np.ndarray]:

@@ -31,8 +31,8 @@ class TextureErrors:
     models: Models
     prompts: PromptTexts
     protocol: ClassVar[dict[str, str]] = {
-        "texture_low": f"mean |RGB difference| in [0, 1] behind a Gaussian of {COARSE:g} of the height, within "
-        "the common silhouette",
+        "texture_low": f"mean |RGB difference| in [0, 1] behind a Gaussian of {COARSE:g} of the height, "
+        "within the common silhouette",
         "texture_high": f"the same between Gaussians of {FINE:g} and {COARSE:g}",
     }
 

@@ -1,4 +1,4 @@
-"""Surface, points and texture against the true scene: nothing for the truth, more for larger planted errors."""
+"""Surface, points and texture against the true scene: 0 for the truth, more for larger planted errors."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_larger_planted_error_is_worse_by_every_measure(
 
 
 def test_depth_and_distance_of_a_shift_are_in_world_units() -> None:
-    rgba, surface = look(scene("bear"))
+    surface = look(scene("bear"))[1]
     nearer = replace(surface, depth=np.where(surface.seen, surface.depth - 0.1, 0).astype(np.float32))
     assert depth_error(nearer, surface) == pytest.approx(np.full(VIEWS, 0.1), abs=1e-5)
     assert depth_error(nearer, surface) == pytest.approx(depth_error(surface, nearer))
