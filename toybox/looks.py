@@ -129,7 +129,7 @@ def measure_object(number: int, spec: Spec, seed: int) -> dict[str, Values]:
 
 def measure_asset(asset: Path, spec: Spec) -> Values:
     """All metrics of a finished asset, and `janus`: the share of telling views nearer to two faces."""
-    views, *_ = render(asset, scale()["views"], "cpu")
+    views, _ = render(asset, scale()["views"], "cpu")
     truth, double = look_at(primitives(spec)), look_at(two_faced(primitives(spec)))
     return measure(views, spec, truth) | {
         "janus": float(np.nanmean(ground_truth.janus(views, truth, double)))

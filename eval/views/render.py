@@ -33,7 +33,12 @@ BLANK = np.zeros((2, 32, 32, 4), np.uint8)  # stands in sheet and turntable of a
 OFFICIAL: dict[str, Any] = {"count": 120, "elevation": 0.0, "radius": 3.5, "fov": 0.55, "size": 512}
 
 
-def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict, Surface]:
+def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict]:
+    """The views and the record of their cameras, as render_surface has them."""
+    return render_surface(asset, view, device)[:2]
+
+
+def render_surface(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict, Surface]:
     """The views (V, size, size, 4) uint8 with straight alpha, the record of their cameras, and their surface.
 
     view: count, elevation, radius, fov, size (see cameras.orbit), as the workflow's section `views` has them.
@@ -93,8 +98,8 @@ def write_gpteval3d(rgba: np.ndarray, surface: Surface, folder: Path) -> None:
     """The pictures rgb_0.png, ... over white and normal_0.png, ... of one asset and seed.
 
     GPTEval3D looks for them in METHOD/PROMPT/SEED, with prompts numbered from 0 in the order of its
-    prompts.json, and no number with zeros in front; it wants 120 views of 512 px (3DTopia/GPTEval3D on
-    GitHub, assets/data_format.md and T23DMethod). Normals n are of the world (z up, the front +y), (n + 1) / 2, and
+    prompts.json, and no number with zeros in front; it wants 120 views of 512 px (3DTopia/GPTEval3D on GitHub,
+    assets/data_format.md and T23DMethod). Normals n are of the world (z up, the front +y), (n + 1) / 2, and
     black where there is nothing, as threestudio draws them, whose renders its own data are.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +160,7 @@ def render_assets(
     view |= {name: value for name, value in named.items() if value is not None}
     for number, (path, folder) in enumerate(zip(asset, out, strict=True)):
         try:
-            rgba, cameras, surface = render(path, view, device)
+            rgba, cameras, surface = render_surface(path, view, device)
             write_all(rgba, cameras, folder, surface)
             if gpteval3d:
                 write_gpteval3d(rgba, surface, gpteval3d / str(number) / "0")
