@@ -98,7 +98,7 @@ def write_gpteval3d(rgba: np.ndarray, surface: Surface, folder: Path) -> None:
     """The pictures rgb_0.png, ... over white and normal_0.png, ... of one asset and seed.
 
     GPTEval3D looks for them in METHOD/PROMPT/SEED, with prompts numbered from 0 in the order of its
-    prompts.json, and no number with zeros in front; it wants 120 views of 512 px (3DTopia/GPTEval3D on GitHub,
+    prompts.json, and no number with zeros in front; it wants 120 views of 512 px (3DTopia/GPTEval3D, GitHub,
     assets/data_format.md and T23DMethod). Normals n are of the world (z up, the front +y), (n + 1) / 2, and
     black where there is nothing, as threestudio draws them, whose renders its own data are.
     """
