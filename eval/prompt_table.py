@@ -53,6 +53,20 @@ def check(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
     return table
 
 
+def categories(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """What divides the prompts: column (category, category_*) -> prompt -> its value, `other` for none.
+
+    A column of which no two prompts share a value makes no table, and is left out.
+    """
+    names = [name for name in table if re.fullmatch("category(_.+)?", str(name))]
+    found = {str(name): table[name].str.strip().replace("", "other") for name in names}
+    return {
+        name: dict(zip(table["id"], column, strict=True))
+        for name, column in found.items()
+        if column.duplicated().any()
+    }
+
+
 def plain(text: str) -> str:
     """A prompt as text models read it: case and spacing do not count."""
     return " ".join(text.casefold().split())

@@ -41,14 +41,14 @@ def score_views(
     (own,) = table["id"][(table["id"] == prompt) | (table["prompt"].map(plain) == plain(prompt))][:1]
     notes: list[str] = []
     if isinstance(views, np.ndarray):
-        rgba, ring = views, arc is None or arc == 360
+        rgba, ring, surface = views, arc is None or arc == 360, None
     else:
         asset = read_asset(place := Path(views))
         ring, notes = judge(asset, place, place.parent, Setting(arc=arc))
-        rgba = asset.rgba
+        rgba, surface = asset.rgba, asset.surface
     if rgba.ndim != 4 or rgba.shape[-1] != 4 or rgba.dtype != np.uint8:
         raise ValueError(f"views are {rgba.shape} {rgba.dtype}, not (V, H, W, 4) uint8")
-    rows, _ = score_asset(scorers, rgba, own, Path(truth) if truth else None, ring)
+    rows, _ = score_asset(scorers, rgba, own, Path(truth) if truth else None, ring, surface)
     rows.attrs |= {"protocol": scorers.protocol.metrics, "protocol_id": scorers.protocol.id, "notes": notes}
     return rows
 

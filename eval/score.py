@@ -55,7 +55,7 @@ def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, sett
             asset = read_asset(views)
         whole, notes = judge(asset, views, views.parent, setting)
         truth = setting.truth / prompt_id if setting.truth else None
-        scores, features = score_asset(scorers, asset.rgba, prompt_id, truth, whole)
+        scores, features = score_asset(scorers, asset.rgba, prompt_id, truth, whole, asset.surface)
     for note in notes:
         print(f"note: {views}: {note}", file=sys.stderr)
     text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)

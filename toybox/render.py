@@ -19,21 +19,32 @@ MAX_STEPS = 48
 def render(
     scenes: list[np.ndarray], viewmats: np.ndarray, Ks: np.ndarray, size: int, supersample: int = 2
 ) -> np.ndarray:
-    """Render image i of scene i from camera i.
+    """The pictures of `trace` alone."""
+    return trace(scenes, viewmats, Ks, size, supersample, deep=False)[0]
+
+
+def trace(
+    scenes: list[np.ndarray], viewmats: np.ndarray, Ks: np.ndarray, size: int, supersample: int = 2,
+    deep: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Render image i of scene i from camera i, and how deep its pixels lie.
 
     scenes: B arrays (P_i, 12) from `scenes.primitives`; viewmats: (B, 4, 4) world-to-camera, OpenCV
     axes; Ks: (B, 3, 3) in pixels of a `size` x `size` image.
-    Returns (B, size, size, 4) uint8 RGBA with straight alpha (alpha is the silhouette's coverage).
+    Returns (B, size, size, 4) uint8 RGBA with straight alpha (alpha is the silhouette's coverage), and, if
+    `deep`, (B, size, size) float32: the mean distance along the camera's axis of what a pixel's rays met, up
+    to HIT too near; 0 where they met nothing.
     """
     count = np.array([len(rows) for rows in scenes], dtype=np.int64)
     padded = np.zeros((len(scenes), count.max(), scenes[0].shape[1]), dtype=np.float32)
     for i, rows in enumerate(scenes):
         padded[i, : len(rows)] = rows
     out = np.empty((len(scenes), size, size, 4), dtype=np.uint8)
+    depth = np.empty((len(scenes), size * deep, size * deep), dtype=np.float32)
     rotations = np.ascontiguousarray(viewmats[:, :3, :3], dtype=np.float32)
     eyes = -np.einsum("bij,bi->bj", rotations, viewmats[:, :3, 3].astype(np.float32))
-    _render_batch(padded, count, rotations, eyes, Ks.astype(np.float32), supersample, out)
-    return out
+    _render_batch(padded, count, rotations, eyes, Ks.astype(np.float32), supersample, out, depth)
+    return out, depth
 
 
 @njit(fastmath=True, cache=True, inline="always")
@@ -117,7 +128,7 @@ def _shade(row, x, y, z, light) -> float:
 
 
 @njit(fastmath=True, cache=True)
-def _render_one(rows, n, rotation, eye, K, supersample, light, out):
+def _render_one(rows, n, rotation, eye, K, supersample, light, out, depth):
     size = out.shape[0]
     near = np.empty(n, np.int64)
     reach = np.empty(n, np.float32)
@@ -126,7 +137,7 @@ def _render_one(rows, n, rotation, eye, K, supersample, light, out):
     samples = supersample * supersample
     for py in range(size):
         for px in range(size):
-            r, g, b, hits = 0.0, 0.0, 0.0, 0
+            r, g, b, deep, hits = 0.0, 0.0, 0.0, 0.0, 0
             for s in range(samples):
                 u = (px + (s % supersample + 0.5) / supersample - K[0, 2]) / K[0, 0]
                 v = (py + (s // supersample + 0.5) / supersample - K[1, 2]) / K[1, 1]
@@ -140,14 +151,17 @@ def _render_one(rows, n, rotation, eye, K, supersample, light, out):
                     row = rows[hit]
                     shade = _shade(row, eye[0] + t * dx, eye[1] + t * dy, eye[2] + t * dz, light)
                     r, g, b, hits = (r + row[8] * shade, g + row[9] * shade, b + row[10] * shade, hits + 1)
+                    deep += t * norm
             scale = 255.0 / max(hits, 1)
             out[py, px, 0] = np.uint8(min(r * scale, 255.0) + 0.5)
             out[py, px, 1] = np.uint8(min(g * scale, 255.0) + 0.5)
             out[py, px, 2] = np.uint8(min(b * scale, 255.0) + 0.5)
             out[py, px, 3] = np.uint8(255.0 * hits / samples + 0.5)
+            if depth.size:
+                depth[py, px] = deep / max(hits, 1)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _render_batch(rows, count, rotations, eyes, Ks, supersample, out):
+def _render_batch(rows, count, rotations, eyes, Ks, supersample, out, depth):
     for i in prange(out.shape[0]):
-        _render_one(rows[i], count[i], rotations[i], eyes[i], Ks[i], supersample, LIGHT, out[i])
+        _render_one(rows[i], count[i], rotations[i], eyes[i], Ks[i], supersample, LIGHT, out[i], depth[i])

@@ -2,8 +2,8 @@
 
     python -m toybox.truth --prompts prompts/toybox.tsv --out results/mini/truth
 
-writes PROMPT/views.zip and PROMPT/two_faced.zip in the evaluation orbit, for the metrics that need a
-ground truth and for the table's ceiling row.
+writes PROMPT/views.zip (with depth) and PROMPT/two_faced.zip in the evaluation orbit, for the metrics that
+need a ground truth and for the table's ceiling row.
 """
 
 import argparse
@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from eval.views.archive import write_views
+from eval.views.surface import Surface
 from segmentdreamer.scene.cameras import orbit
-from toybox.render import render
+from toybox.render import trace
 from toybox.scenes import Spec, primitives, two_faced
 
 RADIUS, FOV = 4.1, 0.515  # views.radius and views.fov of the mini scale: the unit ball is in the frame
@@ -32,8 +33,17 @@ def render_orbit(
     rows: np.ndarray, views: int, elevation: float, size: int, radius: float = RADIUS, fov: float = FOV
 ) -> np.ndarray:
     """A scene's views (V, size, size, 4) uint8 on the evaluation orbit (see cameras.orbit)."""
+    return trace_orbit(rows, views, elevation, size, radius, fov)[0]
+
+
+def trace_orbit(
+    rows: np.ndarray, views: int, elevation: float, size: int, radius: float = RADIUS, fov: float = FOV
+) -> tuple[np.ndarray, Surface]:
+    """A scene's views and the surface behind them."""
     cameras = orbit(views, elevation, radius, fov, size)
-    return render([rows] * views, cameras.viewmats.numpy(), cameras.Ks.numpy(), size)
+    viewmats, Ks = cameras.viewmats.numpy(), cameras.Ks.numpy()
+    rgba, depth = trace([rows] * views, viewmats, Ks, size)
+    return rgba, Surface.behind(rgba, depth, viewmats, Ks)
 
 
 def main() -> None:
@@ -48,9 +58,10 @@ def main() -> None:
     args = parser.parse_args()
     for name, spec in read_specs(args.prompts).items():
         rows = primitives(spec)
-        for file, scene in (("views.zip", rows), ("two_faced.zip", two_faced(rows))):
-            seen = render_orbit(scene, args.views, args.elevation, args.size, args.radius, args.fov)
-            write_views(seen, args.out / name / file)
+        view = (args.views, args.elevation, args.size, args.radius, args.fov)
+        rgba, surface = trace_orbit(rows, *view)
+        write_views(rgba, args.out / name / "views.zip", surface)
+        write_views(render_orbit(two_faced(rows), *view), args.out / name / "two_faced.zip")
 
 
 if __name__ == "__main__":

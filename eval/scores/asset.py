@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ import pandas as pd
 
 from segmentdreamer.timing.stopwatch import Stopwatch
 
-from ..views.archive import has_alpha
+from ..views.archive import Views, has_alpha, read_asset
 from ..views.ring import FEWEST
+from ..views.surface import Surface
 from .clip import Clip, embed_texts, fills
 from .janus import TEMPLATE
 
@@ -88,6 +90,7 @@ class Asset:
     truth: Path | None = None  # folder with views.zip and two_faced.zip of the true scene
     ring: bool = True  # whether the views go once around in even steps
     scores: Metrics = field(default_factory=dict)  # of the metrics before, which need no more than this one
+    surface: Surface | None = None  # what lies behind the views, where that is known
 
     @property
     def text(self) -> str:
@@ -97,6 +100,16 @@ class Asset:
     def spec(self) -> dict[str, str]:
         return self.prompts.specs[self.own]
 
+    @cached_property
+    def true(self) -> Views:
+        """The true scene's views; ValueError if they are of another number or size than these."""
+        assert self.truth  # asked by metrics that need it
+        found = read_asset(self.truth / "views.zip")
+        if found.rgba.shape != self.views.shape:
+            text = f"views are {self.views.shape}, the truth's in {self.truth} are {found.rgba.shape}"
+            raise ValueError(text)
+        return found
+
     @property
     def whole(self) -> bool:
         """Whether the views are a ring that is dense enough for its metrics."""
@@ -104,6 +117,8 @@ class Asset:
 
     def offers(self) -> set[str]:
         """Which of the needs of metrics.yaml this asset meets."""
-        found = {"alpha": has_alpha(self.views), "ring": self.whole, "truth": self.truth is not None,
+        known = self.truth is not None
+        found = {"alpha": has_alpha(self.views), "ring": self.whole, "truth": known,
+                 "depth": bool(self.surface and known and self.true.surface),
                  "spec": bool(self.spec.get("class"))}  # fmt: skip
         return {"weights"} | {name for name, there in found.items() if there}

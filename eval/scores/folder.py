@@ -72,7 +72,7 @@ def score_places(
             asset = read_asset(path)
             whole, told = judge(asset, path, folder, setting)
             truth = setting.truth / name if setting.truth else None
-            rows, features[name, seed] = score_asset(scorers, asset.rgba, name, truth, whole)
+            rows, features[name, seed] = score_asset(scorers, asset.rgba, name, truth, whole, asset.surface)
             if (rows.loc[rows["metric"] == "janus_withheld", "value"] == 1).any():
                 told.append("janus_index withheld: consistency or CLIP below its gate, see docs/protocols.md")
             for note in told:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -34,14 +33,12 @@ class GroundTruth:
     protocol: ClassVar[dict[str, str]] = {}
 
     def __call__(self, asset: Asset) -> dict[str, np.ndarray]:
-        return score_truth(asset.views, asset.truth) if asset.truth else {}
+        assert asset.truth  # it needs truth
+        return score_truth(asset.views, asset.true.rgba, read_views(asset.truth / "two_faced.zip"))
 
 
-def score_truth(views: np.ndarray, folder: Path) -> dict[str, np.ndarray]:
-    """All metrics of views (V, H, W, 4) against the views.zip and two_faced.zip of a folder."""
-    truth, two_faced = read_views(folder / "views.zip"), read_views(folder / "two_faced.zip")
-    if truth.shape != views.shape:
-        raise ValueError(f"views are {views.shape}, the truth's in {folder} are {truth.shape}")
+def score_truth(views: np.ndarray, truth: np.ndarray, two_faced: np.ndarray) -> dict[str, np.ndarray]:
+    """All metrics of views (V, H, W, 4) against the true scene's and its two-faced version's."""
     return {
         "iou": silhouette_iou(views, truth),
         "color_error": color_error(views, truth),

@@ -19,6 +19,7 @@ from segmentdreamer.records import file_digest
 from ..metrics import Measure, columns, measures
 from ..protocol import Protocol
 from ..views.archive import composite_on
+from ..views.surface import Surface
 from .asset import VIEW_WORDS, Asset, Metrics, Models, PromptTexts, embed_prompts
 from .clip import SQUARE, embed_images, fills, load_clip
 
@@ -116,13 +117,14 @@ def text_notes(scorers: Scorers) -> list[tuple[str, str]]:
 
 
 def score_asset(
-    scorers: Scorers, views: np.ndarray, prompt_id: str, truth: Path | None = None, ring: bool = True
-) -> tuple[pd.DataFrame, Metrics]:
+    scorers: Scorers, views: np.ndarray, prompt_id: str, truth: Path | None = None, ring: bool = True,
+    surface: Surface | None = None,
+) -> tuple[pd.DataFrame, Metrics]:  # fmt: skip
     """All metrics of one asset as rows (view, metric, value), and its features by feature space.
 
     views: (V, H, W, 4) uint8, straight alpha. truth: folder with views.zip and two_faced.zip of the true
-    scene. ring: whether the views go once around in even steps. A metric of the whole asset has one row, of
-    view 0. Raises ValueError for an unknown prompt.
+    scene. ring: whether the views go once around in even steps. surface: what lies behind them. A metric of
+    the whole asset has one row, of view 0. Raises ValueError for an unknown prompt.
     """
     prompts, watch = scorers.prompts, scorers.models.watch
     if prompt_id not in prompts.ids:
@@ -130,7 +132,9 @@ def score_asset(
     with watch.part("compositing"):
         images = composite_on(scorers.models.device, views)
     features = features_of(scorers.models, images)
-    asset = Asset(views, images, features, prompts, prompts.ids.index(prompt_id), truth, ring)
+    asset = Asset(
+        views, images, features, prompts, prompts.ids.index(prompt_id), truth, ring, surface=surface
+    )
     offered = asset.offers()
     for measure, metric in scorers.metrics:
         if measure.needs <= offered:

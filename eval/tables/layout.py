@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class Setting:
     titles: dict[str, str]
     paper: dict[str, dict[str, Any]]
     study: Identity | None = None
+    categories: dict[str, dict[str, str]] = field(default_factory=dict)  # see prompt_table.categories
 
     def title(self, method: str) -> str:
         primary = self.titles.get(self.reference, self.reference)

@@ -40,6 +40,7 @@ class Section:
     text: str
     table: Table
     links: str = ""
+    closed: bool = False  # until a reader opens it
 
 
 def page(table: Table, sections: list[Section]) -> str:
@@ -77,14 +78,24 @@ def order_text(setting: Setting) -> str:
 
 
 def sections(
-    extended: Table, orders: pd.DataFrame, analysis: Analysis, run: Run, setting: Setting, root: str
+    extended: Table,
+    orders: pd.DataFrame,
+    analysis: Analysis,
+    run: Run,
+    setting: Setting,
+    root: str,
+    divided: list[Table],
 ) -> list[Section]:
-    """The page's sections, those with nothing to say left out; root: the way from the page to RESULTS."""
+    """The page's sections, those with nothing to say left out.
+
+    root: the way from the page to RESULTS; divided: tables by category.
+    """
     found = []
     if len(orders):
         rows = [Row(first, [Cell(text=x) for x in rest]) for first, *rest in order_rows(orders, setting)]
         found.append(Section("Against the paper's order", order_text(setting), plain(ORDER_HEADER, rows)))
     found.append(Section("All metrics", "Those of Table 1 and the others.", extended))
+    found += [Section(table.title, table.caption, table, closed=True) for table in divided]
     metric = next((m for m in analysis.primary if not columns()[m].get("pooled")), "")
     if metric:
         text = f"{columns()[metric]['name']} of every asset (mean over seeds), others when pointed at."

@@ -25,7 +25,7 @@ TABLES = (
     "table1_extended.md", "per_prompt.csv", "summary.csv", "comparisons.csv", "variance.csv",
     "paper_order.csv", "claims.csv", "claims.md", "claims.json", "sheet.png",
 )  # fmt: skip
-EXTRAS = ("tables/ablation_*", "plots/*", "theory/*")  # where the run has them
+EXTRAS = ("tables/by_category.*", "tables/ablation_*", "plots/*", "theory/*")  # where the run has them
 SUFFIXES = (".csv", ".md", ".json", ".svg", ".png")
 SHARED = ("weights_sha256", "versions", "machine")  # told once where all assets agree
 LINK = re.compile(r'<a href="([^"]*)">[^<]*</a> ?')

@@ -4,7 +4,8 @@ r"""Table 1: a row a method, in csv, md, tex and html, with its intervals, ranks
         --controls truth start --scale mini --titles baselines/methods.yaml --paper baselines/paper.yaml
 
 writes into RESULTS/tables: table1 and table1_extended, and the long tables behind them (summary, comparisons,
-variance, per_prompt, paper_order); table1.json says what was measured, for the ledger and the figures.
+variance, per_prompt, paper_order), and by_category where the prompt table divides its prompts; table1.json
+says what was measured, for the ledger and the figures.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from segmentdreamer.records import write_json
 
 from ..guidance import Guidance, tell_each
 from ..metrics import columns, primary_method, read_titles
-from ..prompt_table import read_prompts
+from ..prompt_table import categories, read_prompts
 from ..run import Run, read_run
 from ..study.identity import IDENTITY
 from ..study.result import read_study
 from .analysis import Analysis, analyze, shown_metrics
 from .caption import caption
+from .categories import category_tables, summarize_categories
 from .formats import grid, markdown, quote
 from .latex import latex
 from .layout import Setting, build_table
@@ -84,18 +86,23 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     extended = build_table(analysis, run, setting, every, "Table 1, all metrics", top)
     ranked = f"\n{quote(order_text(setting))}\n\n{grid(ORDER_HEADER, order_rows(orders, setting))}\n"
     beside = ranked if len(orders) else ""  # our order of the methods against the paper's
+    by_category = summarize_categories(analysis, run, setting)
+    divided = category_tables(by_category, analysis, setting)
     tables = {
         "table1": wide(analysis, run, setting, analysis.primary),
         "table1_extended": wide(analysis, run, setting, every),
         "summary": analysis.summary, "comparisons": analysis.comparisons, "variance": analysis.variance,
         "per_prompt": analysis.per_prompt, "paper_order": orders,
+        **({"by_category": by_category} if divided else {}),
     }  # fmt: skip
     for name, frame in tables.items():
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
     (out / "table1.md").write_text(markdown(table) + beside, encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
-    below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out))
+    if divided:
+        (out / "by_category.md").write_text("\n".join(map(markdown, divided)), encoding="utf-8")
+    below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out), divided)
     (out / "table1.html").write_text(page(table, below), encoding="utf-8")
     write_json(out / "table1.json", record(analysis, run, setting))
 
@@ -130,13 +137,15 @@ def tabulate(
     study: Annotated[Path | None, inputs("study.csv of `python -m eval.study analyse`")] = None,
 ) -> None:
     """Assemble Table 1 from the scores of a run."""
-    ids = list(read_prompts(prompts)["id"])
+    table = read_prompts(prompts)
+    ids = list(table["id"])
     run = read_run(results, methods, controls or [], ids, seeds)
     ranked = read_study(study, methods, ids) if study else None
     scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
     reference = reference or primary_method(methods)
     whose = ranked.whose if ranked else None
-    setting = Setting(scale, scorer, seeds, reference, read_titles(titles), read_paper(paper), whose)
+    setting = Setting(scale, scorer, seeds, reference, read_titles(titles), read_paper(paper), whose,
+                      categories(table))  # fmt: skip
     write_all(analyze(run, scores, reference, ranked), run, setting, results / "tables" / selection)
 
 

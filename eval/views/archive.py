@@ -1,6 +1,7 @@
 """`views.zip`: the views of one asset as RGBA PNGs 000.png, 001.png, ... with straight alpha.
 
-One archive an asset instead of 120 files; the same images give the same bytes. An asset that failed has an
+One archive an asset instead of 120 files; the same images give the same bytes. `depth.npz` may lie beside
+them (see surface). An asset that failed has an
 archive too: no picture, but `failed.txt` with the reason. It is never stood for by black images.
 """
 
@@ -20,20 +21,24 @@ from segmentdreamer.records import replacing
 
 from .naming import KINDS, choose, hidden
 from .pictures import read_alpha, read_picture
+from .surface import Surface
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 FAILED = "failed.txt"
+DEPTH = "depth.npz"
 CAMERAS = ("cameras.json", "transforms.json")
 
 
-def write_views(rgba: np.ndarray, path: Path) -> None:
-    """Store (V, H, W, 4) uint8 views atomically."""
+def write_views(rgba: np.ndarray, path: Path, surface: Surface | None = None) -> None:
+    """Store (V, H, W, 4) uint8 views, and the surface behind them if it is known, atomically."""
 
     def members() -> Iterable[tuple[str, bytes]]:
         for i, view in enumerate(rgba):
             buffer = io.BytesIO()
             Image.fromarray(view, "RGBA").save(buffer, "PNG", compress_level=4)
             yield f"{i:03d}.png", buffer.getvalue()
+        if surface:
+            yield DEPTH, surface.pack()
 
     write_archive(members(), path)
 
@@ -57,6 +62,7 @@ class Views:
     numbers: list[int]  # of the pictures' names
     unread: list[str]  # pictures beside them that may be meant for views or alphas
     cameras: bytes | None  # cameras.json or transforms.json that lies among them
+    surface: Surface | None = None  # of depth.npz
 
 
 def read_views(path: Path) -> np.ndarray:
@@ -108,7 +114,9 @@ def assemble(place: Path, names: list[str], read: Callable[[str], bytes]) -> Vie
             raise ValueError(f"{place} holds views of different sizes: {first}, {name} {pixels(view)}")
         views.append(view)
     cameras = [name for name in names if PurePosixPath(name).name in CAMERAS and not hidden(name)]
-    return Views(np.stack(views), list(chosen.views), chosen.unread, read(cameras[0]) if cameras else None)
+    rgba = np.stack(views)
+    surface = Surface.unpack(read(DEPTH), f"{place}: {DEPTH}", rgba) if DEPTH in names else None
+    return Views(rgba, list(chosen.views), chosen.unread, read(cameras[0]) if cameras else None, surface)
 
 
 def join(view: np.ndarray, alpha: np.ndarray, name: str, beside: str) -> np.ndarray:

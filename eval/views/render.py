@@ -1,9 +1,10 @@
-"""Render the views of assets: 120 RGBA images on the evaluation orbit, a contact sheet and a turntable.
+"""Render the views of assets: 120 RGBA images with depth on the evaluation orbit, a sheet and a turntable.
 
     python -m eval.views --asset asset.ply --out FOLDER --scale mini
+    python -m eval.views --asset a.ply b.ply --out A B --gpteval3d methods/mine
 
-An asset without a single Gaussian is a failed one: its views.zip states the reason instead (see archive),
-which is read from `cost.json` beside the asset.
+The second also writes pictures and normals as GPTEval3D reads them. An asset without a single Gaussian is a
+failed one: its views.zip states the reason instead (see archive), which is read from `cost.json` beside it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from segmentdreamer.records import write_json
 
 from ..scales import read_scale
 from .archive import composite, write_failure, write_views
+from .surface import OPAQUE, Surface
 
 SHEET_VIEWS = 8
 BLANK = np.zeros((2, 32, 32, 4), np.uint8)  # stands in sheet and turntable of a failed asset
@@ -32,7 +34,12 @@ OFFICIAL: dict[str, Any] = {"count": 120, "elevation": 0.0, "radius": 3.5, "fov"
 
 
 def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict]:
-    """The views (V, size, size, 4) uint8 with straight alpha, and the record of their cameras.
+    """The views and the record of their cameras, as render_surface has them."""
+    return render_surface(asset, view, device)[:2]
+
+
+def render_surface(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict, Surface]:
+    """The views (V, size, size, 4) uint8 with straight alpha, the record of their cameras, and their surface.
 
     view: count, elevation, radius, fov, size (see cameras.orbit), as the workflow's section `views` has them.
     """
@@ -40,7 +47,7 @@ def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarra
 
     from segmentdreamer.scene.cameras import orbit
     from segmentdreamer.scene.gaussians import activate, load_ply
-    from segmentdreamer.scene.render import render_views
+    from segmentdreamer.scene.render import render_depth
 
     params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
     if not len(params["means"]):
@@ -48,14 +55,16 @@ def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarra
         told = json.loads(cost.read_text()) if cost.exists() else {}
         raise FailedAsset(told.get("failed") or "the asset has no Gaussians")
     cameras = orbit(view["count"], view["elevation"], view["radius"], view["fov"], view["size"])
-    images = render_views(activate(params), cameras)  # (V, H, W, 4), premultiplied
-    alpha = images[..., 3:]
+    images = render_depth(activate(params), cameras)  # (V, H, W, 5), premultiplied
+    alpha = images[..., 3:4]
     color = torch.where(alpha > 0, images[..., :3] / alpha.clamp(min=1e-6), torch.ones_like(alpha))
     rgba = torch.cat([color, alpha], dim=-1).clamp(0, 1)
     record = {"views": view["count"], **{key: view[key] for key in ("size", "radius", "fov")}}
     record |= {key: getattr(cameras, key).tolist() for key in ("azimuth", "elevation", "viewmats", "Ks")}
     record["convention"] = "world to camera, x right, y down, z forward; azimuth 0 sees the front (+y)"
-    return (rgba * 255).round().to(torch.uint8).cpu().numpy(), record
+    views = (rgba * 255).round().to(torch.uint8).cpu().numpy()
+    depth = images[..., 4].cpu().numpy()
+    return views, record, Surface.behind(views, depth, cameras.viewmats.numpy(), cameras.Ks.numpy())
 
 
 class FailedAsset(ValueError):
@@ -85,7 +94,23 @@ def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256
         movie.mux(stream.encode())
 
 
-def write_all(rgba: np.ndarray, cameras: dict, out: Path) -> None:
+def write_gpteval3d(rgba: np.ndarray, surface: Surface, folder: Path) -> None:
+    """The pictures rgb_0.png, ... over white and normal_0.png, ... of one asset and seed.
+
+    GPTEval3D looks for them in METHOD/PROMPT/SEED, with prompts numbered from 0 in the order of its
+    prompts.json, and no number with zeros in front; it wants 120 views of 512 px (3DTopia/GPTEval3D, GitHub,
+    assets/data_format.md and T23DMethod). Normals n are of the world (z up, the front +y), (n + 1) / 2, and
+    black where there is nothing, as threestudio draws them, whose renders its own data are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    known = np.isfinite(surface.normals) & (rgba[..., 3:] >= OPAQUE)
+    normals = np.where(known, (np.nan_to_num(surface.normals) + 1) * 127.5, 0).round().astype(np.uint8)
+    for kind, pictures in (("rgb", composite(rgba)), ("normal", normals)):
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(folder / f"{kind}_{number}.png")
+
+
+def write_all(rgba: np.ndarray, cameras: dict, out: Path, surface: Surface | None = None) -> None:
     """Views and what goes with them; of a failed asset the reason, and what is given in sheet and turntable.
 
     views.zip last: it tells that the folder is whole.
@@ -98,7 +123,7 @@ def write_all(rgba: np.ndarray, cameras: dict, out: Path) -> None:
     if "failed" in cameras:
         write_failure(cameras["failed"], out / "views.zip")
     else:
-        write_views(rgba, out / "views.zip")
+        write_views(rgba, out / "views.zip", surface)
 
 
 def render_assets(
@@ -113,6 +138,10 @@ def render_assets(
     elevation: Annotated[float | None, settings("degrees (official: 0)")] = None,
     radius: Annotated[float | None, settings("distance of the cameras (official: 3.5)")] = None,
     fov: Annotated[float | None, settings("field of view in radians (official: .55)")] = None,
+    gpteval3d: Annotated[
+        Path | None,
+        outputs("also as GPTEval3D reads them: a folder METHOD, in it 0/0, 1/0, ... in the assets' order"),
+    ] = None,
     device: Device = None,
 ) -> None:
     """Render the evaluation views of 3D Gaussian assets.
@@ -129,9 +158,12 @@ def render_assets(
     named = {"size": size, "count": views, "elevation": elevation, "radius": radius, "fov": fov}
     view = OFFICIAL | (read_scale(scale)["views"] if scale else {})
     view |= {name: value for name, value in named.items() if value is not None}
-    for path, folder in zip(asset, out, strict=True):
+    for number, (path, folder) in enumerate(zip(asset, out, strict=True)):
         try:
-            write_all(*render(path, view, device), folder)
+            rgba, cameras, surface = render_surface(path, view, device)
+            write_all(rgba, cameras, folder, surface)
+            if gpteval3d:
+                write_gpteval3d(rgba, surface, gpteval3d / str(number) / "0")
         except FailedAsset as failure:
             print(f"{path}: failed: {failure}", file=sys.stderr)
             write_all(BLANK, {"views": 0, "failed": str(failure)}, folder)

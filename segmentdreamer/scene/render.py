@@ -76,10 +76,15 @@ def render_training(
 
 def render_views(splats: Splats, cameras: Cameras, background: Tensor | None = None) -> Tensor:
     """Images and alpha without augmentation: (B, H, W, 4), premultiplied unless a background is given."""
+    return render_depth(splats, cameras, background)[..., :4]
+
+
+def render_depth(splats: Splats, cameras: Cameras, background: Tensor | None = None) -> Tensor:
+    """As render_views, and the mean depth of what a pixel blends, along the camera's axis: (B, H, W, 5)."""
     backgrounds = None if background is None else background.expand(len(cameras.viewmats), 3)
     with torch.no_grad():
-        out, alphas, _ = rasterize(splats, cameras, backgrounds, "RGB", RenderConfig())
-    return torch.cat([out, alphas], dim=-1)
+        out, alphas, _ = rasterize(splats, cameras, backgrounds, "RGB+ED", RenderConfig())
+    return torch.cat([out[..., :3], alphas, out[..., 3:]], dim=-1)
 
 
 def rasterize(

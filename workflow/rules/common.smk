@@ -13,7 +13,7 @@ sys.path[:0] = [
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
 from eval.metrics import measures, primary_method
-from eval.prompt_table import read_prompts
+from eval.prompt_table import categories, read_prompts
 from eval.protocol import scoring_files
 from eval.variants import method_of, variants
 from eval.variants import overrides as variant_settings

@@ -6,6 +6,9 @@ FIGURES = [
     *(["heat_map", "critical_difference"] if len(config["methods"]) > 1 else []),
 ]
 
+# Where the prompt table divides its prompts.
+BY_CATEGORY = ["by_category.csv", "by_category.md"] if categories(PROMPTS) else []
+
 # What eval.study.commands analyse wrote, of which the table reads three files.
 STUDY = [
     config["study"].removesuffix(".csv") + ending
@@ -38,6 +41,7 @@ rule table1:
             "comparisons.csv",
             "variance.csv",
             "paper_order.csv",
+            *BY_CATEGORY,
         ),
     log:
         f"{LOGS}/table1.log",

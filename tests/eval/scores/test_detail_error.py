@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from eval.metrics import columns
 from eval.scores.ground_truth import detail_error, score_truth
 from eval.scores.pathology import detail, laplacian
-from eval.views.archive import write_views
 from toybox import defects
 from toybox.scenes import CLASSES, Spec, primitives, two_faced
 from toybox.truth import render_orbit
@@ -165,11 +162,9 @@ def test_every_view_is_compared_with_its_own() -> None:
 # Tables -----------------------------------------------------------------------------------------------
 
 
-def test_assets_of_known_scenes_are_scored_with_it(tmp_path: Path) -> None:
+def test_assets_of_known_scenes_are_scored_with_it() -> None:
     truth = look(primitives(SPECS[0]))
-    for name in ("views.zip", "two_faced.zip"):
-        write_views(truth, tmp_path / name)
-    scores = score_truth(defects.blur(truth, 1.2), tmp_path)
+    scores = score_truth(defects.blur(truth, 1.2), truth, truth)
     assert len(scores["detail_error"]) == 8 and scores["detail_error"].min() > 1
 
 

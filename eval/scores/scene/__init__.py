@@ -1,0 +1,1 @@
+"""Against the true scene, where it is known: its surface, its points, its texture."""
