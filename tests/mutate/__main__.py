@@ -141,7 +141,7 @@ def outcome(copy: Path, tests: list[str], limit: float | None = TIMEOUT) -> int:
 
 def run_tests(copy: Path, tests: list[str]) -> None:
     """Pytest in a process group of its own, on the copy, up to the first failure."""
-    os.setsid()
+    os.setpgrp()
     os.chdir(copy)
     os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     sys.path[:] = [str(copy), *(path for path in sys.path if Path(path).resolve() not in (ROOT, HERE))]
