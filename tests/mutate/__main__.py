@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def load_libraries() -> None:
-    """Import what tests import, and nothing of ours but the guard that torchvision needs, which nothing changes."""
+    """Import what tests import, and nothing of ours but the guard that torchvision needs."""
     sys.path.insert(0, str(ROOT))
     guard = "segmentdreamer.torchvision_guard"
     for name in (guard, *LIBRARIES.split()):
