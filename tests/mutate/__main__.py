@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def load_libraries() -> None:
-    """Import what tests import, and nothing of ours but the guard that torchvision needs, which nothing changes."""
+    """Import what tests import, and nothing of ours but the guard that torchvision needs."""
     sys.path.insert(0, str(ROOT))
     guard = "segmentdreamer.torchvision_guard"
     for name in (guard, *LIBRARIES.split()):
@@ -141,7 +141,7 @@ def outcome(copy: Path, tests: list[str], limit: float | None = TIMEOUT) -> int:
 
 def run_tests(copy: Path, tests: list[str]) -> None:
     """Pytest in a process group of its own, on the copy, up to the first failure."""
-    os.setsid()
+    os.setpgrp()
     os.chdir(copy)
     os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     sys.path[:] = [str(copy), *(path for path in sys.path if Path(path).resolve() not in (ROOT, HERE))]

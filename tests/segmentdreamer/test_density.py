@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_rasterizer import random_scene, trainable, views
+from scenes_of_gaussians import random_scene, trainable, views
 from torch import Tensor
 
 from segmentdreamer.config import load_config

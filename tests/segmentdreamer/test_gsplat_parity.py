@@ -14,7 +14,7 @@ import gsplat
 import pytest
 import torch
 from gsplat.cuda._torch_impl import _fully_fused_projection, _quat_scale_to_covar_preci
-from test_rasterizer import evaluate, random_scene, views
+from scenes_of_gaussians import evaluate, random_scene, views
 from torch import Tensor
 
 from segmentdreamer.rasterizer import rasterization

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import simulated_run as simulated
+from folders_of_views import ROOT, score
 from simulated_run import lines_of
-from test_folder import ROOT, score
 
 from eval.metrics import read_titles
 from eval.scores.clip import embed_images, load_clip

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from prior_folders import generated
 from torch import Tensor
 from toys import ALPHAS, TWO_STEP, toy_inputs, toy_network
 
-from segmentdreamer import generate, optimize
+from segmentdreamer import optimize
 from segmentdreamer.config import load_config
 from segmentdreamer.diffusion.guidance import guided
 from segmentdreamer.diffusion.mixture import MixturePrior
@@ -31,7 +32,11 @@ from segmentdreamer.start.shapes import start_state
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 ROOT = Path(__file__).parents[3]
+
+
 PRIOR = ROOT / "toybox/models/prior"
+
+
 SCHEDULER = SD21_BASE["scheduler/scheduler_config.json"]
 
 
@@ -42,15 +47,6 @@ def folder(tmp_path: Path) -> Path:
 
 def change(path: Path, **values: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def generated(out: Path, *settings: str) -> None:
-    settings = (*settings, "prior.sha256=''", "train.steps=4", "train.checkpoint_every=2")
-    overrides = [part for setting in settings for part in ("--set", setting)]
-    generate.main(["--prompt", "a duck", "--method", "sds", "--out", str(out), "--quiet", *overrides])
-
-
-# Schedules
 
 
 @pytest.mark.parametrize("zero", [False, True])
@@ -96,9 +92,6 @@ def test_what_would_change_the_meaning_is_refused_by_name(
     assert "\n" not in str(caught.value)
 
 
-# v-prediction
-
-
 def velocity(eps: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The network that predicts v where this one predicts epsilon."""
     return lambda x, t, c: (eps(x, t, c) - sigma(ALPHAS.to(x), t) * x) / alpha(ALPHAS.to(x), t)
@@ -133,9 +126,6 @@ def test_a_folder_that_predicts_v_is_converted_whatever_runs_it(folder: Path, ne
     a = ALPHAS[700]
     expected = a.sqrt() * raw.eps(x, 700, cond) + (1 - a).sqrt() * x
     assert torch.allclose(prior.eps(x, 700, cond), expected, atol=1e-6)
-
-
-# Files
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +215,6 @@ def test_hidden_files_beside_the_weights_are_no_part_of_the_prior(folder: Path) 
     assert check_prior(config) == config.sha256
 
 
-# Latents
-
-
 def test_channels_and_sides_of_latents_are_the_models(tmp_path: Path) -> None:
     unet = {"sample_size": 8, "in_channels": 6, "out_channels": 6, "block_out_channels": [16, 16],
             "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "layers_per_block": 1,
@@ -250,70 +237,3 @@ def test_channels_and_sides_of_latents_are_the_models(tmp_path: Path) -> None:
     prompts = embed_views(prior, "a duck", config.prompts)
     optimize.optimize(run, load_method("gcs", {}), prior, prompts, config, 0, Stopwatch())
     assert run.rows[0]["gradient_rms"] > 0 and run.rows[0]["skipped"] == 0
-
-
-# A class of one's own
-
-
-OWN = ("prior.class=toys:MixtureImages", "start.count=50")
-
-
-def test_a_prior_of_ones_own_needs_a_class_and_a_setting(tmp_path: Path) -> None:
-    generated(tmp_path, *OWN, "prior.path=''")
-    cost, record = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("cost", "provenance"))
-    assert cost["nfe"] == 4 * 4 * 2 and cost["encodes"] == 0 and cost["tflop"] is None and not cost["failed"]
-    assert record["weights_sha256"] == "" and record["config"]["prior"]["class_"] == "toys:MixtureImages"
-
-
-@pytest.mark.parametrize("name", ["toys:Nothing", "no_such_module:Prior", "not a name"])
-def test_a_class_that_is_not_there_is_one_line(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SystemExit, match=rf"^error: prior\.class '{name}' is not module:name of a prior"):
-        generated(tmp_path / "out", f"prior.class={name}")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("other", ["weights", "start"])
-def test_a_killed_run_is_not_taken_up_on_other_weights_or_another_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
-) -> None:
-    files = {"weights": tmp_path / "weights", "start": tmp_path / "start.ply"}
-    files["weights"].write_text("one")
-    write_cloud_of(files["start"], 0)
-    settings = (*OWN, f"prior.path={files['weights']}", "start.kind=points", f"start.file={files['start']}")
-    began = began_after_a_kill(tmp_path / "out", settings, monkeypatch, lambda: None)
-    assert began == 2  # where the checkpoint stands
-
-    def exchange() -> None:
-        if other == "weights":
-            files["weights"].write_text("two")
-        else:
-            write_cloud_of(files["start"], 1)
-
-    assert began_after_a_kill(tmp_path / "again", settings, monkeypatch, exchange) == 0
-
-
-def write_cloud_of(path: Path, seed: int) -> None:
-    from segmentdreamer.start.clouds import Cloud, write_cloud
-
-    write_cloud(Cloud(torch.rand(50, 3, generator=torch.Generator().manual_seed(seed)) - 0.5), path)
-
-
-def began_after_a_kill(
-    out: Path, settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]
-) -> int:
-    """At which step the second call starts, the first having been killed in its fourth step."""
-    original, seen = optimize.take_step, []
-
-    def watched(run: optimize.Run, *rest: Any) -> Any:
-        seen.append(run.step)
-        if len(seen) == 4:
-            raise KeyboardInterrupt
-        return original(run, *rest)
-
-    monkeypatch.setattr(optimize, "take_step", watched)
-    with pytest.raises(SystemExit, match="130"):
-        generated(out, *settings)
-    meanwhile()
-    generated(out, *settings)
-    monkeypatch.setattr(optimize, "take_step", original)
-    return seen[4]
