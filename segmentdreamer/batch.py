@@ -69,7 +69,7 @@ def batch(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     prompt_id = prompt_id or ["-".join(text.lower().split()) for text in prompt]
     checkpoint = checkpoint or [folder / ".checkpoint.pt" for folder in out]
-    presets = camera_preset or [None] * len(prompt)
+    presets: Sequence[str | None] = camera_preset or [None] * len(prompt)
     if not len(prompt) == len(prompt_id) == len(out) == len(checkpoint) == len(presets):
         raise BadParameter("what each asset has of its own needs as many values as there are of --prompt")
     chosen = [*trunk_settings(method), *(overrides or [])]
