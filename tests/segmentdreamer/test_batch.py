@@ -117,9 +117,8 @@ def test_an_optimization_that_comes_to_nothing_is_an_empty_asset_among_whole_one
         "optimizer.prune_opacity=2", "--out", *(str(tmp_path / name) for name in TEXTS),
     ])  # fmt: skip
     for name in TEXTS:
-        assert (
-            "every Gaussian was pruned" in json.loads((tmp_path / name / "cost.json").read_text())["failed"]
-        )
+        cost = json.loads((tmp_path / name / "cost.json").read_text())
+        assert "every Gaussian was pruned" in cost["failed"]
 
 
 def test_bad_input_is_one_line_before_anything_is_written(
