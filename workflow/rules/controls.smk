@@ -1,5 +1,8 @@
 """Controls: rows of the table that no method made. They enter as assets or as views, like any method."""
 
+# Each input as the output in its place.
+COPY = 'set -- {input:q}; for copy in {output:q}; do cp "$1" "$copy"; shift; done 2> {log:q}'
+
 # The state that every method starts from.
 for batch in split(IDS, config["scores_per_job"]):
 
@@ -97,25 +100,36 @@ rule truth:
         " {params.view} > {log:q} 2>&1"
 
 
-rule truth_views:
-    input:
-        f"{RESULTS}/truth/{{prompt}}/views.zip",
-    output:
-        f"{RESULTS}/views/truth/{{prompt}}/{{seed}}/views.zip",
-    log:
-        f"{RESULTS}/logs/truth/{{prompt}}-{{seed}}.log",
-    localrule: True
-    conda:
-        "../../environment.yml"
-    shell:
-        "cp {input:q} {output:q} > {log:q} 2>&1"
+# Copies: of the true scene's views, and of the primary method's under the prompts of others, which tells what
+# is not alignment.
+for batch in split(IDS, config["scores_per_job"]):
 
+    rule:
+        name:
+            f"truth_views{batch.name}"
+        input:
+            expand(f"{RESULTS}/truth/{{prompt}}/views.zip", prompt=batch.prompts),
+        output:
+            of_control("truth", batch.prompts, "views", "views.zip"),
+        log:
+            f"{RESULTS}/logs/truth/{batch.label}.log",
+        localrule: True
+        conda:
+            "../../environment.yml"
+        shell:
+            COPY
 
-# The primary method's assets under the prompts of others: what is not alignment.
-use rule truth_views as shuffled_views with:
-    input:
-        shuffled_source,
-    output:
-        f"{RESULTS}/views/{SHUFFLED}/{{prompt}}/{{seed}}/views.zip",
-    log:
-        f"{RESULTS}/logs/{SHUFFLED}/{{prompt}}-{{seed}}.log",
+    rule:
+        name:
+            f"shuffled_views{batch.name}"
+        input:
+            shuffled_sources(batch.prompts),
+        output:
+            of_control(SHUFFLED, batch.prompts, "views", "views.zip"),
+        log:
+            f"{RESULTS}/logs/{SHUFFLED}/{batch.label}.log",
+        localrule: True
+        conda:
+            "../../environment.yml"
+        shell:
+            COPY

@@ -65,10 +65,13 @@ def prompts_of(wildcards, output):
     return [Path(path).parts[-3] for path in next(iter(dict(output.items()).values()))]
 
 
-def shuffled_source(wildcards):
-    """The primary method's views of the next prompt of the table."""
-    following = IDS[(IDS.index(wildcards.prompt) + 1) % len(IDS)]
-    return f"{RESULTS}/views/{PRIMARY}/{following}/{wildcards.seed}/views.zip"
+def shuffled_sources(prompts):
+    """An input function: the primary method's views of the prompts that follow these in the table."""
+    following = dict(zip(IDS, [*IDS[1:], IDS[0]]))
+    return lambda wildcards: [
+        f"{RESULTS}/views/{PRIMARY}/{following[name.format(**wildcards)]}/{wildcards.seed}/views.zip"
+        for name in prompts
+    ]
 
 
 def folders_of(wildcards, output):

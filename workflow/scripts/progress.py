@@ -7,8 +7,8 @@ of it stands in Snakemake's log, below .snakemake/log; with -p, --verbose or --q
 from __future__ import annotations
 
 import logging
-import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -88,7 +88,7 @@ class Progress(logging.Filter):
         """Rewrite the line on a terminal; elsewhere write one now and then, and the last."""
         now = self.clock()
         if self.stream.isatty():
-            columns = os.get_terminal_size(self.stream.fileno()).columns
+            columns = shutil.get_terminal_size().columns
             self.stream.write(f"\r\033[K{self.line()[: columns - 1]}" + "\n" * (self.done == self.total))
         elif self.done == self.total or now - self.shown >= max(LINES, (now - self.began) / 100):
             self.shown = now
