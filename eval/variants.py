@@ -88,8 +88,8 @@ def variant_name(method: str, fields: dict[str, Any]) -> str:
 
 
 def written(value: Any) -> str:
-    """A value as a folder's name states it, to be read as YAML."""
-    return "null" if value is None else "''" if value == "" else str(value)
+    """A value as a folder's name states it, to be read as YAML; a slash (of a path) as in addresses, %2F."""
+    return "null" if value is None else "''" if value == "" else str(value).replace("/", "%2F")
 
 
 def method_of(name: str) -> str:
@@ -98,15 +98,19 @@ def method_of(name: str) -> str:
 
 def fields_of(name: str) -> dict[str, Any]:
     """The hyper-parameters that a variant's name states, values read as YAML."""
+    return {field: yaml.safe_load(value) for field, value in pairs_of(name)}
+
+
+def pairs_of(name: str) -> list[tuple[str, str]]:
+    """(field, value as YAML) of a variant's name."""
     pairs = (part.partition(SEPARATOR) for part in name.split("/")[1:])
-    return {field: yaml.safe_load(value) for field, _, value in pairs}
+    return [(field, value.replace("%2F", "/")) for field, _, value in pairs]
 
 
 def overrides(name: str) -> list[str]:
     """A variant as settings for `segmentdreamer.generate --set`: methods.METHOD.FIELD, or the trunk's."""
-    method, *parts = name.split("/")
-    pairs = (part.partition(SEPARATOR) for part in parts)
-    return [f"{field if '.' in field else f'methods.{method}.{field}'}={value}" for field, _, value in pairs]
+    section = f"methods.{method_of(name)}."
+    return [f"{field if '.' in field else section + field}={value}" for field, value in pairs_of(name)]
 
 
 def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Configuration: a YAML file of what differs from the official defaults becomes dataclasses, checked here."""
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -19,6 +20,13 @@ from segmentdreamer.scene.render import RegularizerConfig, RenderConfig
 from segmentdreamer.start.shapes import StartConfig
 
 SCALES = Path(__file__).parent / "scales"
+STEPS = {  # what `train.stretch` multiplies, by section
+    "train": ["steps", "warmup"],
+    "cameras": ["relax_every"],
+    "optimizer": ["clip_steps", "refine_start", "refine_stop", "refine_every", "reset_every"],
+    "brightness": ["first", "last"],
+}
+RATES = ["means", "sh0", "scales", "quats", "opacities"]  # what `optimizer.rate` multiplies
 
 
 class ConfigError(ValueError):
@@ -29,6 +37,7 @@ class ConfigError(ValueError):
 class TrainConfig:
     """The optimization loop (official arguments/__init__.py)."""
 
+    stretch: float = 1.0  # every count of steps of the schedule times this (see STEPS), once, when it is read
     steps: int = 5000
     warmup: int = 1500  # steps over which the time range settles
     as_latent: float = 0.2  # share of steps that encode the disparity image instead of the colors
@@ -75,7 +84,25 @@ def load_config(
         data["cameras"] = apply_preset(cameras, camera_preset)
     if isinstance(prior := data.get("prior"), dict) and isinstance(named := prior.get("path"), str) and named:
         prior["path"] = str(shipped(named))
-    return build(GenerationConfig, data, "")
+    return stretch(build(GenerationConfig, data, ""))
+
+
+def stretch(config: GenerationConfig) -> GenerationConfig:
+    """The configuration with `train.stretch` and `optimizer.rate` worked into its schedule."""
+    factor, rate = config.train.stretch, config.optimizer.rate
+    if not (0 < factor < math.inf and 0 < rate < math.inf):
+        raise ConfigError(f"train.stretch {factor:g}, optimizer.rate {rate:g}: both must be positive numbers")
+    for section, names in STEPS.items():
+        own = getattr(config, section)
+        counts = {name: getattr(own, name) for name in names}
+        new = {name: max(round(count * factor), 1) if count else 0 for name, count in counts.items()}
+        config = dataclasses.replace(config, **{section: dataclasses.replace(own, **new)})
+    rates = {name: tuple(rate * value for value in getattr(config.optimizer, name)) for name in RATES}
+    return dataclasses.replace(
+        config,
+        train=dataclasses.replace(config.train, stretch=1.0),
+        optimizer=dataclasses.replace(config.optimizer, rate=1.0, **rates),
+    )
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:

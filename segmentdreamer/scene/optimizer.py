@@ -18,6 +18,7 @@ from segmentdreamer.scene.gaussians import Parameters
 class OptimizerConfig:
     """Learning rates are (first, last), decayed log-linearly over the run; official defaults."""
 
+    rate: float = 1.0  # every learning rate times this, once, when the configuration is read
     extent: float = 3.5  # default_radius: scales the position rate and densification
     means: tuple[float, float] = (1.6e-4, 1.6e-6)  # times extent
     sh0: tuple[float, float] = (0.005, 0.003)

@@ -456,6 +456,15 @@ def test_fewer_prompts_are_the_same_as_a_run_of_those_prompts_and_two_have_no_er
     assert np.isnan(measure("kid_pp", {"a": mine[:1]}, reference[:1])["value"][0])
 
 
+@pytest.mark.parametrize("prompts", [1, 2, 3])
+def test_none_is_left_out_of_fewer_than_three_prompts(prompts: int) -> None:
+    mine, reference = simulate(np.random.default_rng(9), prompts=prompts)
+    expected = (0 if prompts < 3 else prompts, 2)
+    assert frechet.jackknife([mine, mine], reference)[1].shape == expected
+    known = mmd.blocks(mmd.KID, [mine], reference)
+    assert mmd.jackknife(mmd.biased_mmd2, [known[0], known[0]])[1].shape == expected
+
+
 def test_the_value_of_a_method_does_not_depend_on_the_methods_beside_it() -> None:
     rng = np.random.default_rng(10)
     mine, reference = simulate(rng, prompts=4)

@@ -24,6 +24,15 @@ def test_a_space_becomes_paths_in_its_order() -> None:
     assert [v.name for v in variants({"space": [{"method": ["a"]}]})] == ["a"]
 
 
+def test_a_path_may_vary_and_its_slash_does_not_part_the_name() -> None:
+    path = "toybox/models/coarse_prior"
+    (variant,) = variants({"space": [{"method": ["sds"], "prior.path": [path]}]})
+    assert variant.name == "sds/prior.path~toybox%2Fmodels%2Fcoarse_prior"
+    assert fields_of(variant.name) == {"prior.path": path} and overrides(variant.name) == [
+        f"prior.path={path}"
+    ]
+
+
 def resolved(variant: Variant, scale: str) -> GenerationConfig:
     return load_config(scale, [*trunk_settings(variant.method), *overrides(variant.name)])
 
