@@ -30,6 +30,12 @@ class PromptConfig:
     mix: Literal["linear", "hard"] = "linear"  # "hard": the nearest word alone
     perp_neg: bool = False  # steer away from the other views' words (official perpneg)
 
+    def __post_init__(self) -> None:
+        try:
+            self.template.format(prompt="", view="")
+        except (LookupError, ValueError, AttributeError) as error:
+            raise ValueError(f"template {self.template!r} may have {{prompt}} and {{view}} alone") from error
+
 
 @dataclass(frozen=True)
 class ViewPrompts:
@@ -55,9 +61,13 @@ class ViewPrompts:
 
 def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
     """Embed a prompt under every view word, with the negative and the empty prompt."""
-    texts = [config.template.format(prompt=prompt, view=word) for word in config.views]
-    embedded = prior.encode_prompt([*texts, config.negative, ""])
+    embedded = prior.encode_prompt([*word_views(prompt, config), config.negative, ""])
     return ViewPrompts(embedded[:-2], embedded[-2:-1], embedded[-1:], config.mix, config.perp_neg)
+
+
+def word_views(prompt: str, config: PromptConfig) -> list[str]:
+    """The prompt under every view word."""
+    return [config.template.format(prompt=prompt, view=word) for word in config.views]
 
 
 def view_weights(azimuth: Tensor, mix: str = "linear") -> Tensor:
