@@ -3,23 +3,23 @@
     segmentdreamer generate "a red bear with a blue hat" --method sctd
     from segmentdreamer import generate; generate("a red bear with a blue hat", method="sctd")
 
-writes asset.ply, train.csv, cost.json and provenance.json. A killed run goes on from its checkpoint when the
-same is asked for again.
+writes asset.ply, train.csv, cost.json and provenance.json. A run that was stopped or killed goes on from its
+checkpoint when the same is asked for again; one that is finished is left as it is.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import inspect
+import json
 import os
-import resource
 import sys
 import time
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument
 
@@ -30,6 +30,7 @@ from segmentdreamer.command import (
     Program,
     Scale,
     Threads,
+    find_device,
     hardware,
     inputs,
     outputs,
@@ -37,6 +38,9 @@ from segmentdreamer.command import (
 )
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
+
+FILES = ("asset.ply", "train.csv", "cost.json", "provenance.json")  # of an asset; the last one comes last
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,30 +92,42 @@ def generate(
     camera_preset: Annotated[str | None, settings("object, animal or head, if the scale asks")] = None,
     checkpoint: Annotated[Path | None, outputs("checkpoint file (default: in --out)")] = None,
     profile: Profile = False,
-    quiet: Annotated[bool, hardware("no progress bar", "--quiet")] = False,
+    quiet: Annotated[bool, hardware("lines instead of a progress bar", "--quiet")] = False,
+    log: Annotated[Tracker | None, outputs("also log to this, if it is installed")] = None,
+    again: Annotated[bool, outputs("make a finished asset anew", "--again")] = False,
 ) -> Asset:
     """Make a 3D Gaussian asset from a prompt by score distillation: asset.ply and its records.
 
     Nothing is written before all inputs are good. An asset that fails on the way is written as an empty one,
-    with the reason in `cost`. Raises ValueError and FileNotFoundError, in one line, for bad input.
+    with the reason in `cost`. Raises ValueError and OSError, in one line, for bad input; SystemExit, after a
+    checkpoint, when ^C or SIGTERM stops it.
     """
-    began = time.time()
+    began = time.monotonic()
+    if not 1 <= threads <= (os.cpu_count() or 1):
+        raise ValueError(f"{threads} threads: this machine has {os.cpu_count()} CPUs")
     os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
     import torch
 
-    from segmentdreamer.config import load_config
-    from segmentdreamer.methods import trunk_settings
+    from segmentdreamer.methods import check_settings
+    from segmentdreamer.records import check_writable, file_name
+    from segmentdreamer.timing.journal import find_tracker
 
     torch.set_num_threads(threads)
     prompt_id = prompt_id or "-".join(prompt.lower().split())
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    config = load_config(scale, [*trunk_settings(method), *(overrides or [])], camera_preset)
-    job = prepare(prompt, prompt_id, method, seed, config, device, threads)
-    out = Path(out or Path("results/assets") / method / prompt_id)
+    config = check_settings(scale, overrides or [], method, camera_preset)
+    job = prepare(prompt, prompt_id, method, seed, config, find_device(device), threads)
+    tracker = find_tracker(log)
+    out = Path(out or Path("results/assets") / method / file_name(prompt_id))
+    if not again and (made := finished_asset(job, out)):
+        print(f"finished: {made.path} is this asset already; --again makes it anew", file=sys.stderr)
+        return made
     checkpoint = checkpoint or out / ".checkpoint.pt"
-    run, watch, failure = optimize_asset(job, checkpoint, profile, quiet)
+    check_writable(checkpoint, *(out / name for name in FILES))
+    with tracker(out, f"{method} {prompt_id} {seed}", job.chosen) if tracker else nullcontext() as logged:
+        run, watch, failure = optimize_asset(job, checkpoint, out / "train.csv.part", profile, quiet, logged)
     asset = write_asset(job, run, out, failure, began)
-    checkpoint.unlink(missing_ok=True)
+    for left in (checkpoint, out / "train.csv.part"):
+        left.unlink(missing_ok=True)
     if failure:
         print(f"failed: {failure}; {asset.path} is empty", file=sys.stderr)
     if profile:
@@ -124,7 +140,7 @@ def prepare(
 ) -> Job:
     """The job, its method, start and weights checked."""
     from segmentdreamer.methods import hyper_parameters, load_method
-    from segmentdreamer.prior.diffusers_prior import check_prior
+    from segmentdreamer.prior.diffusers_prior import check_prior, check_size
     from segmentdreamer.records import run_key
     from segmentdreamer.start.shapes import located, start_digest
 
@@ -132,55 +148,89 @@ def prepare(
     method = load_method(name, config.methods.get(name, {}))
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
         raise ValueError(f"{name} has no Perp-Neg; set prompts.perp_neg to false")
+    check_size(config.prior, config.render.size, device)
     digests, chosen = (check_prior(config.prior), start_digest(config.start)), hyper_parameters(method)
     key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device)
     return Job(prompt, prompt_id, name, method, chosen, seed, config, *digests, key, device, threads)
 
 
-def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tuple[Run, Any, str]:
-    """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
+def finished_asset(job: Job, out: Path) -> Asset | None:
+    """The asset in a folder, if it is whole, did not fail and has this job's key."""
+    import pandas as pd
+
+    from segmentdreamer.records import file_digest
+    from segmentdreamer.scene.gaussians import load_ply
+
+    path, log, *records = (out / name for name in FILES)
+    try:
+        cost, provenance = (json.loads(record.read_text()) for record in records)
+        same = provenance["key"] == job.key and provenance["asset_sha256"] == file_digest(path)
+        if not same or cost["failed"]:
+            return None
+        rows: Any = pd.read_csv(log).to_dict("records")
+        return Asset(path, {k: v.detach() for k, v in load_ply(path).items()}, provenance, cost, rows)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def optimize_asset(
+    job: Job, checkpoint: Path, log: Path, profile: bool, quiet: bool, tracker: Any = None
+) -> tuple[Run, Any, str]:
+    """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did.
+
+    log: where the rows so far stand meanwhile. Stopped, a SystemExit, if a signal came; its checkpoint is saved.
+    """
     from tqdm import tqdm
 
-    from segmentdreamer.checkpoint import load_checkpoint, save_checkpoint
+    from segmentdreamer.checkpoint import Stopped, held_signals, load_checkpoint, save_checkpoint
     from segmentdreamer.optimize import (
         READ_EVERY,
         AssetFailed,
         check_progress,
+        failing,
         optimize,
         read_rows,
         start_run,
     )
-    from segmentdreamer.prior.diffusers_prior import open_prior
-    from segmentdreamer.prior.view_prompts import embed_views
     from segmentdreamer.start.shapes import start_seed, start_state
+    from segmentdreamer.timing.journal import Journal
     from segmentdreamer.timing.stopwatch import Stopwatch
     from segmentdreamer.timing.warmup import warm_up
 
     config, train = job.config, job.config.train
     seed = start_seed(job.prompt_id, job.seed)
-    prior = open_prior(config.prior, job.device, job.threads)
-    prompts = embed_views(prior, job.prompt, config.prompts)
+    prior, prompts = open_inputs(job)
     run = load_checkpoint(checkpoint, job.key, config, job.device)
     run = run or start_run(start_state(config.start, seed), config, job.device)
-    if run.step and not quiet:
+    if run.step:
         print(f"resuming at step {run.step} of {train.steps}", file=sys.stderr)
-    warm_up(run, job.method, prior, prompts, config, seed)
-    watch = Stopwatch(synchronize=profile)
-    about = f"{job.name} {job.prompt!r}"
-    bar = tqdm(total=train.steps, initial=run.step, desc=about, disable=quiet, mininterval=0.5, unit="step")
+    watch, about = Stopwatch(synchronize=profile), f"{job.name} {job.prompt[:60]!r}"
+    lines = quiet or not sys.stderr.isatty()
+    journal = Journal(log, about, train.steps, run.step, lines, tracker)
+    bar = tqdm(total=train.steps, initial=run.step, desc=about, disable=lines, mininterval=0.5, unit="step")
 
     def after_step(state: Run) -> None:
         bar.update(1)
         if state.step % READ_EVERY == 0 or state.step == train.steps:
             check_progress(state, train.patience)
+            journal(state)
             row = state.rows[-1]
             bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
-        if state.step % train.checkpoint_every == 0 and state.step < train.steps:
+        stopped = came and state.step < train.steps
+        if stopped or (state.step % train.checkpoint_every == 0 and state.step < train.steps):
             save_checkpoint(state, checkpoint, job.key)
+        if stopped:
+            journal(state)
+            print(f"stopped at step {state.step}; the same command goes on", file=sys.stderr)
+            raise Stopped(128 + came[0])
 
     failure = ""
-    with bar:
+    with ExitStack() as stack:
+        came = stack.enter_context(held_signals())
+        stack.enter_context(bar)
         try:
+            with failing("warm-up"):
+                warm_up(run, job.method, prior, prompts, config, seed)
             optimize(run, job.method, prior, prompts, config, seed, watch, after_step)
         except AssetFailed as error:
             failure = str(error)
@@ -188,22 +238,36 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
     return run, watch, failure
 
 
+def open_inputs(job: Job) -> tuple[Any, Any]:
+    """The prior and the prompt's embeddings; says what the prior cannot read of the prompt."""
+    from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.prior.view_prompts import embed_views, word_views
+    from segmentdreamer.prior.vocabulary import remarks
+
+    config = job.config
+    prior = open_prior(config.prior, job.device, job.threads)
+    if not config.prior.class_:
+        for remark in remarks(Path(config.prior.path), job.prompt, word_views(job.prompt, config.prompts)):
+            print(f"warning: {job.prompt[:60]!r}: {remark}", file=sys.stderr)
+    return prior, embed_views(prior, job.prompt, config.prompts)
+
+
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:
-    """Write asset.ply, train.csv, cost.json and provenance.json; began: time of the process's start."""
+    """Write asset.ply, train.csv, cost.json and provenance.json; began: the monotonic clock at the start."""
     from segmentdreamer.records import describe_machine, file_digest, package_versions, write_json
     from segmentdreamer.scene.gaussians import save_ply
+    from segmentdreamer.timing.journal import write_rows
+    from segmentdreamer.timing.record import describe_cost
 
     path, kept = out / "asset.ply", 0 if failure else None
     params = {name: value.detach()[:kept] for name, value in run.params.items()}
+    (out / "provenance.json").unlink(missing_ok=True)  # written last: what it is not beside is not whole
     save_ply(params, path)
-    with (out / "train.csv").open("w", newline="") as stream:
-        names = list(dict.fromkeys(name for row in run.rows for name in row))
-        writer = csv.DictWriter(stream, names, restval="")
-        writer.writeheader()
-        writer.writerows(run.rows)
-    cost = describe_cost(job, run, time.time() - began, failure)
+    write_rows(run.rows, out / "train.csv")
+    cost = describe_cost(job, run, time.monotonic() - began, failure)
     write_json(out / "cost.json", cost)
     provenance = {
+        "key": job.key,
         "prompt": job.prompt,
         "prompt_id": job.prompt_id,
         "method": job.name,
@@ -218,43 +282,6 @@ def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> As
     }
     write_json(out / "provenance.json", provenance)
     return Asset(path, params, provenance, cost, run.rows)
-
-
-def describe_cost(job: Job, run: Run, wall: float, failure: str) -> dict[str, Any]:
-    """What cost.json says; `alone` tells whether `seconds` may be compared with another run's."""
-    import torch
-
-    # Before the arithmetic is counted, which may import diffusers.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    from segmentdreamer.timing.flops import known_work
-
-    cost, others = run.cost, run.cost.others_cores
-    flop = None  # of networks that are no folder's
-    if not job.config.prior.class_:
-        work = known_work(Path(job.config.prior.path), job.config.render.size, job.weights)
-        flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
-    figures = {
-        "seconds": round(cost.seconds, 3),  # in steps, first to last, over all resumes, as the next six
-        "cpu_seconds": round(cost.cpu_seconds, 3),  # of this process, user and system
-        "others_cores": None if others is None else round(others, 3),  # that other processes kept busy
-        "alone": cost.alone,
-        "nfe": cost.nfe,
-        "encodes": cost.encodes,
-        "decodes": cost.decodes,
-        "tflop": None if flop is None else float(f"{flop / 1e12:.6g}"),  # of the networks, counted
-        "wall_seconds": round(wall, 3),  # this process, start-up included
-        "steps": run.step,
-        "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
-        "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians
-        "peak_memory_mib": round(peak, 1),
-        "gaussians": len(run.params["means"]),
-        "device": job.device,
-        "failed": failure,  # empty, or the reason
-    }
-    if job.device != "cpu":
-        figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_reserved() / 2**20, 1)
-        figures["unseen"] = "what other processes did on the GPU"  # by others_cores and alone
-    return figures
 
 
 class _Callable(ModuleType):

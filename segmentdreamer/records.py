@@ -1,11 +1,13 @@
 """What made a result: digests, versions, machine; files that are whole or not there; where ours lie."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import platform
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -72,15 +74,52 @@ def package_versions() -> dict[str, str]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, which takes its place at the end; an error leaves all as it was."""
+def replacing(path: Path, synced: bool = False) -> Iterator[Path]:
+    """A name beside `path` to write to, which takes its place at the end; an error leaves all as it was.
+
+    synced: the file is on the disk before it takes the name, and the name before this ends.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same file
     try:
         yield partial
+        if synced:
+            sync(partial)
         partial.replace(path)
+        if synced:
+            sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_writable(*paths: Path) -> None:
+    """Make the folders of these files, and find out now whether they can be written; OSError in one line."""
+    for path in paths:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder has its name")
+        except OSError as error:
+            raise OSError(f"{path} cannot be written ({error.strerror}): choose another place") from error
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file or folder: itself if it is one, else its letters and digits and a digest."""
+    plain = re.sub(r"[^\w-]+", "-", text).strip("-")
+    if plain == text and len(plain.encode()) <= 100:
+        return text
+    short = plain.encode()[:80].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def write_json(path: Path, data: Any) -> None:

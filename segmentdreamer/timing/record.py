@@ -1,0 +1,44 @@
+"""What an asset cost, as cost.json has it."""
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segmentdreamer.optimize import Run
+
+
+def describe_cost(job: Any, run: Run, wall: float, failure: str) -> dict[str, Any]:
+    """What cost.json says of a job (segmentdreamer.generate.Job); `alone` tells whether `seconds` may be compared with another run's."""
+    # Before the arithmetic is counted, which may import diffusers.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    from segmentdreamer.timing.flops import known_work
+
+    cost, others = run.cost, run.cost.others_cores
+    flop = None  # of networks that are no folder's
+    if not job.config.prior.class_:
+        work = known_work(Path(job.config.prior.path), job.config.render.size, job.weights)
+        flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
+    figures = {
+        "seconds": round(cost.seconds, 3),  # in steps, first to last, over all resumes, as the next six
+        "cpu_seconds": round(cost.cpu_seconds, 3),  # of this process, user and system
+        "others_cores": None if others is None else round(others, 3),  # that other processes kept busy
+        "alone": cost.alone,
+        "nfe": cost.nfe,
+        "encodes": cost.encodes,
+        "decodes": cost.decodes,
+        "tflop": None if flop is None else float(f"{flop / 1e12:.6g}"),  # of the networks, counted
+        "wall_seconds": round(wall, 3),  # this process, start-up included
+        "steps": run.step,
+        "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
+        "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians
+        "peak_memory_mib": round(peak, 1),
+        "gaussians": len(run.params["means"]),
+        "device": job.device,
+        "failed": failure,  # empty, or the reason
+    }
+    if job.device != "cpu":
+        figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_reserved() / 2**20, 1)
+        figures["unseen"] = "what other processes did on the GPU"  # by others_cores and alone
+    return figures
