@@ -24,8 +24,8 @@ from segmentdreamer.interfaces import (
     Method,
     Prior,
     Progress,
-    Timestep,
     Time,
+    Timestep,
     Weight,
 )
 from segmentdreamer.randomness import generator, send

@@ -57,7 +57,7 @@ def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str)
 
 
 class Stopped(SystemExit):
-    """A run that a signal ended between two steps; the code is 128 and the signal's number, as shells have it."""
+    """A run that a signal ended between two steps; the code is 128 and the signal's number."""
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def held_signals() -> Iterator[list[int]]:
     """^C and SIGTERM are put into a list instead of ending the program at once; a second ^C does."""
     came: list[int] = []
 
-    def hold(number: int, frame: Any) -> None:
+    def hold(number: int, _: Any) -> None:
         came.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -27,7 +27,7 @@ settings = partial(option, "Settings")
 hardware = partial(option, "Hardware")
 
 Device = Annotated[str | None, hardware("cpu or cuda (default: cuda where there is one)")]
-Threads = Annotated[int, hardware("CPU threads", min=1, max=os.cpu_count())]
+Threads = Annotated[int, hardware("CPU threads, at most as many as there are CPUs", min=1)]
 Profile = Annotated[bool, hardware("print where the time went", "--profile")]
 Results = Annotated[Path, inputs("folder of the run, e.g. results/mini")]
 Titles = Annotated[Path | None, inputs("YAML: method -> {title}")]
@@ -119,6 +119,13 @@ def spread(words: Sequence[str], params: Iterable[Any]) -> list[str]:
         else:
             found += [option, word] if option else [word]
     return [*found, *(["--"] if named and "--" not in found else []), *named]
+
+
+def check_threads(threads: int) -> None:
+    """ValueError for more threads than this machine has CPUs; numba, not yet imported, takes as many."""
+    if not 1 <= threads <= (os.cpu_count() or 1):
+        raise ValueError(f"{threads} threads: this machine has {os.cpu_count()} CPUs")
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
 
 
 def find_device(name: str | None) -> str:

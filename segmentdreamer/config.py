@@ -100,7 +100,7 @@ class Loader(yaml.SafeLoader):
 FLOAT = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?\.(inf|nan)"
 Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?\d[\d_]*$"), [*"-+0123456789"])
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"({FLOAT})$", re.I), [*"-+.0123456789"])
-Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

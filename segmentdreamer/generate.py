@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import os
 import sys
 import time
@@ -30,6 +29,7 @@ from segmentdreamer.command import (
     Program,
     Scale,
     Threads,
+    check_threads,
     find_device,
     hardware,
     inputs,
@@ -39,7 +39,6 @@ from segmentdreamer.command import (
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
 
-FILES = ("asset.ply", "train.csv", "cost.json", "provenance.json")  # of an asset; the last one comes last
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
     from segmentdreamer.config import GenerationConfig
     from segmentdreamer.interfaces import Method
     from segmentdreamer.optimize import Row, Run
+    from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+    from segmentdreamer.prior.view_prompts import ViewPrompts
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,14 @@ def generate(
     checkpoint, when ^C or SIGTERM stops it.
     """
     began = time.monotonic()
-    if not 1 <= threads <= (os.cpu_count() or 1):
-        raise ValueError(f"{threads} threads: this machine has {os.cpu_count()} CPUs")
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
+    check_threads(threads)
     import torch
 
     from segmentdreamer.methods import check_settings
+    from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.records import check_writable, file_name
     from segmentdreamer.timing.journal import find_tracker
+    from segmentdreamer.timing.record import FILES, finished
 
     torch.set_num_threads(threads)
     prompt_id = prompt_id or "-".join(prompt.lower().split())
@@ -118,15 +119,16 @@ def generate(
     job = prepare(prompt, prompt_id, method, seed, config, find_device(device), threads)
     tracker = find_tracker(log)
     out = Path(out or Path("results/assets") / method / file_name(prompt_id))
-    if not again and (made := finished_asset(job, out)):
-        print(f"finished: {made.path} is this asset already; --again makes it anew", file=sys.stderr)
-        return made
+    if not again and (found := finished(out, job.key)):
+        print(f"finished: {out} holds this asset already; --again makes it anew", file=sys.stderr)
+        return Asset(out / "asset.ply", *found)
     checkpoint = checkpoint or out / ".checkpoint.pt"
     check_writable(checkpoint, *(out / name for name in FILES))
+    prior, part = open_prior(config.prior, job.device, threads), out / "train.csv.part"
     with tracker(out, f"{method} {prompt_id} {seed}", job.chosen) if tracker else nullcontext() as logged:
-        run, watch, failure = optimize_asset(job, checkpoint, out / "train.csv.part", profile, quiet, logged)
+        run, watch, failure = optimize_asset(job, prior, checkpoint, profile, quiet, part, logged)
     asset = write_asset(job, run, out, failure, began)
-    for left in (checkpoint, out / "train.csv.part"):
+    for left in (checkpoint, part):
         left.unlink(missing_ok=True)
     if failure:
         print(f"failed: {failure}; {asset.path} is empty", file=sys.stderr)
@@ -139,7 +141,7 @@ def prepare(
     prompt: str, prompt_id: str, name: str, seed: int, config: GenerationConfig, device: str, threads: int
 ) -> Job:
     """The job, its method, start and weights checked."""
-    from segmentdreamer.methods import hyper_parameters, load_method
+    from segmentdreamer.methods import code_digests, hyper_parameters, load_method
     from segmentdreamer.prior.diffusers_prior import check_prior, check_size
     from segmentdreamer.records import run_key
     from segmentdreamer.start.shapes import located, start_digest
@@ -150,35 +152,23 @@ def prepare(
         raise ValueError(f"{name} has no Perp-Neg; set prompts.perp_neg to false")
     check_size(config.prior, config.render.size, device)
     digests, chosen = (check_prior(config.prior), start_digest(config.start)), hyper_parameters(method)
-    key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device)
+    key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device, code_digests(name))
     return Job(prompt, prompt_id, name, method, chosen, seed, config, *digests, key, device, threads)
 
 
-def finished_asset(job: Job, out: Path) -> Asset | None:
-    """The asset in a folder, if it is whole, did not fail and has this job's key."""
-    import pandas as pd
-
-    from segmentdreamer.records import file_digest
-    from segmentdreamer.scene.gaussians import load_ply
-
-    path, log, *records = (out / name for name in FILES)
-    try:
-        cost, provenance = (json.loads(record.read_text()) for record in records)
-        same = provenance["key"] == job.key and provenance["asset_sha256"] == file_digest(path)
-        if not same or cost["failed"]:
-            return None
-        rows: Any = pd.read_csv(log).to_dict("records")
-        return Asset(path, {k: v.detach() for k, v in load_ply(path).items()}, provenance, cost, rows)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def optimize_asset(
-    job: Job, checkpoint: Path, log: Path, profile: bool, quiet: bool, tracker: Any = None
+    job: Job,
+    prior: DiffusersPrior,
+    checkpoint: Path,
+    profile: bool,
+    quiet: bool,
+    log: Path,
+    tracker: Any = None,
 ) -> tuple[Run, Any, str]:
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did.
 
-    log: where the rows so far stand meanwhile. Stopped, a SystemExit, if a signal came; its checkpoint is saved.
+    A prior that was never asked for anything is one of a new process, which is warmed up. log: where the rows
+    so far stand meanwhile. SystemExit if a signal came, which waits until the checkpoint is saved.
     """
     from tqdm import tqdm
 
@@ -199,7 +189,7 @@ def optimize_asset(
 
     config, train = job.config, job.config.train
     seed = start_seed(job.prompt_id, job.seed)
-    prior, prompts = open_inputs(job)
+    prompts = embed_prompt(job, prior)
     run = load_checkpoint(checkpoint, job.key, config, job.device)
     run = run or start_run(start_state(config.start, seed), config, job.device)
     if run.step:
@@ -229,8 +219,9 @@ def optimize_asset(
         came = stack.enter_context(held_signals())
         stack.enter_context(bar)
         try:
-            with failing("warm-up"):
-                warm_up(run, job.method, prior, prompts, config, seed)
+            if not prior.nfe:
+                with failing("warm-up"):
+                    warm_up(run, job.method, prior, prompts, config, seed)
             optimize(run, job.method, prior, prompts, config, seed, watch, after_step)
         except AssetFailed as error:
             failure = str(error)
@@ -238,18 +229,16 @@ def optimize_asset(
     return run, watch, failure
 
 
-def open_inputs(job: Job) -> tuple[Any, Any]:
-    """The prior and the prompt's embeddings; says what the prior cannot read of the prompt."""
-    from segmentdreamer.prior.diffusers_prior import open_prior
+def embed_prompt(job: Job, prior: DiffusersPrior) -> ViewPrompts:
+    """The prompt's embeddings; says what the prior does not read of it."""
     from segmentdreamer.prior.view_prompts import embed_views, word_views
     from segmentdreamer.prior.vocabulary import remarks
 
     config = job.config
-    prior = open_prior(config.prior, job.device, job.threads)
     if not config.prior.class_:
         for remark in remarks(Path(config.prior.path), job.prompt, word_views(job.prompt, config.prompts)):
             print(f"warning: {job.prompt[:60]!r}: {remark}", file=sys.stderr)
-    return prior, embed_views(prior, job.prompt, config.prompts)
+    return embed_views(prior, job.prompt, config.prompts)
 
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:

@@ -9,7 +9,7 @@ import yaml
 
 from segmentdreamer.config import ConfigError, GenerationConfig, build, load_config, nearest
 from segmentdreamer.interfaces import Method
-from segmentdreamer.records import PACKAGE, ROOT
+from segmentdreamer.records import PACKAGE, ROOT, file_digest, shipped
 
 REGISTRY = ROOT / "baselines" / "methods.yaml"
 
@@ -27,7 +27,7 @@ def trunk_settings(name: str) -> list[str]:
 def check_settings(
     scale: str, overrides: list[str], name: str | None = None, camera_preset: str | None = None
 ) -> GenerationConfig:
-    """The configuration of a scale under a method's own settings, then overrides; every method's section fits.
+    """The configuration of a scale under a method's own settings, then overrides, and every method's section.
 
     ConfigError, in one line, for whatever does not.
     """
@@ -53,6 +53,11 @@ def load_class(name: str) -> Any:
     beside = ROOT / module.partition(".")[0]
     inside = beside.is_dir() and (ROOT == PACKAGE or find_spec(beside.name) is None)
     return getattr(importlib.import_module(f"segmentdreamer.{module}" if inside else module), attribute)
+
+
+def code_digests(name: str) -> list[str]:
+    """SHA-256 of each file that a method's numbers depend on beside the trunk."""
+    return [file_digest(shipped(path)) for path in registry()[name].get("code", [])]
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def check_writable(*paths: Path) -> None:
 
 
 def file_name(text: str) -> str:
-    """A text as the name of a file or folder: itself if it is one, else its letters and digits and a digest."""
+    """A text as the name of a file or folder: itself, or its letters and digits with a digest."""
     plain = re.sub(r"[^\w-]+", "-", text).strip("-")
     if plain == text and len(plain.encode()) <= 100:
         return text

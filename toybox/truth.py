@@ -21,7 +21,7 @@ RADIUS, FOV = 4.1, 0.515  # views.radius and views.fov of the mini scale: the un
 
 
 def read_specs(prompts: Path) -> dict[str, Spec]:
-    """The scene spec of every prompt, from the columns class, color and second; ValueError for one without."""
+    """The scene of every prompt, by the columns class, color and second; ValueError for one without."""
     rows = read_prompts(prompts).to_dict("records")
     specs = {row["id"]: spec_of({str(k): v for k, v in row.items()}) for row in rows}
     if lacking := [name for name, spec in specs.items() if spec is None]:

@@ -17,12 +17,13 @@ STEPS = 1000  # the losses' times are values of a schedule of so many
 # zero: diffusers' own stand-in, the smallest number of float16.
 NO_SIGNAL = 2.0**-24
 PREDICTIONS = ("epsilon", "v_prediction")
-# Samplers whose model is that of betas, whatever way they take through it; other classes mean other models.
-SAMPLERS = ("DDIM", "DDPM", "PNDM", "DPMSolver", "Euler", "Heun", "KDPM2", "LMS", "DEIS", "UniPC", "LCM", "TCD",
-            "SASolver", "IPNDM")  # fmt: skip
+# Samplers whose model is that of betas, whatever way they take through it; others mean other models.
+SAMPLERS = ("DDIM", "DDPM", "PNDM", "DPMSolver", "Euler", "Heun", "KDPM2", "LMS", "DEIS", "UniPC", "LCM",
+            "TCD", "SASolver", "IPNDM")  # fmt: skip
 # Fields under which the schedule is another one, and what they are where they change nothing.
 OTHERS: dict[str, tuple[Any, ...]] = {
-    "snr_shift_scale": (None, 1), "use_flow_sigmas": (None, False), "flow_shift": (None, 1), "shift": (None, 1),
+    "snr_shift_scale": (None, 1), "use_flow_sigmas": (None, False), "flow_shift": (None, 1),
+    "shift": (None, 1),
 }  # fmt: skip
 
 

@@ -26,8 +26,8 @@ def remarks(folder: Path, prompt: str, worded: Sequence[str]) -> list[str]:
     longest = max(len(tokenizer.encode(text).ids) for text in worded)
     if longest > room:
         found.append(
-            f"the prompt with its view words has {longest} tokens; the text encoder reads {room}, and the view "
-            "words stand last"
+            f"with its view words it has {longest} tokens, of which the text encoder reads {room}: "
+            "what stands last, the view words, is lost"
         )
     return found
 

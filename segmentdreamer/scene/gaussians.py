@@ -112,7 +112,7 @@ def load_ply(path: Path) -> Parameters:
 
 
 def read_vertices(path: Path, fields: set[str], what: str = "PLY") -> np.ndarray:
-    """The vertices (N,) of a PLY, a structured array; ValueError, in a line, where one of the fields is lacking."""
+    """The vertices (N,) of a PLY, structured; ValueError, in a line, where one of the fields is lacking."""
     from plyfile import PlyData
 
     with path.open("rb") as stream:

@@ -15,7 +15,6 @@ from torch import Tensor
 from segmentdreamer.interfaces import Count, Positive, Share, Weight, Whole
 from segmentdreamer.scene.gaussians import Parameters
 
-
 Rates = tuple[Positive, Positive]
 
 

@@ -77,7 +77,7 @@ def tensorboard(out: Path, name: str, settings: Mapping[str, Any]) -> Iterator[T
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(out / "tensorboard")) as writer:
-        writer.add_text("settings", str(dict(settings)))
+        writer.add_text(name, str(dict(settings)))
 
         def log(row: Mapping[str, Any]) -> None:
             for key, value in row.items():
@@ -100,7 +100,7 @@ def mlflow(out: Path, name: str, settings: Mapping[str, Any]) -> Iterator[Tracke
     """A run of MLflow, on the server or in the folder that its own variables name."""
     import mlflow
 
-    with mlflow.start_run(run_name=name):
+    with mlflow.start_run(run_name=name, description=str(out)):
         mlflow.log_params({key: str(value)[:250] for key, value in settings.items()})
         yield lambda row: mlflow.log_metrics({k: float(v) for k, v in row.items()}, step=row["step"])
 
@@ -110,7 +110,7 @@ TRACKERS: dict[str, Opener] = {"tensorboard": tensorboard, "wandb": wandb, "mlfl
 
 
 def find_tracker(kind: str | None) -> Opener | None:
-    """What opens a tracker of this kind; ValueError, with what to do, where it is unknown or not installed."""
+    """What opens a tracker of this kind; ValueError, with what to do, where there is none."""
     if kind is None:
         return None
     if kind not in TRACKERS:

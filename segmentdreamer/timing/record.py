@@ -1,5 +1,6 @@
-"""What an asset cost, as cost.json has it."""
+"""What lies beside an asset: whether all of it is there, and what cost.json says."""
 
+import json
 import resource
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,30 @@ from typing import Any
 import torch
 
 from segmentdreamer.optimize import Run
+from segmentdreamer.records import file_digest
+from segmentdreamer.scene.gaussians import load_ply
+
+FILES = ("asset.ply", "train.csv", "cost.json", "provenance.json")  # of an asset; the last one comes last
+
+
+def finished(out: Path, key: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[Any]] | None:
+    """Parameters, provenance, cost and rows of a whole asset that did not fail and has this key."""
+    import pandas as pd
+
+    path, log, *records = (out / name for name in FILES)
+    try:
+        cost, provenance = (json.loads(record.read_text()) for record in records)
+        same = provenance["key"] == key and provenance["asset_sha256"] == file_digest(path)
+        if not same or cost["failed"]:
+            return None
+        parameters = {name: value.detach() for name, value in load_ply(path).items()}
+        return parameters, provenance, cost, pd.read_csv(log).to_dict("records")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def describe_cost(job: Any, run: Run, wall: float, failure: str) -> dict[str, Any]:
-    """What cost.json says of a job (segmentdreamer.generate.Job); `alone` tells whether `seconds` may be compared with another run's."""
+    """What cost.json says of a Job; `alone` tells whether `seconds` may be compared with another run's."""
     # Before the arithmetic is counted, which may import diffusers.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
     from segmentdreamer.timing.flops import known_work
@@ -29,7 +50,7 @@ def describe_cost(job: Any, run: Run, wall: float, failure: str) -> dict[str, An
         "encodes": cost.encodes,
         "decodes": cost.decodes,
         "tflop": None if flop is None else float(f"{flop / 1e12:.6g}"),  # of the networks, counted
-        "wall_seconds": round(wall, 3),  # this process, start-up included
+        "wall_seconds": round(wall, 3),  # of the last resume; start-up included, of a job of one asset
         "steps": run.step,
         "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
         "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians

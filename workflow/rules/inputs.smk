@@ -24,20 +24,15 @@ if start_setting("kind") == "point-e" and not START_FILE:
     START_OVERRIDES = [f"start.file={START_FILE}"]
 
 
-def start_file(wildcards):
-    """The cloud or mesh that an asset starts from; nothing for a plain shape."""
+def start_files(prompts):
+    """The clouds or meshes that the prompts' assets start from, as patterns; nothing for a plain shape."""
     if start_setting("kind") not in ("points", "mesh", "point-e"):
         return []
-    return START_FILE.replace("{prompt_id}", wildcards.prompt).replace(
-        "{seed}", wildcards.seed
-    )
+    pattern = START_FILE.replace("{prompt_id}", "{prompt}")
+    return expand(pattern, prompt=prompts, allow_missing=True)
 
 
 IMAGE_REWARD = config.get("image_reward", "")
-
-
-def prompt_text(wildcards):
-    return TEXT[wildcards.prompt]
 
 
 def settings(wildcards):
@@ -91,6 +86,13 @@ def of_asset(stage, *files):
 def of_job(prompts, stage, *files):
     """The same for the prompts of a job."""
     return expand(of_asset(stage, *files), prompt=prompts, allow_missing=True)
+
+
+def of_control(method, prompts, stage, file):
+    """The same of a control, which is no wildcard."""
+    return expand(
+        of_asset(stage, file), method=method, prompt=prompts, allow_missing=True
+    )
 
 
 def of_every_asset(stage, *files):
