@@ -14,7 +14,8 @@ import inspect
 import os
 import sys
 import time
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from segmentdreamer.optimize import Row, Run
     from segmentdreamer.prior.diffusers_prior import DiffusersPrior
     from segmentdreamer.prior.view_prompts import ViewPrompts
+    from segmentdreamer.timing.journal import Journal
 
 
 @dataclass(frozen=True)
@@ -172,61 +174,59 @@ def optimize_asset(
     """
     from tqdm import tqdm
 
-    from segmentdreamer.checkpoint import Stopped, held_signals, load_checkpoint, save_checkpoint
-    from segmentdreamer.optimize import (
-        READ_EVERY,
-        AssetFailed,
-        check_progress,
-        failing,
-        optimize,
-        read_rows,
-        start_run,
-    )
+    from segmentdreamer.checkpoint import held_signals, load_checkpoint
+    from segmentdreamer.optimize import AssetFailed, failing, optimize, read_rows, start_run
     from segmentdreamer.start.shapes import start_seed, start_state
     from segmentdreamer.timing.journal import Journal
     from segmentdreamer.timing.stopwatch import Stopwatch
     from segmentdreamer.timing.warmup import warm_up
 
-    config, train = job.config, job.config.train
+    config, steps = job.config, job.config.train.steps
     seed = start_seed(job.prompt_id, job.seed)
     prompts = embed_prompt(job, prior)
     run = load_checkpoint(checkpoint, job.key, config, job.device)
     run = run or start_run(start_state(config.start, seed), config, job.device)
     if run.step:
-        print(f"resuming at step {run.step} of {train.steps}", file=sys.stderr)
+        print(f"resuming at step {run.step} of {steps}", file=sys.stderr)
     watch, about = Stopwatch(synchronize=profile), f"{job.name} {job.prompt[:60]!r}"
-    lines = quiet or not sys.stderr.isatty()
-    journal = Journal(log, about, train.steps, run.step, lines, tracker)
-    bar = tqdm(total=train.steps, initial=run.step, desc=about, disable=lines, mininterval=0.5, unit="step")
-
-    def after_step(state: Run) -> None:
-        bar.update(1)
-        if state.step % READ_EVERY == 0 or state.step == train.steps:
-            check_progress(state, train.patience)
-            journal(state)
-            row = state.rows[-1]
-            bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
-        stopped = came and state.step < train.steps
-        if stopped or (state.step % train.checkpoint_every == 0 and state.step < train.steps):
-            save_checkpoint(state, checkpoint, job.key)
-        if stopped:
-            journal(state)
-            print(f"stopped at step {state.step}; the same command goes on", file=sys.stderr)
-            raise Stopped(128 + came[0])
-
-    failure = ""
-    with ExitStack() as stack:
-        came = stack.enter_context(held_signals())
-        stack.enter_context(bar)
+    lines, failure = quiet or not sys.stderr.isatty(), ""
+    journal = Journal(log, about, steps, run.step, lines, tracker)
+    bar = tqdm(total=steps, initial=run.step, desc=about, disable=lines, mininterval=0.5, unit="step")
+    with held_signals() as came, bar:
         try:
             if not prior.nfe:
                 with failing("warm-up"):
                     warm_up(run, job.method, prior, prompts, config, seed)
+            after_step = follow(job, checkpoint, journal, bar, came)
             optimize(run, job.method, prior, prompts, config, seed, watch, after_step)
         except AssetFailed as error:
             failure = str(error)
             read_rows(run.rows)
     return run, watch, failure
+
+
+def follow(job: Job, checkpoint: Path, journal: Journal, bar: Any, came: list[int]) -> Callable[[Run], None]:
+    """What is done after each step: tell of it, save it now and then, and where a signal came stop."""
+    from segmentdreamer.checkpoint import Stopped, save_checkpoint
+    from segmentdreamer.optimize import READ_EVERY, check_progress
+
+    train = job.config.train
+
+    def after_step(run: Run) -> None:
+        bar.update(1)
+        if run.step % READ_EVERY == 0 or run.step == train.steps:
+            check_progress(run, train.patience)
+            journal(run)
+            row = run.rows[-1]
+            bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
+        if run.step < train.steps and (came or run.step % train.checkpoint_every == 0):
+            save_checkpoint(run, checkpoint, job.key)
+            if came:
+                journal(run)
+                print(f"stopped at step {run.step}; the same command goes on", file=sys.stderr)
+                raise Stopped(128 + came[0])
+
+    return after_step
 
 
 def embed_prompt(job: Job, prior: DiffusersPrior) -> ViewPrompts:
