@@ -27,12 +27,12 @@ def trunk_settings(name: str) -> list[str]:
 def check_settings(
     scale: str, overrides: list[str], name: str | None = None, camera_preset: str | None = None
 ) -> GenerationConfig:
-    """The configuration of a scale under a method's own settings, then overrides, and every method's section.
+    """The configuration of a scale under a method's settings, then overrides; all methods' sections checked.
 
-    ConfigError, in one line, for whatever does not.
+    ConfigError, in one line, for what is unknown, or no value of its kind.
     """
     config = load_config(scale, [*(trunk_settings(name) if name else []), *overrides], camera_preset)
-    for method, chosen in config.methods.items():
+    for method, chosen in {**({name: {}} if name else {}), **config.methods}.items():
         load_method(method, chosen)
     return config
 

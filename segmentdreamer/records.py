@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -126,6 +126,20 @@ def write_json(path: Path, data: Any) -> None:
     """Write atomically, keys in their order, floats as they are."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, frame: "DataFrame") -> None:  # noqa: F821
+    """Write a data frame as CSV, atomically, numbers to six digits."""
+    with replacing(path) as partial:
+        frame.to_csv(partial, index=False, float_format="%.6g")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name as .npz, atomically."""
+    import numpy as np
+
+    with replacing(path) as partial, partial.open("wb") as stream:
+        np.savez(stream, **arrays)
 
 
 def _plain(value: Any) -> Any:
