@@ -88,7 +88,7 @@ def load_config(
     return build(GenerationConfig, data, "")
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.CSafeLoader):
     """YAML whose numbers are those of version 1.2: 1e-4 is one, 010 is ten, 1:30 a text."""
 
     yaml_implicit_resolvers: typing.ClassVar = {

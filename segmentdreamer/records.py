@@ -35,13 +35,13 @@ def file_digest(path: Path) -> str:
 def folder_digest(folder: Path, files: Iterable[Path] | None = None) -> str:
     """SHA-256 over the names and contents of files below a folder, in sorted order.
 
-    files: by default all whose path from the folder has no hidden part (.git, .cache, .DS_Store).
+    files: by default all but a system's own and those with a hidden part in their path (.git, .DS_Store).
     """
     found = (path for path in folder.rglob("*") if path.is_file()) if files is None else files
     digest = hashlib.sha256()
     for path in sorted(found):
         name = path.relative_to(folder).as_posix()
-        if files is not None or not re.search(r"(^|/)\.", name):
+        if files is not None or not re.search(r"(^|/)(\.|__MACOSX/|Thumbs\.db$|desktop\.ini$)", name):
             digest.update(f"{name}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
 
