@@ -19,7 +19,7 @@ from segmentdreamer.records import folder_digest, write_arrays, write_json, writ
 
 from ..distances.kernels import prompt_mmd2
 from ..distances.paired import MEASURES, OF_PROMPTS, intervals
-from ..reference.origin import UNKNOWN, check_origin, open_features, read_origin
+from ..reference.origin import UNKNOWN, check_origin, open_features, read_features_of, read_origin
 from ..statistics.intervals import SMALLEST_SAMPLE as FEW
 from ..statistics.intervals import mean_intervals
 from ..tables.formats import NOTHING, Marked, grid
@@ -182,8 +182,8 @@ def read_features(path: Path) -> dict[tuple[str, str], np.ndarray]:
     with open_features(path) as stored:
         for key in (key for key in stored.files if "/" in key):
             space, name = key.split("/", 1)
-            found[space, name] = array = stored[key]
-            if array.ndim != 2 or not np.isfinite(array).all():
+            found[space, name] = array = read_features_of(stored, key, path)
+            if array.ndim != 2 or array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise ValueError(f"{path}: {key} is no array (n, D) of finite features")
     return found
 

@@ -34,7 +34,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no diffusers pipeline at {path.parent.parent} (prior.path): no file {path}")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no JSON object")

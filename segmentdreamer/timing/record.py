@@ -26,7 +26,7 @@ def finished(out: Path, key: str) -> tuple[dict[str, Any], dict[str, Any], dict[
             return None
         parameters = {name: value.detach() for name, value in load_ply(path).items()}
         return parameters, provenance, cost, pd.read_csv(log).to_dict("records")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
