@@ -21,8 +21,8 @@ def snakemake(*arguments: str, cores: bool = True, cwd: Path = ROOT) -> subproce
 def planned(output: str) -> dict[str, int]:
     """Jobs by rule from a dry run's table; rules that share prompts out (generate_1, generate_2) are one."""
     counts = Counter[str]()
-    for name, n in re.findall(r"^([a-z]\w*?)(?:_\d+)? +(\d+)$", output, re.M):
-        counts[name] += int(n)
+    for name, n in dict(re.findall(r"^([a-z]\w*) +(\d+)$", output, re.M)).items():  # it may be there twice
+        counts[re.sub(r"_\d+$", "", name)] += int(n)
     return dict(counts)
 
 

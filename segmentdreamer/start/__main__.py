@@ -37,7 +37,7 @@ def start(
     elif len(names) == len(out):
         states = [start_state(located(config, name, seed), start_seed(name, seed)) for name in names]
     else:
-        raise BadParameter("the starts of which prompts? Give as many values of --prompt-id as of --out")
+        raise BadParameter("the start of which prompt? Give --prompt-id, as many values as of --out")
     for path, state in zip(out, states, strict=True):
         save_ply(state, path)
 
