@@ -17,16 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segmentdreamer.records import folder_digest, write_json
+from segmentdreamer.records import cache_folder, folder_digest, write_json
 
 FORMAT = 1  # of the cached files; raise it when they change
 OPSET = 18
-
-
-def cache_folder() -> Path:
-    """`$SEGMENTDREAMER_CACHE`, or segmentdreamer-bench under the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "segmentdreamer-bench"
-    return Path(os.environ.get("SEGMENTDREAMER_CACHE", default))
 
 
 class ExportedNetworks:
