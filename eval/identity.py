@@ -1,23 +1,23 @@
-"""What views, scores and samples are: digests of all that their numbers depend on (see segmentdreamer.identity)."""
+"""What views, scores and samples are: digests of all that their numbers depend on, as an asset has one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segmentdreamer.identity import NUMBERS, describe_prior
-from segmentdreamer.records import content_digest, file_digest, run_key, shipped
+from segmentdreamer.records import content_digest, file_digest, folder_digest, run_key
 
 from .metrics import measures
-from .protocol import HERE, scorer_digests
+from .protocol import HERE, scorer_digests, scoring_files
 
-# Versions of the numbers of rendered views, and of what all scores share (features, loading, compositing): raise
-# one with every change that moves its numbers by more than rounding (tests/eval/test_identity.py tells). The
-# prior's samples have the trunk's; a metric's own file counts by its content.
+# Versions of the numbers of rendered views, and of what all scores share (SHARED): raise one with a change
+# that moves its numbers by more than rounding (tests/eval/test_numbers.py tells). The prior's samples have
+# the trunk's; a metric's own files count by their content.
 VIEWS = 1
 SCORES = 1
-UNREAD = ("init_prompt", "camera")  # columns of the prompt table that no score depends on
+SHARED = ("scorers", "asset", "clip", "inception")  # modules of eval.scores that all scores rest on
+READ = ("id", "prompt", "symmetric", "class", "color", "second")  # what scores depend on of the prompt table
 
 
 def of_views(asset: str, view: Mapping[str, Any], device: str) -> str:
@@ -27,21 +27,17 @@ def of_views(asset: str, view: Mapping[str, Any], device: str) -> str:
 
 def of_truth(row: Mapping[str, Any], view: Mapping[str, Any]) -> str:
     """Of the true scene's views of a prompt: by the columns that say what is in it."""
-    return run_key(
-        VIEWS, "truth", {key: row.get(key, "") for key in ("class", "color", "second")}, dict(view)
-    )
+    return run_key(VIEWS, "truth", [row.get(key, "") for key in READ[3:]], dict(view))
 
 
-def of_samples(
-    prior: Mapping[str, Any], draw: Mapping[str, Any], count: int, device: str, stream: str
-) -> str:
-    """What the prior's samples of all prompts share. prior: the section of the settings; draw: steps, omega."""
-    return run_key(NUMBERS, describe_prior(prior), draw["steps"], draw["omega"], count, device, stream)
+def of_samples(prior: str, draw: Mapping[str, Any], count: int, device: str, stream: str) -> str:
+    """What samples of a prior share. draw: steps, omega."""
+    return run_key(prior, draw["steps"], draw["omega"], count, device, stream)
 
 
-def of_features(samples: str, prompt_id: str, text: str, scorers: Mapping[str, str] | None = None) -> str:
+def of_features(samples: str, prompt_id: str, text: str, scorers: str = "") -> str:
     """Of one prompt's samples or, by these scorers, of their features."""
-    return run_key(samples, prompt_id, text, *([SCORES, dict(scorers)] if scorers else []))
+    return run_key(samples, prompt_id, text, *([SCORES, scorers] if scorers else []))
 
 
 def of_scoring(
@@ -56,11 +52,9 @@ def of_scoring(
     for measure in measures():
         if measure.weights and Path(measure.weights).is_dir():
             weights.setdefault(measure.name, content_digest(Path(measure.weights)))
-    code = {m.path: file_digest(HERE.joinpath(*m.path.partition(":")[0].split(".")).with_suffix(".py"))
-            for m in measures()}  # fmt: skip
-    table = [
-        {k: v for k, v in row.items() if k not in UNREAD and not k.startswith("category")} for row in rows
-    ]
+    mine = [path for path in scoring_files() if "scores" in path.parts and path.stem not in SHARED]
+    code = [(measure.path, sorted(measure.needs)) for measure in measures()], folder_digest(HERE, mine)
+    table = [[row.get(key, "") for key in READ] for row in rows]
     return run_key(SCORES, clip, weights, code, [*words], table, conditions)
 
 
@@ -70,6 +64,20 @@ def of_scores(views: str, scoring: str, prompt_id: str) -> str:
 
 
 def of_reward(views: str, text: str, weights: str, device: str) -> str:
-    """Of one asset's ImageReward."""
-    code = file_digest(HERE / "scores" / "image_reward.py")
-    return run_key(SCORES, views, text, code, content_digest(shipped(weights)), device)
+    """Of one asset's ImageReward. weights: the digest of their folder."""
+    return run_key(SCORES, views, text, file_digest(HERE / "scores" / "image_reward.py"), weights, device)
+
+
+def of_cells(
+    identify: Callable[[str, str, int], list[str]],
+    methods: Iterable[str], controls: Iterable[str], prompts: Sequence[str], seeds: int,
+) -> list[str]:  # fmt: skip
+    """A digest for each method and prompt, in their order, over its seeds; of a control its first alone.
+
+    identify: the identities of the scores of an asset.
+    """
+    rows = [*((name, range(seeds)) for name in methods), *((name, range(1)) for name in controls)]
+    return [
+        run_key([identify(method, prompt, seed) for seed in mine])[:8]
+        for method, mine in rows for prompt in prompts
+    ]  # fmt: skip

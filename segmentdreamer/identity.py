@@ -40,7 +40,7 @@ def read_recipe(
 ) -> Recipe:
     """The recipe of a method under a scale and overrides.
 
-    entry: the method's of baselines/methods.yaml. conditions: kind of device, threads. Raises ConfigError, and
+    entry: the method's of baselines/methods.yaml. conditions: kind of device, threads. Raises ConfigError;
     FileNotFoundError where the prior or a file of code is not there.
     """
     data = read_settings(scale, [*entry.get("settings", []), *overrides])

@@ -72,8 +72,9 @@ def read_store(path: Path) -> dict[str, list[Any]]:
         return {}
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path | str) -> str:
     """SHA-256 of a file, or of all files of a folder; FileNotFoundError without either."""
+    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "no such file or folder", str(path))
     return folder_digest(path) if path.is_dir() else file_digest(path)

@@ -6,30 +6,32 @@ from pathlib import Path
 
 INIT = dict(zip(PROMPTS["id"], PROMPTS["init_prompt"]))
 
-
-def start_setting(key):
-    """A setting of the generation's section `start`, as the configured overrides leave it."""
-    value = GENERATION.get("start", {}).get(key, "")
-    for item in config["overrides"]:
-        name, _, override = item.partition("=")
-        value = yaml.safe_load(override) if name == f"start.{key}" else value
-    return value
-
-
+START = GENERATION.get("start", {})
 # Where Point-E is asked for and no file is named, the workflow makes the clouds.
-START_FILE = start_setting("file")
-START_OVERRIDES = []
-if start_setting("kind") == "point-e" and not START_FILE:
-    START_FILE = f"{RESULTS}/starts/{{prompt_id}}-{{seed}}.ply"
-    START_OVERRIDES = [f"start.file={START_FILE}"]
+MAKES_CLOUDS = START.get("kind") == "point-e" and not START.get("file")
+START_FILE = (
+    f"{RESULTS}/starts/{{prompt_id}}-{{seed}}.ply"
+    if MAKES_CLOUDS
+    else START.get("file", "")
+)
+START_OVERRIDES = [f"start.file={START_FILE}"] if MAKES_CLOUDS else []
+IDENTITIES = Identities(
+    config,
+    PROMPTS.to_dict("records"),
+    REGISTRY,
+    PRIMARY,
+    DEVICE,
+    [*START_OVERRIDES, *config["overrides"]],
+)
 
 
 def start_files(prompts):
     """The clouds or meshes that the prompts' assets start from, as patterns; nothing for a plain shape."""
-    if start_setting("kind") not in ("points", "mesh", "point-e"):
+    if START.get("kind") not in ("points", "mesh", "point-e"):
         return []
     pattern = START_FILE.replace("{prompt_id}", "{prompt}")
-    return expand(pattern, prompt=prompts, allow_missing=True)
+    files = expand(pattern, prompt=prompts, allow_missing=True)
+    return files if MAKES_CLOUDS else [ancient(path) for path in files]
 
 
 IMAGE_REWARD = config.get("image_reward", "")
@@ -71,11 +73,6 @@ if workflow.is_main_process and OWN_SETTINGS:
     for name in config["methods"]:
         if name in OURS and (fault := fault_of(name)):
             stop(fault)
-
-
-def code_of(wildcards):
-    """The files that a method's numbers depend on beside the trunk; a change reruns its assets alone."""
-    return REGISTRY[method_of(wildcards.method)]["code"]
 
 
 def need(stage, **fixed):

@@ -28,6 +28,7 @@ for variation, batch in SCORED_TOGETHER:
             device=ON_DEVICE,
             folders=folders_of,
             view=VIEW_OPTIONS,
+            identity=of_prompts(IDENTITIES.views, batch.prompts),
         shell:
             "{params.device}python -m eval.views --asset {input.assets:q} --out {params.folders:q}"
-            " {params.view} > {log:q} 2>&1"
+            " {params.view} --identity {params.identity} > {log:q} 2>&1"
