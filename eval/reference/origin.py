@@ -58,8 +58,8 @@ def check_drawn(path: Path, identity: str) -> None:
         with open_features(path) as stored:
             if read_origin(stored, path).get("identity") != identity:
                 raise ValueError(
-                    f"{path} is not of the prior, prompts and scorers that are configured now: delete it, and "
-                    "the same command draws what is not there"
+                    f"{path} is not of the prior, prompts and scorers that are configured now: delete it, "
+                    "and the same command draws it"
                 )
 
 
