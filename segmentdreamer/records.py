@@ -116,7 +116,7 @@ def check_writable(*paths: Path) -> None:
 def file_name(text: str) -> str:
     """A text as the name of a file or folder: itself, or its letters and digits with a digest."""
     plain = re.sub(r"[^\w-]+", "-", text).strip("-")
-    if plain == text and len(plain.encode()) <= 100:
+    if plain and plain == text and len(plain.encode()) <= 100:
         return text
     short = plain.encode()[:80].decode(errors="ignore")
     return f"{short}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
