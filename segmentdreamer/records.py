@@ -31,11 +31,21 @@ def shipped(path: str | Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """`$SEGMENTDREAMER_CACHE`, or segmentdreamer-bench under the user's cache folder."""
-    default = (
-        Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "segmentdreamer-bench"
-    )
-    return Path(os.environ.get("SEGMENTDREAMER_CACHE", default))
+    """`$SEGMENTDREAMER_CACHE`, or segmentdreamer-bench under the user's cache folder; if it can be written.
+
+    Else a folder of this user's under the temporary one.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    named = os.environ.get("SEGMENTDREAMER_CACHE") or f"{home}/segmentdreamer-bench"
+    try:
+        Path(named).mkdir(parents=True, exist_ok=True)
+        if os.access(named, os.W_OK):
+            return Path(named)
+    except OSError:
+        pass
+    spare = Path(tempfile.gettempdir()) / f"segmentdreamer-bench-{os.getuid()}"
+    spare.mkdir(mode=0o700, exist_ok=True)
+    return spare
 
 
 def file_digest(path: Path) -> str:
@@ -164,7 +174,7 @@ def check_writable(*paths: Path) -> None:
 def file_name(text: str) -> str:
     """A text as the name of a file or folder: itself, or its letters and digits with a digest."""
     plain = re.sub(r"[^\w-]+", "-", text).strip("-")
-    if plain == text and len(plain.encode()) <= 100:
+    if plain and plain == text and len(plain.encode()) <= 100:
         return text
     short = plain.encode()[:80].decode(errors="ignore")
     return f"{short}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")

@@ -283,7 +283,7 @@ VIEWS: list[tuple[Callable[[Path], object], str]] = [
     (lambda p: pack(p), "holds no PNG"),
     (lambda p: pack(p, ("000.png", png(8)), ("001.png", png(9))), "views of different sizes"),
     (lambda p: pack(p, ("000.png", png(8)), ("0.png", png(8))), "are both number 0"),
-    (lambda p: pack(p, ("000.png", png(8)), ("000.png", png(8))), "holds 000.png twice"),
+    (lambda p: pack(p, ("000.png", png(8)), ("000.png", png(8))), "000.png and 000.png are both number 0"),
     (lambda p: pack(p, ("000.png", png(12_000, 2))), "a view has at most 8192 a side"),
     (lambda p: pack(p, ("000.png", b"not a picture")), "is no picture"),
     (lambda p: pack(p, ("000.png", b"")), "the file is empty"),
@@ -390,7 +390,7 @@ def test_a_broken_checkpoint_begins_anew_with_a_line(
         assert "cannot be read" in capsys.readouterr().err
 
 
-def test_the_table_has_eighty_rows() -> None:
+def test_the_tables_have_more_than_eighty_rows() -> None:
     assert sum(map(len, (SETTINGS, FILES, TABLES, GAUSSIANS, VIEWS, FOLDERS, OTHERS))) >= 150
 
 

@@ -89,9 +89,6 @@ def read_asset(place: Path) -> Views:
         if len(members) > MEMBERS:
             raise ValueError(f"{place} has {len(members)} members; an asset has at most {MEMBERS}")
         names = [info.filename.replace("\\", "/") for info in members]  # as some programs on Windows write
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{place} holds {twice} twice")
         inside = dict(zip(names, members, strict=True))
         return assemble(place, names, lambda name: read_member(archive, inside[name], place))
 
