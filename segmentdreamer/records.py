@@ -20,6 +20,7 @@ from typing import Any
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE if (PACKAGE / "eval").is_dir() else PACKAGE.parent
 LARGE = 2**24  # bytes from which on a digest is kept
+DIGESTS = "digests.json"  # in the cache
 SETTLED = 2 * 10**9  # nanoseconds after which a file's time tells it apart from a later one
 PACKAGES = ("torch", "diffusers", "transformers", "gsplat", "onnxruntime", "numba", "numpy")
 
@@ -63,20 +64,19 @@ def read_digest(path: Path) -> str:
 @cache
 def large_digest(path: str, *state: int) -> str:
     """The digest of a large file of this size and times; a cache that cannot be written is no error."""
-    store = cache_folder() / "digests.json"
-    known = read_store(store).get(path)
+    known = read_digests().get(path)
     if known and known[:-1] == [*state]:
         return str(known[-1])
     digest = read_digest(Path(path))
     if time.time_ns() - max(state[1:]) > SETTLED:  # a later change might leave the times as they are
         with suppress(OSError):
-            write_json(store, read_store(store) | {path: [*state, digest]})
+            write_json(cache_folder() / DIGESTS, read_digests() | {path: [*state, digest]})
     return digest
 
 
-def read_store(path: Path) -> dict[str, list[Any]]:
+def read_digests() -> dict[str, list[Any]]:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads((cache_folder() / DIGESTS).read_text())
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError, RecursionError):
         return {}

@@ -14,7 +14,7 @@ import sys
 
 import pandas  # noqa: F401
 import snakemake.cli
-import snakemake.utils  # noqa: F401
+import snakemake.utils
 
 OURS = ("segmentdreamer", "eval", "identities", "batches", "progress", "selection", "with_gpu")
 

@@ -50,7 +50,7 @@ class Run:
         self.targets = [f"r/scores/{method}/p0{i}/0/scores.csv" for i in (1, 2, 3)
                         for method in ("sds", "sctd", "prior", "truth", "shuffled", "start", "sphere")]  # fmt: skip
         self.targets += ["r/reference/manifest.json", "--configfile", "own.yaml"]
-        command = [sys.executable, "-m", "snakemake", "--cores", "4", *self.targets, "--quiet", "all"]
+        command = [sys.executable, "-m", "snakemake", "--cores", "4", *self.targets]
         ran = subprocess.run(
             command, cwd=root, env=self.environment, capture_output=True, text=True, check=False
         )
@@ -189,7 +189,7 @@ ROWS: dict[str, tuple[Change, list[str]]] = {
     "a metric": (append("eval/scores/floaters.py", "\n# x\n"), SCORES),
     "a metric's title": (edit("eval/metrics.yaml", "name: CLIP,", "name: C,"), NONE),
     "threads": (configure(threads=2), OF_ASSETS),
-    "the kind of device": (configure(device="cuda"), [*OF_ASSETS, "samples *", "views *", *SCORES]),
+    "the kind of device": (configure(device="cuda"), [*OF_ASSETS, "samples *", "views prior *", "views start *", "views sphere *", *SCORES]),
     "what is selected": (configure(methods=["sctd", "sds", "ism"], seeds=2), NONE),
 }  # fmt: skip
 

@@ -75,7 +75,7 @@ for batch in split(IDS, config["assets_per_job"]):
             identity=of_prompts(IDENTITIES.views, batch.prompts, "prior"),
             prompts=prompts_of,
             images=config["views"]["count"],
-            draw=config["reference"],
+            draw=lambda wildcards, output: config["reference"],
         shell:
             "{params.device}python -m eval.reference views --scale {input.generation:q} {params.settings:q}"
             " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"

@@ -37,8 +37,8 @@ def start_files(prompts):
 IMAGE_REWARD = config.get("image_reward", "")
 
 
-def settings(wildcards):
-    """The configured overrides, then the variant's, as options."""
+def settings(wildcards, output):
+    """The configured overrides, then the variant's, as options; what of them counts is in the identity."""
     name = wildcards.get("method", "start")
     own = variant_settings(name)
     if own and workflow.is_main_process and (fault := fault_of(name)):

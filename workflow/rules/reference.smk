@@ -33,7 +33,7 @@ for batch in split(IDS, -(-len(IDS) // config["reference"]["shards"])):
             device=ON_DEVICE,
             settings=settings,
             prompts=lambda wildcards, output: [Path(path).stem for path in output],
-            draw=config["reference"],
+            draw=lambda wildcards, output: config["reference"],
             clip=config["clip"],
             inception=option("--inception", config["inception"]),
             scratch=f"{RESULTS}/.scratch/reference",

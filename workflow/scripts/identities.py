@@ -6,6 +6,7 @@ Snakemake asks again before it runs the job.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,10 +62,19 @@ class Identities:
         return {}
 
     def once(self, name: str, make: Callable[..., Any], *given: Any) -> Any:
-        """What many products share, computed once in this process, unless it cannot be yet."""
-        if name not in self.shared:
-            self.shared[name] = make(*given)
-        return self.shared[name]
+        """What many products share, computed once; what a missing file hinders, when that is there."""
+        found = self.shared.get(name)
+        if isinstance(found, FileNotFoundError) and os.path.exists(found.filename):
+            found = None
+        if found is None:
+            try:
+                found = make(*given)
+            except FileNotFoundError as error:
+                found = error
+            self.shared[name] = found
+        if isinstance(found, FileNotFoundError):
+            raise found
+        return found
 
     def recipe(self, method: str) -> Recipe:
         """Of a method or variant."""
