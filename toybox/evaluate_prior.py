@@ -1,6 +1,6 @@
 """Judge the toybox prior: does a sample show the class, the colors and the side that its prompt names?
 
-    python -m toybox.evaluate_prior --out toybox/models/prior.json --sheet samples.png
+    python -m toybox.evaluate_prior --out toybox/models/prior.json --sheet samples.webp
 
 512 samples (DDIM 25 steps, guidance 5) of random captions of the whole world, seen and held out, are
 read by the judge, a classifier trained on renders.
