@@ -37,7 +37,6 @@ from segmentdreamer.records import shipped, write_json
 from .prompt_table import read_texts
 from .scales import scorers_of
 from .scores.asset import VIEW_WORDS, Metrics
-from .scores.folder import score_folder
 from .scores.scorers import Scorers, load_models, prepare, score_asset
 from .views.archive import read_asset, read_failure
 from .views.remarks import Setting, judge
@@ -129,6 +128,8 @@ def score(
     scorers = prepare(models, read_texts(shipped(prompts)))
     places = out or [Path("results/scores") / (folder or Path()).resolve().name]
     if folder:
+        from .scores.folder import score_folder  # scipy.stats takes a second to import
+
         score_folder(scorers, folder, places[0], setting)
     for archive, name, place in zip(views or [], prompt_id or [], places, strict=False):
         score_archive(scorers, archive, name, place, setting)

@@ -10,13 +10,14 @@ from segmentdreamer.command import run
 
 COMMANDS = {  # name: module below segmentdreamer, and what it does
     "generate": ("generate", "Make a 3D asset from a prompt."),
+    "batch": ("batch", "Make several assets of one method in one process."),
     "views": ("eval.views.render", "Render the evaluation views of assets."),
     "score": ("eval.score", "Score views of 3D assets by their prompts."),
     "study": ("eval.study.commands", "Run a blinded ranking study of a run's videos."),
     "publish": ("eval.tables.publish", "Copy the tables of a finished run to where they are published."),
     "weights": ("weights.commands", "Fetch and verify the weights that a scale needs."),
     "benchmark": ("benchmark", "Time the optimization step of each method."),
-    "start": ("start.__main__", "Write the state that an optimization starts from."),
+    "start": ("start.__main__", "Write the states that optimizations start from."),
     "reference": ("eval.reference.draw", "Draw the reference set of FID, merge its shards, or draw views."),
     "theory": ("eval.theory.experiment", "Measure Theorem 1 on the analytic prior."),
 }

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from segmentdreamer.config import GenerationConfig
     from segmentdreamer.interfaces import Method
     from segmentdreamer.optimize import Row, Run
+    from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def generate(
 
     from segmentdreamer.config import load_config
     from segmentdreamer.methods import trunk_settings
+    from segmentdreamer.prior.diffusers_prior import open_prior
 
     torch.set_num_threads(threads)
     prompt_id = prompt_id or "-".join(prompt.lower().split())
@@ -109,7 +111,8 @@ def generate(
     job = prepare(prompt, prompt_id, method, seed, config, device, threads)
     out = Path(out or Path("results/assets") / method / prompt_id)
     checkpoint = checkpoint or out / ".checkpoint.pt"
-    run, watch, failure = optimize_asset(job, checkpoint, profile, quiet)
+    prior = open_prior(config.prior, device, threads)
+    run, watch, failure = optimize_asset(job, prior, checkpoint, profile, quiet)
     asset = write_asset(job, run, out, failure, began)
     checkpoint.unlink(missing_ok=True)
     if failure:
@@ -123,7 +126,7 @@ def prepare(
     prompt: str, prompt_id: str, name: str, seed: int, config: GenerationConfig, device: str, threads: int
 ) -> Job:
     """The job, its method, start and weights checked."""
-    from segmentdreamer.methods import hyper_parameters, load_method
+    from segmentdreamer.methods import code_digests, hyper_parameters, load_method
     from segmentdreamer.prior.diffusers_prior import check_prior
     from segmentdreamer.records import run_key
     from segmentdreamer.start.shapes import located, start_digest
@@ -133,12 +136,17 @@ def prepare(
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
         raise ValueError(f"{name} has no Perp-Neg; set prompts.perp_neg to false")
     digests, chosen = (check_prior(config.prior), start_digest(config.start)), hyper_parameters(method)
-    key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device)
+    key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device, code_digests(name))
     return Job(prompt, prompt_id, name, method, chosen, seed, config, *digests, key, device, threads)
 
 
-def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tuple[Run, Any, str]:
-    """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did."""
+def optimize_asset(
+    job: Job, prior: DiffusersPrior, checkpoint: Path, profile: bool, quiet: bool
+) -> tuple[Run, Any, str]:
+    """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did.
+
+    A prior that was never asked for anything is one of a new process, which is warmed up.
+    """
     from tqdm import tqdm
 
     from segmentdreamer.checkpoint import load_checkpoint, save_checkpoint
@@ -150,7 +158,6 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
         read_rows,
         start_run,
     )
-    from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.prior.view_prompts import embed_views
     from segmentdreamer.start.shapes import start_seed, start_state
     from segmentdreamer.timing.stopwatch import Stopwatch
@@ -158,13 +165,13 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
 
     config, train = job.config, job.config.train
     seed = start_seed(job.prompt_id, job.seed)
-    prior = open_prior(config.prior, job.device, job.threads)
     prompts = embed_views(prior, job.prompt, config.prompts)
     run = load_checkpoint(checkpoint, job.key, config, job.device)
     run = run or start_run(start_state(config.start, seed), config, job.device)
     if run.step and not quiet:
         print(f"resuming at step {run.step} of {train.steps}", file=sys.stderr)
-    warm_up(run, job.method, prior, prompts, config, seed)
+    if not prior.nfe:
+        warm_up(run, job.method, prior, prompts, config, seed)
     watch = Stopwatch(synchronize=profile)
     about = f"{job.name} {job.prompt!r}"
     bar = tqdm(total=train.steps, initial=run.step, desc=about, disable=quiet, mininterval=0.5, unit="step")
@@ -189,7 +196,7 @@ def optimize_asset(job: Job, checkpoint: Path, profile: bool, quiet: bool) -> tu
 
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:
-    """Write asset.ply, train.csv, cost.json and provenance.json; began: time of the process's start."""
+    """Write asset.ply, train.csv, cost.json and provenance.json; began: when the work on this asset did."""
     from segmentdreamer.records import describe_machine, file_digest, package_versions, write_json
     from segmentdreamer.scene.gaussians import save_ply
 
@@ -242,7 +249,7 @@ def describe_cost(job: Job, run: Run, wall: float, failure: str) -> dict[str, An
         "encodes": cost.encodes,
         "decodes": cost.decodes,
         "tflop": None if flop is None else float(f"{flop / 1e12:.6g}"),  # of the networks, counted
-        "wall_seconds": round(wall, 3),  # this process, start-up included
+        "wall_seconds": round(wall, 3),  # of the last resume; start-up included, of a job of one asset
         "steps": run.step,
         "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
         "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians

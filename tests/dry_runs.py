@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -18,8 +19,11 @@ def snakemake(*arguments: str, cores: bool = True, cwd: Path = ROOT) -> subproce
 
 
 def planned(output: str) -> dict[str, int]:
-    """Jobs by rule from a dry run's table."""
-    return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", output, re.M)}
+    """Jobs by rule from a dry run's table; rules that share prompts out (generate_1, generate_2) are one."""
+    counts = Counter[str]()
+    for name, n in dict(re.findall(r"^([a-z]\w*) +(\d+)$", output, re.M)).items():  # it may be there twice
+        counts[re.sub(r"_\d+$", "", name)] += int(n)
+    return dict(counts)
 
 
 def commands(output: str) -> dict[str, str]:

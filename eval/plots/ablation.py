@@ -178,7 +178,9 @@ def draw_categories(axis: Axes, points: pd.DataFrame, texts: Mapping[str, str]) 
 
 
 def symbol(field: str) -> str:
-    return {"t_tau": r"$t_\tau$", "omega": r"guidance scale $\omega$", "N": "segments N"}.get(field, field)
+    known = {"t_tau": r"$t_\tau$", "omega": r"guidance scale $\omega$", "N": "segments N",
+             "prompts.canonical": "share of the front's words"}  # fmt: skip
+    return known.get(field, field)
 
 
 def draw(

@@ -29,6 +29,9 @@ class PromptConfig:
     negative: str = OFFICIAL_NEGATIVE
     mix: Literal["linear", "hard"] = "linear"  # "hard": the nearest word alone
     perp_neg: bool = False  # steer away from the other views' words (official perpneg)
+    # Share of the front's words in every view: a prior's bias to canonical views, as a stress for Janus. The
+    # bias is what Hong et al. (arXiv 2303.15413) and Perp-Neg (arXiv 2304.04968) trace double faces to.
+    canonical: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,13 @@ class ViewPrompts:
     null: Tensor  # (1, L, D)
     mix: str
     perp_neg: bool = False
+    canonical: float = 0.0
 
     def conditioning(self, azimuth: Tensor) -> Conditioning:
         """The conditioning of a batch of cameras at `azimuth` (B,) degrees."""
-        weights = place(view_weights(azimuth, self.mix), self.views)  # (B, 4)
+        weights = (1 - self.canonical) * view_weights(azimuth, self.mix)
+        weights[:, 0] += self.canonical
+        weights = place(weights, self.views)  # (B, 4)
         cond = torch.einsum("ba,ald->bld", weights, self.views)
         if not self.perp_neg:
             return Conditioning(cond, self.neg, self.null)
@@ -57,7 +63,8 @@ def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
     """Embed a prompt under every view word, with the negative and the empty prompt."""
     texts = [config.template.format(prompt=prompt, view=word) for word in config.views]
     embedded = prior.encode_prompt([*texts, config.negative, ""])
-    return ViewPrompts(embedded[:-2], embedded[-2:-1], embedded[-1:], config.mix, config.perp_neg)
+    own, neg, null = embedded[:-2], embedded[-2:-1], embedded[-1:]
+    return ViewPrompts(own, neg, null, config.mix, config.perp_neg, config.canonical)
 
 
 def view_weights(azimuth: Tensor, mix: str = "linear") -> Tensor:

@@ -1,4 +1,4 @@
-"""Write the state that a run starts from, as an asset: the table's row of zero steps.
+"""Write the states that runs start from, as assets: the table's row of zero steps.
 
     python -m segmentdreamer.start --scale mini --prompt-id p01 --seed 0 --out asset.ply
 
@@ -14,28 +14,32 @@ from segmentdreamer.command import Overrides, Program, Scale, inputs, outputs, s
 
 
 def start(
-    out: Annotated[Path, outputs("the PLY to write")],
+    out: Annotated[list[Path], outputs("the PLY to write, one for each prompt", metavar="FILE...")],
     shape: Annotated[
         Literal["start", "sphere"], settings("the run's start, or a solid gray sphere instead")
     ] = "start",
     scale: Scale = "mini",
-    prompt_id: Annotated[str | None, inputs("the prompt whose start it is; a sphere needs none")] = None,
+    prompt_id: Annotated[
+        list[str] | None, inputs("the prompts whose starts these are; a sphere needs none", metavar="ID...")
+    ] = None,
     seed: Annotated[int, settings("of the asset")] = 0,
     overrides: Overrides = None,
 ) -> None:
-    """Write the state that an optimization starts from."""
+    """Write the states that optimizations start from."""
     from segmentdreamer.config import load_config
     from segmentdreamer.scene.gaussians import save_ply
     from segmentdreamer.start.shapes import located, solid_sphere, start_seed, start_state
 
     config = load_config(scale, overrides).start
+    names = prompt_id or []
     if shape == "sphere":
-        state = solid_sphere(config.radius, config.gray)
-    elif prompt_id is None:
-        raise BadParameter("the start of which prompt? Give --prompt-id")
+        states = [solid_sphere(config.radius, config.gray)] * len(out)
+    elif len(names) == len(out):
+        states = [start_state(located(config, name, seed), start_seed(name, seed)) for name in names]
     else:
-        state = start_state(located(config, prompt_id, seed), start_seed(prompt_id, seed))
-    save_ply(state, out)
+        raise BadParameter("the start of which prompt? Give --prompt-id, as many values as of --out")
+    for path, state in zip(out, states, strict=True):
+        save_ply(state, path)
 
 
 main = Program(start)

@@ -98,10 +98,10 @@ def test_the_new_loss_is_sds_of_uniform_weight_or_the_score_alone(clone: Path, t
 @pytest.mark.parametrize(
     ("word", "jobs"),
     [
-        ("sjc", {"generate": 18, "table1": 1}),
-        ("mine.tsv", {"generate": 10, "table1": 1}),
-        ("mine.yaml", {"generate": 30}),
-        ("theirs", {"generate": 6, "theirs": 6}),
+        ("sjc", {"generate": 6, "table1": 1}),
+        ("mine.tsv", {"generate": 5, "table1": 1}),
+        ("mine.yaml", {"generate": 10}),
+        ("theirs", {"generate": 2, "theirs": 6}),
     ],
 )
 def test_the_workflow_plans_what_was_added(

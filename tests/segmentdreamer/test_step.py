@@ -233,6 +233,15 @@ def test_perp_neg_steers_away_from_the_side_that_the_camera_is_on() -> None:
     assert c.perp[:, 0, 0, 0].tolist() == [0, 1] and c.perp[:, 1, 0, 0].tolist() == [0, 3]
 
 
+def test_a_canonical_share_draws_every_view_to_the_front() -> None:
+    words = torch.tensor([0.0, 1.0, 2.0, 3.0])[:, None, None].expand(4, 5, 6)
+    azimuth = torch.tensor([0.0, 90.0, 180.0, -45.0])
+    for share in (0.0, 0.5, 1.0):
+        prompts = ViewPrompts(words, words[:1], words[:1], "linear", canonical=share)
+        seen = prompts.conditioning(azimuth).cond[:, 0, 0]
+        torch.testing.assert_close(seen, (1 - share) * torch.tensor([0.0, 1.0, 2.0, 1.5]))
+
+
 def test_a_part_of_the_stopwatch_does_not_count_what_is_inside_it() -> None:
     import time
 

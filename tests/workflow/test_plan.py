@@ -22,7 +22,7 @@ COSTS = plan.read_figures()
 TABLE1 = {"sds": False, "ism": True, "cds": False, "gcs": True, "sctd": True}
 PAPER = Work(
     methods=TABLE1, prompts=40, seeds=1, steps=5000, batch=4, side=512, views=120, view_side=512,
-    reference=50_000, reference_steps=25, shards=50, per_asset=True, truth=False,
+    reference=50_000, reference_steps=25, shards=50, assets_per_job=1, scores_per_job=1, truth=False,
     point_e=True, image_reward=True,
 )  # fmt: skip
 WORK = st.builds(
@@ -33,7 +33,8 @@ WORK = st.builds(
     prompts=st.integers(1, 50), seeds=st.integers(1, 4), steps=st.integers(1, 5000), batch=st.integers(1, 8),
     side=st.sampled_from([64, 512]), views=st.integers(4, 120), view_side=st.sampled_from([64, 512]),
     reference=st.integers(2, 50_000), reference_steps=st.integers(1, 50),
-    shards=st.integers(1, 50), per_asset=st.booleans(), truth=st.booleans(), point_e=st.booleans(),
+    shards=st.integers(1, 50), assets_per_job=st.integers(1, 9), scores_per_job=st.integers(1, 60),
+    truth=st.booleans(), point_e=st.booleans(),
     image_reward=st.booleans(),
 )  # fmt: skip
 

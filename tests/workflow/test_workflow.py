@@ -19,14 +19,14 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_the_default_plan_has_a_job_for_every_asset_of_every_method(tmp_path: Path) -> None:
+def test_the_default_plan_makes_three_assets_a_job_and_scores_a_method_at_once(tmp_path: Path) -> None:
     ran = snakemake("-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
     jobs = planned(ran.stdout + ran.stderr)
     methods, prompts = len(yaml.safe_load((ROOT / "workflow/config/default.yaml").read_text())["methods"]), 6
     assert ran.returncode == 0, ran.stderr
-    assert jobs["generate"] == methods * prompts and jobs["start"] == jobs["sphere"] == prompts
+    assert jobs["generate"] == methods * 2 and jobs["start"] == jobs["sphere"] == 1
     assert jobs["views"] == methods + 2 and jobs["scores"] == methods + 5
-    assert jobs["truth_views"] == jobs["shuffled_views"] == prompts and jobs["prior_views"] == 1
+    assert jobs["truth_views"] == jobs["shuffled_views"] == prompts and jobs["prior_views"] == 2
     assert jobs["reference_shard"] == jobs["reference"] == jobs["truth"] == jobs["table1"] == 1
     assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
 
@@ -55,6 +55,7 @@ def test_the_theory_has_a_table_of_prompts_of_its_own(tmp_path: Path) -> None:
         pytest.param("approx", 3, marks=pytest.mark.slow),
         pytest.param("cfg", 18, marks=pytest.mark.slow),
         pytest.param("loss", 6, marks=pytest.mark.slow),
+        pytest.param("stress_views", 20, marks=pytest.mark.slow),
     ],
 )
 def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
@@ -64,7 +65,7 @@ def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
     jobs = planned(ran.stdout + ran.stderr)
     prompts, seeds = 6, 1
     assert ran.returncode == 0, ran.stderr
-    assert jobs["generate"] == points * prompts * seeds
+    assert jobs["generate_variant"] == points * (prompts / 3) * seeds
     assert jobs["scores_variant"] == jobs["views_variant"] == points * seeds and jobs["scores"] == 2
     assert jobs["ablation_table"] == jobs["ablation_plot"] == jobs["ablation_grid"] == 1
     assert "table1" not in jobs and "reference" not in jobs
@@ -73,7 +74,7 @@ def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
 def test_all_ablations_share_the_variants_that_they_have_in_common(tmp_path: Path) -> None:
     ran = snakemake("ablations", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
     jobs = planned(ran.stdout + ran.stderr)
-    assert jobs["generate"] == (8 + 3 + 5 + 3 + 18 + 6) * 6 and jobs["ablation_table"] == 6
+    assert jobs["generate_variant"] == (8 + 3 + 5 + 3 + 18 + 6 + 20) * 2 and jobs["ablation_table"] == 7
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_the_papers_plan_has_its_full_size(tmp_path: Path) -> None:
     assert all(jobs[name] == 1 for name in ("table1", "figures", "claims", "sheet"))
     assert "truth" not in jobs and "truth_views" not in jobs
     ablation = planned(snakemake("ablation_n", "-n", "--quiet", "rules", *paper).stdout)
-    assert ablation["generate"] == ablation["scores_variant"] == 8 * 8 * 3
+    assert ablation["generate_variant"] == ablation["scores_variant"] == 8 * 8 * 3
 
 
 def test_views_and_scores_of_one_asset_are_one_job_of_a_cluster(tmp_path: Path) -> None:

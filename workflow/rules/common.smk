@@ -17,6 +17,8 @@ from eval.prompt_table import categories, read_prompts
 from eval.protocol import scoring_files
 from eval.variants import method_of, variants
 from eval.variants import overrides as variant_settings
+from batches import split
+from progress import follow
 from selection import (
     check_folder,
     folders,
@@ -32,6 +34,15 @@ def stop(message):
     """End the run with one line on standard error."""
     print("error: " + " ".join(str(message).split()), file=sys.stderr)
     sys.exit(1)
+
+
+if workflow.is_main_process:
+    follow(
+        logger,
+        workflow.output_settings,
+        config["results"],
+        workflow.resource_settings.cores or 1,
+    )
 
 
 def read_yaml(path):
@@ -116,8 +127,10 @@ ON_DEVICE = "python workflow/scripts/with_gpu.py " if GPU else ""
 if config["device"] == "cpu":
     os.environ.update(CUDA_VISIBLE_DEVICES="")  # no job may find a device
 
+
 # Where a method's name stands, a variant's may: its name and what it changes, sctd/N~3/redraw_t~True.
 NAME = "[a-z0-9_]+"
+HAS_ASSETS = f"(?!(?:prior|truth|{SHUFFLED})/){NAME}"  # those three have views alone
 VARIATION = "(?:/[A-Za-z_][A-Za-z0-9_.]*~[^/]+)"
 
 # At the paper's scale, what a run will take, also before a dry run; once, not in every job.
@@ -127,13 +140,17 @@ if config["scale"] == "paper" and workflow.is_main_process:
     print(describe(config), file=sys.stderr)
 
 
-# Views and scores: one job for all prompts of a method, since starting takes longer than a small scale's
-# work, or one job an asset. Of a variant, the ablations' prompts.
-PER_ASSET = config["jobs"] == "asset"
-EVERY = ["{prompt}"] if PER_ASSET else IDS
-OF_JOB = "{method}-{prompt}-{seed}" if PER_ASSET else "{method}-{seed}"
-OF_ABLATIONS = EVERY if PER_ASSET else config["ablations"]["prompts"]
-BATCHES = [("", NAME, EVERY), ("_variant", f"{NAME}{VARIATION}+", OF_ABLATIONS)]
+# One job makes several assets, another scores more, where starting takes long beside the work: of the table's
+# prompts or, of a variant, of the ablations'.
+KINDS = [("", "", IDS), ("_variant", f"{VARIATION}+", config["ablations"]["prompts"])]
+MADE_TOGETHER, SCORED_TOGETHER = (
+    [
+        (variation, batch)
+        for kind, variation, ids in KINDS
+        for batch in split(ids, config[most], kind)
+    ]
+    for most in ("assets_per_job", "scores_per_job")
+)
 
 
 wildcard_constraints:

@@ -1,72 +1,82 @@
 """Controls: rows of the table that no method made. They enter as assets or as views, like any method."""
 
+# Each input as the output in its place.
+COPY = 'set -- {input:q}; for copy in {output:q}; do cp "$1" "$copy"; shift; done 2> {log:q}'
 
 # The state that every method starts from.
-rule start:
-    input:
-        generation=config["generation"],
-        start=start_file,
-    output:
-        asset=f"{RESULTS}/assets/start/{{prompt}}/{{seed}}/asset.ply",
-    log:
-        f"{RESULTS}/logs/start/{{prompt}}-{{seed}}.log",
-    conda:
-        "../../environment.yml"
-    resources:
-        **need("start"),
-    params:
-        settings=settings,
-    shell:
-        "python -m segmentdreamer.start --scale {input.generation:q} --prompt-id {wildcards.prompt}"
-        " --seed {wildcards.seed} --out {output.asset:q} {params.settings:q} > {log:q} 2>&1"
+for batch in split(IDS, config["scores_per_job"]):
 
+    rule:
+        name:
+            f"start{batch.name}"
+        input:
+            generation=config["generation"],
+            start=start_files(batch.prompts),
+        output:
+            assets=of_control("start", batch.prompts, "assets", "asset.ply"),
+        log:
+            f"{RESULTS}/logs/start/{batch.label}.log",
+        priority: 6
+        conda:
+            "../../environment.yml"
+        resources:
+            **need("start"),
+        params:
+            ids=prompts_of,
+            settings=settings,
+        shell:
+            "python -m segmentdreamer.start --scale {input.generation:q} --prompt-id {params.ids}"
+            " --seed {wildcards.seed} --out {output.assets:q} {params.settings:q} > {log:q} 2>&1"
 
-# A gray sphere: what metrics give to a shape that means nothing.
-rule sphere:
-    output:
-        asset=f"{RESULTS}/assets/sphere/{{prompt}}/{{seed}}/asset.ply",
-    log:
-        f"{RESULTS}/logs/sphere/{{prompt}}-{{seed}}.log",
-    localrule: True
-    conda:
-        "../../environment.yml"
-    shell:
-        "python -m segmentdreamer.start --shape sphere --out {output.asset:q} > {log:q} 2>&1"
+    # A gray sphere: what metrics give to a shape that means nothing.
+    rule:
+        name:
+            f"sphere{batch.name}"
+        output:
+            assets=of_control("sphere", batch.prompts, "assets", "asset.ply"),
+        log:
+            f"{RESULTS}/logs/sphere/{batch.label}.log",
+        priority: 6
+        localrule: True
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m segmentdreamer.start --shape sphere --out {output.assets:q} > {log:q} 2>&1"
 
 
 # The prior's own pictures, from other seeds than the reference set's: no 3D asset of it can be nearer. As
 # many as a method has views, since distances depend on the number.
-rule prior_views:
-    input:
-        prompts=config["prompts"],
-        weights=f"{PRIOR}/model_index.json",
-        code="eval/reference/samples.py",
-    output:
-        views=expand(
-            f"{RESULTS}/views/prior/{{prompt}}/{{seed}}/views.zip",
-            prompt=EVERY,
-            allow_missing=True,
-        ),
-    log:
-        f"{RESULTS}/logs/prior_views/{OF_JOB.removeprefix('{method}-')}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/prior_views/{OF_JOB.removeprefix('{method}-')}.tsv"
-    priority: 5
-    conda:
-        "../../environment.yml"
-    resources:
-        **need("reference", gpu=GPU),
-    params:
-        device=ON_DEVICE,
-        prior=subpath(input.weights, parent=True),
-        prompts=prompts_of,
-        images=config["views"]["count"],
-        draw=config["reference"],
-    shell:
-        "{params.device}python -m eval.reference views --prior {params.prior:q}"
-        " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"
-        " --count {params.images} --steps {params.draw[steps]} --omega {params.draw[omega]}"
-        " --out {output.views:q} > {log:q} 2>&1"
+for batch in split(IDS, config["assets_per_job"]):
+
+    rule:
+        name:
+            f"prior_views{batch.name}"
+        input:
+            prompts=config["prompts"],
+            weights=f"{PRIOR}/model_index.json",
+            code="eval/reference/samples.py",
+        output:
+            views=of_control("prior", batch.prompts, "views", "views.zip"),
+        log:
+            f"{RESULTS}/logs/prior_views/{batch.label}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/prior_views/{batch.label}.tsv"
+        priority: 5
+        conda:
+            "../../environment.yml"
+        resources:
+            **need("reference", gpu=GPU),
+        params:
+            device=ON_DEVICE,
+            prior=subpath(input.weights, parent=True),
+            prompts=prompts_of,
+            images=config["views"]["count"],
+            draw=config["reference"],
+        shell:
+            "{params.device}python -m eval.reference views --prior {params.prior:q}"
+            " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"
+            " --count {params.images} --steps {params.draw[steps]} --omega {params.draw[omega]}"
+            " --out {output.views:q} > {log:q} 2>&1"
 
 
 # The true scenes of the toybox's prompts: ground truth for the metrics, and the 3D ceiling.
@@ -90,28 +100,36 @@ rule truth:
         " {params.view} > {log:q} 2>&1"
 
 
-rule truth_views:
-    input:
-        f"{RESULTS}/truth/{{prompt}}/views.zip",
-    output:
-        f"{RESULTS}/views/truth/{{prompt}}/{{seed}}/views.zip",
-    log:
-        f"{RESULTS}/logs/truth/{{prompt}}-{{seed}}.log",
-    localrule: True
-    conda:
-        "../../environment.yml"
-    shell:
-        "cp {input:q} {output:q} > {log:q} 2>&1"
+# Copies: of the true scene's views, and of the primary method's under the prompts of others, which tells what
+# is not alignment.
+for batch in split(IDS, config["scores_per_job"]):
 
+    rule:
+        name:
+            f"truth_views{batch.name}"
+        input:
+            expand(f"{RESULTS}/truth/{{prompt}}/views.zip", prompt=batch.prompts),
+        output:
+            of_control("truth", batch.prompts, "views", "views.zip"),
+        log:
+            f"{RESULTS}/logs/truth/{batch.label}.log",
+        localrule: True
+        conda:
+            "../../environment.yml"
+        shell:
+            COPY
 
-# The primary method's assets under the prompts of others: what is not alignment.
-use rule truth_views as shuffled_views with:
-    input:
-        shuffled_source,
-    output:
-        f"{RESULTS}/views/{SHUFFLED}/{{prompt}}/{{seed}}/views.zip",
-    log:
-        f"{RESULTS}/logs/{SHUFFLED}/{{prompt}}-{{seed}}.log",
-
-
-ruleorder: truth_views > shuffled_views > prior_views > views
+    rule:
+        name:
+            f"shuffled_views{batch.name}"
+        input:
+            shuffled_sources(batch.prompts),
+        output:
+            of_control(SHUFFLED, batch.prompts, "views", "views.zip"),
+        log:
+            f"{RESULTS}/logs/{SHUFFLED}/{batch.label}.log",
+        localrule: True
+        conda:
+            "../../environment.yml"
+        shell:
+            COPY

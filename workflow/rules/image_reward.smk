@@ -2,27 +2,27 @@
 
 if IMAGE_REWARD:
 
-    for batch, methods, prompts in BATCHES:
+    for variation, batch in SCORED_TOGETHER:
 
         rule:
             name:
-                f"image_reward{batch}"
+                f"image_reward{batch.name}"
             input:
-                views=of_job(prompts, "views", "views.zip"),
+                views=of_job(batch.prompts, "views", "views.zip"),
                 prompts=config["prompts"],
                 code="eval/scores/image_reward.py",
                 weights=f"{IMAGE_REWARD}/model.safetensors",
                 vocabulary=f"{IMAGE_REWARD}/bert-base-uncased/vocab.txt",
                 environment=environment("image_reward"),
             output:
-                scores=of_job(prompts, "scores", "image_reward.csv"),
-                protocols=of_job(prompts, "scores", "image_reward.json"),
+                scores=of_job(batch.prompts, "scores", "image_reward.csv"),
+                protocols=of_job(batch.prompts, "scores", "image_reward.json"),
             log:
-                f"{RESULTS}/logs/image_reward/{OF_JOB}.log",
+                f"{RESULTS}/logs/image_reward/{{method}}-{batch.label}.log",
             benchmark:
-                f"{RESULTS}/benchmarks/image_reward/{OF_JOB}.tsv"
+                f"{RESULTS}/benchmarks/image_reward/{{method}}-{batch.label}.tsv"
             wildcard_constraints:
-                method=methods,
+                method=f"{NAME}{variation}",
             group:
                 "views_and_scores"
             conda:

@@ -24,20 +24,15 @@ if start_setting("kind") == "point-e" and not START_FILE:
     START_OVERRIDES = [f"start.file={START_FILE}"]
 
 
-def start_file(wildcards):
-    """The cloud or mesh that an asset starts from; nothing for a plain shape."""
+def start_files(prompts):
+    """The clouds or meshes that the prompts' assets start from, as patterns; nothing for a plain shape."""
     if start_setting("kind") not in ("points", "mesh", "point-e"):
         return []
-    return START_FILE.replace("{prompt_id}", wildcards.prompt).replace(
-        "{seed}", wildcards.seed
-    )
+    pattern = START_FILE.replace("{prompt_id}", "{prompt}")
+    return expand(pattern, prompt=prompts, allow_missing=True)
 
 
 IMAGE_REWARD = config.get("image_reward", "")
-
-
-def prompt_text(wildcards):
-    return TEXT[wildcards.prompt]
 
 
 def settings(wildcards):
@@ -70,10 +65,13 @@ def prompts_of(wildcards, output):
     return [Path(path).parts[-3] for path in next(iter(dict(output.items()).values()))]
 
 
-def shuffled_source(wildcards):
-    """The primary method's views of the next prompt of the table."""
-    following = IDS[(IDS.index(wildcards.prompt) + 1) % len(IDS)]
-    return f"{RESULTS}/views/{PRIMARY}/{following}/{wildcards.seed}/views.zip"
+def shuffled_sources(prompts):
+    """An input function: the primary method's views of the prompts that follow these in the table."""
+    following = dict(zip(IDS, [*IDS[1:], IDS[0]]))
+    return lambda wildcards: [
+        f"{RESULTS}/views/{PRIMARY}/{following[name.format(**wildcards)]}/{wildcards.seed}/views.zip"
+        for name in prompts
+    ]
 
 
 def folders_of(wildcards, output):
@@ -91,6 +89,13 @@ def of_asset(stage, *files):
 def of_job(prompts, stage, *files):
     """The same for the prompts of a job."""
     return expand(of_asset(stage, *files), prompt=prompts, allow_missing=True)
+
+
+def of_control(method, prompts, stage, file):
+    """The same of a control, which is no wildcard."""
+    return expand(
+        of_asset(stage, file), method=method, prompt=prompts, allow_missing=True
+    )
 
 
 def of_every_asset(stage, *files):

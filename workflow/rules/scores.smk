@@ -1,12 +1,12 @@
 """views -> scores: CLIP and its kin, features, pathologies and, on the toybox, the known scene."""
 
-for batch, methods, prompts in BATCHES:
+for variation, batch in SCORED_TOGETHER:
 
     rule:
         name:
-            f"scores{batch}"
+            f"scores{batch.name}"
         input:
-            views=of_job(prompts, "views", "views.zip"),
+            views=of_job(batch.prompts, "views", "views.zip"),
             prompts=config["prompts"],
             code=SCORING,
             clip=config["clip"]["weights"],
@@ -16,14 +16,14 @@ for batch, methods, prompts in BATCHES:
             ),
             truth=rules.truth.output if config["truth"] else [],
         output:
-            scores=of_job(prompts, "scores", "scores.csv"),
-            others=of_job(prompts, "scores", "features.npz", "protocol.json"),
+            scores=of_job(batch.prompts, "scores", "scores.csv"),
+            others=of_job(batch.prompts, "scores", "features.npz", "protocol.json"),
         log:
-            f"{RESULTS}/logs/scores/{OF_JOB}.log",
+            f"{RESULTS}/logs/scores/{{method}}-{batch.label}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/scores/{OF_JOB}.tsv"
+            f"{RESULTS}/benchmarks/scores/{{method}}-{batch.label}.tsv"
         wildcard_constraints:
-            method=methods,
+            method=f"{NAME}{variation}",
         group:
             "views_and_scores"
         conda:

@@ -1,23 +1,23 @@
 """asset -> views. A foreign code base may enter here: put its views.zip where these rules would."""
 
-for batch, methods, prompts in BATCHES:
+for variation, batch in SCORED_TOGETHER:
 
     rule:
         name:
-            f"views{batch}"
+            f"views{batch.name}"
         input:
-            assets=of_job(prompts, "assets", "asset.ply"),
+            assets=of_job(batch.prompts, "assets", "asset.ply"),
         output:
-            views=of_job(prompts, "views", "views.zip"),
+            views=of_job(batch.prompts, "views", "views.zip"),
             others=of_job(
-                prompts, "views", "cameras.json", "sheet.webp", "turntable.mp4"
+                batch.prompts, "views", "cameras.json", "sheet.webp", "turntable.mp4"
             ),
         log:
-            f"{RESULTS}/logs/views/{OF_JOB}.log",
+            f"{RESULTS}/logs/views/{{method}}-{batch.label}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/views/{OF_JOB}.tsv"
+            f"{RESULTS}/benchmarks/views/{{method}}-{batch.label}.tsv"
         wildcard_constraints:
-            method=methods,
+            method=f"{HAS_ASSETS}{variation}",
         group:
             "views_and_scores"
         conda:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from batches import jobs
+
 REFERENCE_SIDE = 512  # pixels that arithmetic.yaml is counted at
 
 Costs = Mapping[str, Mapping[str, Any]]
@@ -29,7 +31,8 @@ class Work:
     reference: int  # images in all
     reference_steps: int
     shards: int
-    per_asset: bool
+    assets_per_job: int
+    scores_per_job: int
     truth: bool
     point_e: bool
     image_reward: bool
@@ -107,18 +110,20 @@ ON_CPU = ("start", "sphere", "shuffled_views", "truth", "truth_views", "referenc
 def count_jobs(work: Work) -> dict[str, int]:
     """Jobs of Table 1 by rule, as the rules split the work (rules/*.smk; a dry run gives the same)."""
     runs = work.prompts * work.seeds
-    each = runs if work.per_asset else work.seeds  # jobs of a row of the table
+    made, each = (  # jobs of a row of the table
+        jobs(work.prompts, most) * work.seeds for most in (work.assets_per_job, work.scores_per_job)
+    )
     methods, controls = len(work.methods), 4 + work.truth
     scored = (methods + controls) * each
     return {
         "point_e": runs if work.point_e else 0,
-        "generate": work.assets,
-        "start": runs,
-        "sphere": runs,
+        "generate": methods * made,
+        "start": each,
+        "sphere": each,
         "shuffled_views": runs,
         "truth": int(work.truth),
         "truth_views": runs if work.truth else 0,
-        "prior_views": each,
+        "prior_views": made,
         "views": (methods + 2) * each,
         "scores": scored,
         "image_reward": scored if work.image_reward else 0,

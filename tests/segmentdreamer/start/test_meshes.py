@@ -168,6 +168,14 @@ def test_the_sphere_control_is_opaque_gray_and_round(tmp_path: Path) -> None:
     assert torch.allclose(gray, torch.tensor(0.5), atol=1e-3)
 
 
+def test_the_starts_of_several_prompts_are_those_of_each(tmp_path: Path) -> None:
+    for words in (["p01", "p02"], ["p02"]):
+        places = [str(tmp_path / f"{name}-of-{len(words)}.ply") for name in words]
+        main(["--prompt-id", *words, "--seed", "3", "--out", *places])
+    one, other = (tmp_path / f"p02-of-{n}.ply" for n in (1, 2))
+    assert one.read_bytes() == other.read_bytes() != (tmp_path / "p01-of-2.ply").read_bytes()
+
+
 def test_a_start_belongs_to_a_prompt(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["--out", "a.ply"])
