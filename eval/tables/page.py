@@ -1,6 +1,6 @@
 """Table 1 as one HTML page: sortable, self-contained, every figure with its details, every asset linked.
 
-Below the table stand the paper's order, all metrics, and every prompt with its files.
+Below the table stand the paper's order, all metrics, their variance, and every prompt with its files.
 """
 
 from __future__ import annotations
@@ -77,14 +77,17 @@ def order_text(setting: Setting) -> str:
 
 
 def sections(
-    extended: Table, orders: pd.DataFrame, analysis: Analysis, run: Run, setting: Setting, root: str
-) -> list[Section]:
+    extended: Table, split: Table, orders: pd.DataFrame, analysis: Analysis, run: Run, setting: Setting,
+    root: str,
+) -> list[Section]:  # fmt: skip
     """The page's sections, those with nothing to say left out; root: the way from the page to RESULTS."""
     found = []
     if len(orders):
         rows = [Row(first, [Cell(text=x) for x in rest]) for first, *rest in order_rows(orders, setting)]
         found.append(Section("Against the paper's order", order_text(setting), plain(ORDER_HEADER, rows)))
     found.append(Section("All metrics", "Those of Table 1 and the others.", extended))
+    if split.blocks[0].rows:
+        found.append(Section("Where the variance comes from", split.caption, split))
     metric = next((m for m in analysis.primary if not columns()[m].get("pooled")), "")
     if metric:
         text = f"{columns()[metric]['name']} of every asset (mean over seeds), others when pointed at."

@@ -37,6 +37,7 @@ rule table1:
             "summary.csv",
             "comparisons.csv",
             "variance.csv",
+            "variance.md",
             "paper_order.csv",
         ),
     log:
