@@ -95,7 +95,7 @@ def test_a_method_keeps_its_color_when_another_has_no_cost(summary: pd.DataFrame
 def test_long_times_are_drawn_in_minutes(summary: pd.DataFrame) -> None:
     longer = summary.copy()
     longer.loc[longer["metric"] == "seconds", ["mean", "low", "high"]] *= 60
-    figure = figures.draw_cost(longer, "seconds", ["clip"], "GPU", TITLES)
+    figure = figures.draw_cost(longer, "seconds", ["clip", "iou"], "GPU", TITLES)
     assert figure.axes[-1].get_xlabel() == "GPU time (min)"
     assert 10 < figure.axes[0].containers[0][0].get_xdata()[0] < 30
 
