@@ -19,6 +19,13 @@ from segmentdreamer.scene.render import RegularizerConfig, RenderConfig
 from segmentdreamer.start.shapes import StartConfig
 
 SCALES = Path(__file__).parent / "scales"
+# The settings that count steps, which train.stretch multiplies.
+COUNTS = {
+    "train": ("steps", "warmup"),
+    "cameras": ("relax_every",),
+    "optimizer": ("clip_steps", "refine_start", "refine_stop", "refine_every", "reset_every"),
+    "brightness": ("first", "last"),
+}
 
 
 class ConfigError(ValueError):
@@ -31,6 +38,9 @@ class TrainConfig:
 
     steps: int = 5000
     warmup: int = 1500  # steps over which the time range settles
+    stretch: float = (
+        1.0  # times as many steps for the same schedule: all counts of steps are multiplied by it
+    )
     as_latent: float = 0.2  # share of steps that encode the disparity image instead of the colors
     flip: float = 0.5  # share of steps whose whole batch is mirrored before encoding
     disparity: bool = True  # render depth, for TV and as_latent
@@ -75,7 +85,21 @@ def load_config(
         data["cameras"] = apply_preset(cameras, camera_preset)
     if isinstance(prior := data.get("prior"), dict) and isinstance(named := prior.get("path"), str) and named:
         prior["path"] = str(shipped(named))
-    return build(GenerationConfig, data, "")
+    return stretched(build(GenerationConfig, data, ""))
+
+
+def stretched(config: GenerationConfig) -> GenerationConfig:
+    """The configuration with every count of steps times train.stretch, rounded; a count of 0 stays 0."""
+    factor = config.train.stretch
+    if factor <= 0:
+        raise ConfigError(f"train.stretch is {factor:g}; it must be above 0")
+    sections = {}
+    for section, names in COUNTS.items():
+        part = getattr(config, section)
+        counts = {name: getattr(part, name) for name in names if getattr(part, name) > 0}
+        longer = {name: max(1, round(factor * count)) for name, count in counts.items()}
+        sections[section] = dataclasses.replace(part, **longer)
+    return dataclasses.replace(config, **sections)
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from segmentdreamer.config import GenerationConfig, load_config
+from segmentdreamer.config import COUNTS, GenerationConfig, load_config
 from segmentdreamer.methods import load_method, registry
 
 ROOT = Path(__file__).parents[2]
@@ -72,3 +72,31 @@ def test_the_papers_scale_changes_what_its_file_says_and_nothing_else() -> None:
             assert changed <= set(written[part.name]) | {"preset"}, part.name
     # "prompt" means an object's cameras here, which are the defaults
     assert load_method("cds", config.methods["cds"]).omega == 41  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("scale", "factor"), [("mini", 0.25), ("paper", 2.0), ("mini", 1.0)])
+def test_a_stretched_schedule_is_the_same_in_more_or_fewer_steps(scale: str, factor: float) -> None:
+    """Every setting whose name or comment counts steps is one of COUNTS; shares and rates stay."""
+    usual = load_config(scale)
+    config = load_config(scale, [f"train.stretch={factor}"])
+    for section, names in COUNTS.items():
+        before, after = getattr(usual, section), getattr(config, section)
+        changed = {
+            f.name for f in dataclasses.fields(before) if getattr(before, f.name) != getattr(after, f.name)
+        }
+        assert changed - {"stretch"} <= set(names)
+        for name in names:
+            assert getattr(after, name) == pytest.approx(factor * getattr(before, name), abs=0.5)
+    ratio = config.optimizer.refine_stop / config.optimizer.refine_every
+    assert ratio == pytest.approx(usual.optimizer.refine_stop / usual.optimizer.refine_every)
+
+
+def test_a_count_of_steps_never_becomes_none_and_none_stays_none() -> None:
+    config = load_config("mini", ["train.stretch=0.001"])
+    assert config.train.steps == config.optimizer.refine_every == 1 and config.cameras.relax_every == 0
+
+
+@pytest.mark.parametrize("factor", [0, -1.0])
+def test_a_stretch_that_leaves_no_step_is_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match=r"train\.stretch is -?\d; it must be above 0"):
+        load_config("mini", [f"train.stretch={factor}"])

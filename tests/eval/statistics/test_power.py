@@ -1,4 +1,4 @@
-"""The smallest difference that a design finds: against formulas where there are any, and by use of the test."""
+"""The smallest difference that a design finds: against formulas, where there are any, and the test."""
 
 from __future__ import annotations
 
