@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..metrics import columns
 from .comparison import ALPHA
-from .mean_test import Distance, Mean
+from .mean_test import Distance, Evidence, Mean
 
 POWER = 0.8
 SAMPLES = 1000
@@ -35,18 +35,30 @@ def smallest_effect(n: int, tail: float, test: str = FLIPS, seed: int = 0) -> fl
     """
     if n < 2:
         return float("inf")
-    samples = np.random.default_rng(seed).standard_normal((SAMPLES, n))
-    limits = [lower_limit(values, tail, test) for values in samples]
+    limits = [lower_limit(mean, tail, test) for mean in samples(n, seed)]
     return -float(np.quantile(limits, 1 - POWER, method="inverted_cdf"))
 
 
-def lower_limit(values: np.ndarray, tail: float, test: str) -> float:
+@lru_cache(maxsize=1)  # a sample keeps the means of its subsets, which all tails share
+def samples(n: int, seed: int) -> list[Mean]:
+    """SAMPLES samples of n standard normal differences."""
+    return [Mean(row, DRAWS) for row in np.random.default_rng(seed).standard_normal((SAMPLES, n))]
+
+
+def lower_limit(mean: Mean, tail: float, test: str) -> float:
     """Below this, the test rejects every bound at this tail."""
     if test == JACKKNIFE:
-        n = len(values)
-        return Distance(float(values.mean()), float(values.std(ddof=1)) / n**0.5, n).limits(tail)[0]
-    mean = Mean(values, DRAWS)
+        error = float(mean.values.std(ddof=1)) / mean.n**0.5
+        return Distance(mean.estimate, error, mean.n).limits(tail)[0]
     return mean.flipped(tail) if test == FLIPS else mean.lowest(tail)
+
+
+def smallest_distance(evidence: Evidence, tail: float) -> float:
+    """How far from a bound the ledger's test finds a true value of such evidence, with probability POWER."""
+    if isinstance(evidence, Distance):
+        return evidence.error * evidence.n**0.5 * smallest_effect(evidence.n, tail, JACKKNIFE)
+    effect = smallest_effect(evidence.n, tail, LEDGER)
+    return effect if np.isinf(effect) else effect * float(evidence.values.std(ddof=1))
 
 
 def smallest_differences(comparisons: pd.DataFrame, reference: str, tested: Collection[str]) -> pd.DataFrame:
