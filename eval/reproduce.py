@@ -133,7 +133,8 @@ def tolerated(row: Mapping[Any, Any], tolerances: Mapping[str, Any], same: bool)
         return None
     size = float(np.nan_to_num(abs(number(row["published"]))))
     last_digit = tolerances["same"]["relative"] * size
-    if same or figure in tolerances["counts"]["figures"] or not metric:
+    counts = tolerances["counts"]
+    if same or not metric or figure in counts["figures"] or metric in counts["metrics"]:
         return last_digit
     if metric in tolerances["jumps"]["metrics"] or figure in tolerances["jumps"]["figures"]:
         return None

@@ -73,7 +73,8 @@ def measured(ablation: Mapping[str, Any]) -> bool:
 
 def levels_of(table: pd.DataFrame, metric: str) -> dict[str, float]:
     """variant -> its level of a metric."""
-    return table[table["metric"] == metric].set_index("variant")["level"].to_dict()
+    rows = table[table["metric"] == metric]
+    return dict(zip(rows["variant"], rows["level"], strict=True))
 
 
 def label_variants(

@@ -28,10 +28,9 @@ def saturated_metrics(
 def edge(metric: str, values: list[float], start: float | None, truth: float | None) -> str:
     """The end, of start and true scene, that all values lie near or beyond; nothing if there is none."""
     better = {"up": 1, "down": -1}.get(columns()[metric].get("better", ""))
-    room = pd.Series([start, truth], dtype=float).diff().iloc[-1]
-    if better is None or not values or not room * better > 0:
+    if better is None or start is None or truth is None or not (truth - start) * better > 0:
         return ""
-    shares = (pd.Series(values).dropna() - start) / room
+    shares = (pd.Series(values, dtype=float).dropna() - start) / (truth - start)
     if shares.empty:
         return ""
     return "true scene" if shares.min() >= 1 - EDGE else "start" if shares.max() <= EDGE else ""

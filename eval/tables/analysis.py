@@ -108,7 +108,9 @@ def saturated_columns(
     """Those of Table 1 that are saturated, and why; one method alone saturates nothing, nor do costs."""
     known = columns()
     asked = [m for m in primary_columns(shown) if not known[m].get("cost") and not known[m].get("study")]
-    means = {m: rows.set_index("method")["mean"].to_dict() for m, rows in summary.groupby("metric")}
+    means = {
+        str(m): dict(zip(rows["method"], rows["mean"], strict=True)) for m, rows in summary.groupby("metric")
+    }
     return saturated_metrics({m: means[m] for m in asked}, methods, constant) if len(methods) > 1 else {}
 
 

@@ -75,9 +75,9 @@ def tell_power(power: pd.DataFrame) -> str:
     for metric, rows in power.groupby("metric", sort=False):
         spec = known[str(metric)]
         sizes = {
-            ("marks" if row.against else "letters"): "none" if isinf(row.difference) else
-            f"{row.difference:.{spec['digits'] + 1}f}" for row in rows.itertuples()
-        }  # fmt: skip
+            "marks" if against else "letters": "none" if isinf(size) else f"{size:.{spec['digits'] + 1}f}"
+            for against, size in zip(rows["against"], rows["difference"], strict=True)
+        }
         texts.append(f"{spec['name']} " + ", ".join(f"{size} ({family})" for family, size in sizes.items()))
     return (
         f"Power: with so many prompts and this spread of paired differences, a true difference of this size "
