@@ -97,8 +97,9 @@ def method_of(name: str) -> str:
 
 
 def fields_of(name: str) -> dict[str, Any]:
-    """The hyper-parameters that a variant's name states, values read as YAML."""
-    return {field: yaml.safe_load(value) for field, value in pairs_of(name)}
+    """The hyper-parameters that a variant's name states, values read as YAML, but for lists, which stay text."""
+    found = {field: (yaml.safe_load(value), value) for field, value in pairs_of(name)}
+    return {field: text if isinstance(read, list) else read for field, (read, text) in found.items()}
 
 
 def pairs_of(name: str) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ COMMANDS = {  # name: module below segmentdreamer, and what it does
     "score": ("eval.score", "Score views of 3D assets by their prompts."),
     "study": ("eval.study.commands", "Run a blinded ranking study of a run's videos."),
     "publish": ("eval.tables.publish", "Copy the tables of a finished run to where they are published."),
+    "reproduce": ("eval.reproduce", "Compare a fresh run with the published one, figure by figure."),
     "weights": ("weights.commands", "Fetch and verify the weights that a scale needs."),
     "benchmark": ("benchmark", "Time the optimization step of each method."),
     "start": ("start.__main__", "Write the states that optimizations start from."),

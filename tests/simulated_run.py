@@ -17,9 +17,9 @@ REASON = "CUDA out of memory"
 PROTOCOL = {"clip": "clip_b32_64", "toy_reward": "toy_64"}
 
 # Of every view: clip = 80 + 3 prompt + offset + jitter, which differs from prompt to prompt and view to view.
-CLIP = {"sds": -4.0, "ism": 0.0, "cds": -2.0, "gcs": -1.0, "sctd": 0.0, "truth": 3.0, "start": -70.0}
+CLIP = {"sds": -4.0, "ism": 0.0, "cds": -2.0, "gcs": -1.0, "sctd": 0.0, "truth": 3.0, "start": -45.0}
 REWARD = {"sds": 1.0, "ism": 0.2, "cds": -1.0, "gcs": 0.0, "sctd": 0.0, "truth": 2.0, "start": -2.0}
-SHIFT = {"sds": 0.6, "ism": 0.3, "cds": 0.9, "gcs": 0.45, "sctd": 0.1, "truth": 0.0, "start": 5.0}
+SHIFT = {"sds": 0.6, "ism": 0.3, "cds": 0.9, "gcs": 0.45, "sctd": 0.1, "truth": 0.0, "start": 2.5}
 SECONDS = {"sds": 18.0, "ism": 24.0, "cds": 20.0, "gcs": 44.0, "sctd": 22.0}
 
 

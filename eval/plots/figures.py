@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = 1.25  # inches: the height of a row of panels
-# Quality against cost shows the first four of these that the run has.
-HEADLINES = ("clip", "image_reward", "toy_reward", "fid_pytorch", "fid_clip", "iou")
 MAPPED, RANKED = 6, 3  # most panels of the heat map and of the figure of ranks
 
 
@@ -45,15 +43,17 @@ def draw_nothing(text: str) -> Figure:
 
 
 @style()
-def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, str]) -> Figure:
-    """Quality against cost: a point a method with both intervals, a panel a headline metric.
+def draw_cost(
+    summary: pd.DataFrame, cost: str, metrics: list[str], device: str, titles: dict[str, str]
+) -> Figure:
+    """Quality against cost: a point a method with both intervals, a panel a metric that any method has.
 
     summary: method, metric, mean, low, high. cost: the metric on the horizontal axis (seconds or nfe), spent
     on `device`. Methods keep their colors from figure to figure, whichever has no cost.
     """
     known, spec = columns(), printed(cost, summary)
     table = summary.dropna(subset="mean").set_index(["method", "metric"])[["mean", "low", "high"]]
-    shown = [q for q in HEADLINES if any({(m, q), (m, cost)} <= set(table.index) for m in titles)][:4]
+    shown = [q for q in metrics if any({(m, q), (m, cost)} <= set(table.index) for m in titles)]
     if not shown:
         return draw_nothing(f"no method has both {spec['name']} and a score")
     rows, lines = math.ceil(len(shown) / 2), math.ceil(len(titles) / legend_columns(titles.values()))
@@ -179,8 +179,8 @@ def draw_all(tables: Path) -> dict[str, Figure]:
     metrics = telling_metrics(mine, record["primary"], list(titles))
     unit = "GPU" if "cuda" in record["device"] else "CPU" if record["device"] else "run"
     figures = {
-        "quality_time": draw_cost(summary, "seconds", unit, labels),
-        "quality_nfe": draw_cost(summary, "nfe", unit, labels),
+        "quality_time": draw_cost(summary, "seconds", record["confirmatory"], unit, labels),
+        "quality_nfe": draw_cost(summary, "nfe", record["confirmatory"], unit, labels),
         "heat_map": add_note(draw_heat_map(mine, metrics[:MAPPED], titles), titles, told),
     }
     if len(titles) > 1:

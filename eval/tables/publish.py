@@ -23,7 +23,7 @@ from segmentdreamer.records import write_json
 TABLES = (
     "table1.csv", "table1.md", "table1.tex", "table1.html", "table1.json", "table1_extended.csv",
     "table1_extended.md", "per_prompt.csv", "summary.csv", "comparisons.csv", "variance.csv",
-    "paper_order.csv", "claims.csv", "claims.md", "claims.json", "sheet.png",
+    "variance.md", "paper_order.csv", "claims.csv", "claims.md", "claims.json", "sheet.png",
 )  # fmt: skip
 EXTRAS = ("tables/by_category.*", "tables/ablation_*", "plots/*", "theory/*")  # where the run has them
 SUFFIXES = (".csv", ".md", ".json", ".svg", ".png")

@@ -312,6 +312,36 @@ def test_the_plot_has_a_panel_a_metric_and_a_curve_a_line(table: pd.DataFrame) -
     assert labels[:2] == ["redraw_t = false, CFG 7.5", "redraw_t = true, Perp-Neg 7.5"]
 
 
+NFE = {"x": "nfe", "lines": "method", "panels": ["iou", "clip"],
+       "official": [{"method": "sctd", "train.stretch": 1.0}],
+       "space": [{"method": ["sds", "sctd"], "train.stretch": [0.5, 1.0]}]}  # fmt: skip
+
+
+def test_quality_over_evaluations_is_a_curve_a_method_at_its_measured_cost_against_one_official() -> None:
+    chosen = variants(NFE)
+    against = official_variants(chosen, NFE["official"])
+    assert set(against.values()) == {"sctd/train.stretch~1.0"}
+    rng = np.random.default_rng(0)
+    cost = {"sds": 800, "sctd": 1900}
+    rows = [(v.name, prompt, metric, value) for v in chosen for place, prompt in enumerate(PROMPTS)
+            for metric, value in (("nfe", 2 * cost[v.method] * v.fields["train.stretch"] + place),
+                                  ("iou", v.fields["train.stretch"] / 10 + rng.random()))]  # fmt: skip
+    values = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
+    table = ablation_table.tabulate(values, against, describe(chosen, TITLES), {})
+    figure = plots.draw_ablation(table, NFE, TITLES)
+    (axis,) = [axis for axis in figure.axes if axis.get_visible()]
+    assert axis.get_title() == "IoU ↑" and axis.get_xscale() == "log"
+    assert axis.get_xlabel() == "network evaluations"
+    sds, sctd = axis.containers
+    assert [curve.get_label() for curve in (sds, sctd)] == ["SDS", "SCTD"]
+    assert sds[0].get_xdata() == pytest.approx([802.5, 1602.5]) and sctd[0].get_ydata()[1] == 0
+    wide = values[values["metric"] == "iou"].pivot(index="prompt", columns="method", values="value")
+    pairs = wide["sds/train.stretch~0.5"] - wide["sctd/train.stretch~1.0"]
+    assert sds[0].get_ydata()[0] == pytest.approx(pairs.mean())
+    ends = sds.lines[2][0].get_segments()[0][:, 1]
+    assert ends == pytest.approx(mean_interval(pairs.to_numpy()))
+
+
 def test_the_bars_are_the_intervals_of_the_differences_and_the_official_level_stands_above(
     table: pd.DataFrame,
 ) -> None:

@@ -70,7 +70,7 @@ def test_no_text_leaves_the_figure(drawn: dict[str, Figure], name: str) -> None:
 
 
 def test_each_method_is_a_point_with_both_of_its_intervals(summary: pd.DataFrame) -> None:
-    figure = figures.draw_cost(summary, "seconds", "CPU", TITLES)
+    figure = figures.draw_cost(summary, "seconds", ["clip"], "CPU", TITLES)
     clip = figure.axes[0]
     assert clip.get_title() == "CLIP ↑" and len(clip.containers) == 5
     known = summary.set_index(["method", "metric"])
@@ -85,20 +85,23 @@ def test_each_method_is_a_point_with_both_of_its_intervals(summary: pd.DataFrame
 
 def test_a_method_keeps_its_color_when_another_has_no_cost(summary: pd.DataFrame) -> None:
     known = summary[~((summary["method"] == "sds") & (summary["metric"] == "nfe"))]
-    points = [container[0] for container in figures.draw_cost(known, "nfe", "CPU", TITLES).axes[0].containers]
+    points = [
+        container[0]
+        for container in figures.draw_cost(known, "nfe", ["clip"], "CPU", TITLES).axes[0].containers
+    ]
     assert [point.get_color() for point in points] == [look(m).color for m in ("ism", "cds", "gcs", "sctd")]
 
 
 def test_long_times_are_drawn_in_minutes(summary: pd.DataFrame) -> None:
     longer = summary.copy()
     longer.loc[longer["metric"] == "seconds", ["mean", "low", "high"]] *= 60
-    figure = figures.draw_cost(longer, "seconds", "GPU", TITLES)
+    figure = figures.draw_cost(longer, "seconds", ["clip", "iou"], "GPU", TITLES)
     assert figure.axes[-1].get_xlabel() == "GPU time (min)"
     assert 10 < figure.axes[0].containers[0][0].get_xdata()[0] < 30
 
 
 def test_without_costs_the_figure_says_so(summary: pd.DataFrame) -> None:
-    figure = figures.draw_cost(summary[summary["metric"] != "nfe"], "nfe", "CPU", TITLES)
+    figure = figures.draw_cost(summary[summary["metric"] != "nfe"], "nfe", ["clip"], "CPU", TITLES)
     assert figure.axes[0].texts[0].get_text() == "no method has both NFE and a score"
 
 

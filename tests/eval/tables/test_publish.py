@@ -68,7 +68,7 @@ def test_every_link_of_the_published_pages_leads_to_a_published_file(results: Pa
     assert dead_links(tmp_path / "out") == []
     page = (tmp_path / "out/table1.html").read_text()
     assert "turntable" not in page and "<small></small>" not in page
-    assert ">SCTD<" in page and page.count("<table>") == 4
+    assert ">SCTD<" in page and page.count("<table>") == 5
 
 
 def test_a_published_page_keeps_the_links_to_what_is_published(tmp_path: Path) -> None:
