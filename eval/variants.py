@@ -97,7 +97,7 @@ def method_of(name: str) -> str:
 
 
 def fields_of(name: str) -> dict[str, Any]:
-    """The hyper-parameters that a variant's name states, values read as YAML, but for lists, which stay text."""
+    """The hyper-parameters that a variant's name states, read as YAML; lists stay text."""
     found = {field: (yaml.safe_load(value), value) for field, value in pairs_of(name)}
     return {field: text if isinstance(read, list) else read for field, (read, text) in found.items()}
 
