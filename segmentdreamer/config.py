@@ -97,7 +97,9 @@ def stretch(config: GenerationConfig) -> GenerationConfig:
         counts = {name: getattr(own, name) for name in names}
         new = {name: max(round(count * factor), 1) if count else 0 for name, count in counts.items()}
         config = dataclasses.replace(config, **{section: dataclasses.replace(own, **new)})
-    rates = {name: tuple(rate * value for value in getattr(config.optimizer, name)) for name in RATES}
+    rates: dict[str, Any] = {
+        name: tuple(rate * value for value in getattr(config.optimizer, name)) for name in RATES
+    }
     return dataclasses.replace(
         config,
         train=dataclasses.replace(config.train, stretch=1.0),

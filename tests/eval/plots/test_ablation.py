@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,7 +152,7 @@ def test_saturation_is_that_of_hsv() -> None:
 
 
 @pytest.mark.parametrize("metric", [detail, over_exposure, saturation])
-def test_the_background_does_not_matter_and_nothing_gives_nan(metric) -> None:
+def test_the_background_does_not_matter_and_nothing_gives_nan(metric: Any) -> None:
     views = textured()
     painted = views.copy()
     painted[views[..., 3] == 0] = (255, 0, 255, 0)

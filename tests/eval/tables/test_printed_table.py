@@ -195,7 +195,7 @@ def test_a_browser_sorts_each_block_by_the_column_clicked(mini: Path, tmp_path: 
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     found = subprocess.run([*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True,
                            check=True)  # fmt: skip
-    up, down, names = re.search("<body>(.*?)</body>", found.stdout, re.S)[1].split("|")  # type: ignore[index]
+    up, down, names = re.search("<body>(.*?)</body>", found.stdout, re.S)[1].split("|")
     assert up.startswith("SDS,CDS,GCS,ISM,SCTD; All 8 prompts")
     assert up.endswith("Controls,zero optimization steps,true scene (3D ceiling)")
     assert down.startswith("SCTD,ISM,GCS,CDS,SDS; ") and names.startswith("CDS,GCS,ISM,SCTD,SDS; ")

@@ -40,7 +40,7 @@ def links_of(page: Path) -> list[str]:
     else:
         found = []
         parser = HTMLParser()
-        parser.handle_starttag = lambda tag, attributes: found.extend(  # type: ignore[method-assign]
+        parser.handle_starttag = lambda tag, attributes: found.extend(
             str(value) for key, value in attributes if key in ("href", "src")
         )
         parser.feed(text)
