@@ -22,11 +22,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def test_the_default_plan_makes_three_assets_a_job_and_scores_a_method_at_once(tmp_path: Path) -> None:
     ran = snakemake("-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
     jobs = planned(ran.stdout + ran.stderr)
-    methods, prompts = len(yaml.safe_load((ROOT / "workflow/config/default.yaml").read_text())["methods"]), 6
+    methods = len(yaml.safe_load((ROOT / "workflow/config/default.yaml").read_text())["methods"])
     assert ran.returncode == 0, ran.stderr
     assert jobs["generate"] == methods * 2 and jobs["start"] == jobs["sphere"] == 1
     assert jobs["views"] == methods + 2 and jobs["scores"] == methods + 5
-    assert jobs["truth_views"] == jobs["shuffled_views"] == prompts and jobs["prior_views"] == 2
+    assert jobs["truth_views"] == jobs["shuffled_views"] == 1 and jobs["prior_views"] == 2
     assert jobs["reference_shard"] == jobs["reference"] == jobs["truth"] == jobs["table1"] == 1
     assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
 
