@@ -8,7 +8,7 @@ variance-exploding form y = z / alpha the step is the same map.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,18 @@ from torch import Tensor
 from segmentdreamer.diffusion.solver import add_noise, alpha, sigma
 from segmentdreamer.diffusion.terms import bind, draw_noise, rms
 from segmentdreamer.diffusion.times import draw_t
-from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Timestep
+from segmentdreamer.interfaces import (
+    ASCENDING,
+    Conditioning,
+    Count,
+    Gradient,
+    Method,
+    Prior,
+    Progress,
+    Time,
+    Timestep,
+    Weight,
+)
 from segmentdreamer.randomness import generator, send
 
 
@@ -37,20 +48,20 @@ class CDS(Method):
     """
 
     has_perp_neg: ClassVar[bool] = False
-    omega: float = 101.0  # s = 100, which is omega - 1
-    omega_end: float | None = 51.0  # reached linearly at the end of the run; null: constant
-    lam: float = 1.0  # lambda_sds
+    omega: Weight = 101.0  # s = 100, which is omega - 1
+    omega_end: Weight | None = 51.0  # reached linearly at the end of the run; null: constant
+    lam: Weight = 1.0  # lambda_sds
     weight: Literal["uniform", "sds"] = "uniform"  # 1, or 1 - alphas_cumprod[t]
-    clamp: tuple[float, float] | None = (2.0, 8.0)  # grad_clip, linear over the run
-    t_first: int = 700  # cur_steps
-    t_last: int = 20  # 100 in the coarse stage; the trunk has one stage, which ends at the fine times
-    perturb: int = 200  # perturb_factor
-    end_gap: int = 100
-    t_range: tuple[int, int] = (20, 980)
+    clamp: tuple[Weight, Weight] | None = (2.0, 8.0)  # grad_clip, linear over the run
+    t_first: Time = 700  # cur_steps
+    t_last: Time = 20  # 100 in the coarse stage; the trunk has one stage, which ends at the fine times
+    perturb: Count = 200  # perturb_factor
+    end_gap: Time = 100
+    t_range: Annotated[tuple[Time, Time], ASCENDING] = (20, 980)
     annealing: Literal["sqrt", "linear", "trunk"] = "sqrt"  # "trunk": t as the other methods draw it
     fixed_noise: bool = True  # one noise for all steps ...
     share_noise: bool = True  # ... and for all views
-    offset: float = 0.0
+    offset: Weight = 0.0
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
         noise = draw_noise(z_0[:1] if self.share_noise else z_0, progress, self.fixed_noise, self.offset)

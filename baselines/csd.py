@@ -11,16 +11,16 @@ from segmentdreamer.diffusion.guidance import guidance
 from segmentdreamer.diffusion.solver import add_noise, noise_to_signal
 from segmentdreamer.diffusion.terms import draw_noise, rms
 from segmentdreamer.diffusion.times import draw_t
-from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Timestep
+from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Timestep, Weight
 
 
 @dataclass(frozen=True)
 class CSD(Method):
     """CSD with the trunk's times, weight and noise."""
 
-    omega: float = 7.5
-    lam: float = 0.1
-    offset: float = 0.1
+    omega: Weight = 7.5
+    lam: Weight = 0.1
+    offset: Weight = 0.1
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
         noise = draw_noise(z_0, progress, False, self.offset)

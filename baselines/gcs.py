@@ -16,22 +16,22 @@ from torch import Tensor
 from segmentdreamer.diffusion.solver import add_noise, alpha, denoised
 from segmentdreamer.diffusion.terms import bind, draw_noise, pixel_gradient, rms
 from segmentdreamer.diffusion.times import Times, draw_compact
-from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress
+from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Time, Weight
 
 
 @dataclass(frozen=True)
 class GCS(Method):
     """GCS with the official defaults (configs/full_model/*.yaml)."""
 
-    omega: float = 7.5  # guidance_scale
-    lam: float = 0.1  # lambda_guidance
-    w_cc: float = 1.0  # compact consistency
-    w_gc: float = 0.5  # guided consistency
-    w_cp: float = 0.5  # pixel constraint, rgb_scale 1
-    delta: int = 80  # delta_t
+    omega: Weight = 7.5  # guidance_scale
+    lam: Weight = 0.1  # lambda_guidance
+    w_cc: Weight = 1.0  # compact consistency
+    w_gc: Weight = 0.5  # guided consistency
+    w_cp: Weight = 0.5  # pixel constraint, rgb_scale 1
+    delta: Time = 80  # delta_t
     # "official": fixed under Perp-Neg, fresh under CFG, whose path ignores fix_noise (gcs_utils.py:434)
     noise: Literal["official", "fixed", "fresh"] = "official"
-    offset: float = 0.1  # per-channel offset noise
+    offset: Weight = 0.1  # per-channel offset noise
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
         fixed = self.noise == "fixed" or (self.noise == "official" and text.perp is not None)

@@ -14,7 +14,7 @@ from torch import Tensor
 from segmentdreamer.diffusion.solver import add_noise, noise_to_signal
 from segmentdreamer.diffusion.terms import bind, draw_noise, rms
 from segmentdreamer.diffusion.times import annealed_gap, draw_t
-from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress
+from segmentdreamer.interfaces import Conditioning, Count, Gradient, Method, Prior, Progress, Time, Weight
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Interval:
 class ISM(Method):
     """ISM with the official defaults (arguments/__init__.py:76-109, configs/*.yaml)."""
 
-    omega: float = 7.5  # guidance_scale
-    lam: float = 0.1  # lambda_guidance
-    delta: int = 80  # delta_t; 50 or 25 for some official prompts
-    hop: int = 200  # xs_delta_t
-    max_hops: int = 5  # xs_inv_steps
-    inversion_omega: float = 1.0  # denoise_guidance_scale; above 1 the inversion is steered to the negative
+    omega: Weight = 7.5  # guidance_scale
+    lam: Weight = 0.1  # lambda_guidance
+    delta: Time = 80  # delta_t; 50 or 25 for some official prompts
+    hop: Count = 200  # xs_delta_t
+    max_hops: Count = 5  # xs_inv_steps
+    inversion_omega: Weight = 1.0  # denoise_guidance_scale; above 1 the inversion is steered to the negative
     fixed_noise: bool = False  # fix_noise
-    offset: float = 0.1  # per-channel offset noise
+    offset: Weight = 0.1  # per-channel offset noise
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
         noise = draw_noise(z_0, progress, self.fixed_noise, self.offset)

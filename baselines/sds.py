@@ -16,18 +16,18 @@ from torch import Tensor
 from segmentdreamer.diffusion.solver import add_noise, alpha, noise_to_signal, sigma
 from segmentdreamer.diffusion.terms import bind, draw_noise, rms
 from segmentdreamer.diffusion.times import draw_each, draw_t
-from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Timestep
+from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Timestep, Weight
 
 
 @dataclass(frozen=True)
 class SDS(Method):
     """SDS in the shared trunk; omega is DreamFusion's 100."""
 
-    omega: float = 100.0  # threestudio configs/dreamfusion-sd.yaml:73
-    lam: float = 0.1  # lambda_guidance
+    omega: Weight = 100.0  # threestudio configs/dreamfusion-sd.yaml:73
+    lam: Weight = 0.1  # lambda_guidance
     # sd_utils.py:309-315; the others are threestudio's (stable_diffusion_guidance.py:255-265)
     weight: Literal["noise_to_signal", "sds", "uniform", "fantasia3d"] = "noise_to_signal"
-    offset: float = 0.1  # per-channel offset noise (LucidDreamer sd_utils.py:243)
+    offset: Weight = 0.1  # per-channel offset noise (LucidDreamer sd_utils.py:243)
     # "trunk": one t for the batch below a sinking bound (sd_utils.py:254-258); else each sample its own
     times: Literal["trunk", "threestudio"] = "trunk"
     batch_mean: bool = False  # divide by B, as threestudio does

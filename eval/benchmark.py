@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from segmentdreamer.command import Device, Program, Threads, inputs, settings
+from segmentdreamer.command import Device, Program, Threads, check_threads, find_device, inputs, settings
 from segmentdreamer.timing.flops import shapes
 from segmentdreamer.timing.stopwatch import Stopwatch
 
@@ -82,8 +82,9 @@ def time_scores(
     threads: Threads = 1,
 ) -> None:
     """Time the scoring of one asset's views."""
+    check_threads(threads)
     torch.set_num_threads(threads)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(device)
     if reference:
         with tempfile.TemporaryDirectory() as scratch:
             image = time_reference(shapes(prior, Path(scratch)), device, reference)

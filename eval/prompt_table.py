@@ -14,7 +14,7 @@ import pandas as pd
 REQUIRED = ("id", "prompt", "init_prompt", "camera", "symmetric")
 SEPARATORS = "\t,;|"
 ALONE = "\x1f"  # stands in no text: the separator of a table with one column
-YES = {"yes", "true", "1"}
+SYMMETRIC = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no", "": "no"}
 NUMBERED = r"\s*\"?(id|[A-Za-z]{0,3}_?\d+)\"?\s*[:.),;|]"  # p01, a cat; 1. a cat
 FIELD = r"\s*[^\s:,;|]+([,;|]\S|:\s)"  # cat,a cat (in prose a space follows the comma); cat: a cat
 EXPECTED = (
@@ -24,19 +24,23 @@ EXPECTED = (
 
 
 def read_prompts(path: Path | str) -> pd.DataFrame:
-    """The prompt table as strings, in file order.
+    """The prompts of a run as strings, in file order: a table with all columns, or JSON as read_texts has it.
 
-    Raises ValueError for a missing column, a duplicate or ill-formed id, an empty or repeated prompt, and
-    FileNotFoundError; each message is one line that names the file.
+    JSON's entries have `init_prompt` from their prompt where they have none. Raises ValueError for a missing
+    column, a duplicate or ill-formed id, an empty or repeated prompt, and FileNotFoundError; each message is
+    one line that names the file.
     """
-    return check(pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False), path)
+    path = Path(path)
+    rows, kind = read_rows(path)
+    if kind == "JSON":
+        rows = [row | {"init_prompt": row.get("init_prompt") or row["prompt"]} for row in rows]
+    elif missing := [name for name in REQUIRED if rows and name not in rows[0]]:
+        raise ValueError(f"{path}: missing column {', '.join(missing)}")
+    return check(fill_in(rows), path)
 
 
 def check(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
     """The table itself, if it is sound (see read_prompts)."""
-    missing = [name for name in REQUIRED if name not in table]
-    if missing:
-        raise ValueError(f"{path}: missing column {', '.join(missing)}")
     repeated = sorted(set(table["id"][table["id"].duplicated()]))
     if repeated:
         raise ValueError(f"{path}: duplicate id {', '.join(repeated)}")
@@ -47,6 +51,8 @@ def check(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
         raise ValueError(f"{path}: an empty prompt")
     if not len(table):
         raise ValueError(f"{path}: no prompts")
+    if odd := sorted({*table["symmetric"]} - {"yes", "no"}):
+        raise ValueError(f"{path}: symmetric is yes or no, not {odd[0][:40]!r}")
     alike = table["prompt"].map(plain).duplicated()
     if alike.any():  # no view could have its own prompt first
         raise ValueError(f"{path}: the prompt {table['prompt'][alike].iloc[0]!r} stands there twice")
@@ -79,21 +85,23 @@ def read_texts(path: Path | str) -> pd.DataFrame:
     a prompt's id is its number, p01, p02, ...; columns that scoring does not need are filled in. Raises as
     read_prompts does, and where a table would be taken for lines.
     """
-    path = Path(path)
+    return check(fill_in(read_rows(Path(path))[0]), path)
+
+
+def read_rows(path: Path) -> tuple[list[dict[str, str]], str]:
+    """The rows of a file, and what it is: JSON, table or lines."""
     text = decode(path.read_bytes(), path)
     kind = path.suffix.lower()
     if kind in (".json", ".jsonl", ".ndjson") or text.lstrip().startswith(("[", "{")):
-        rows = rows_of(parse_json(text, path), path)
-    elif separator := header_separator(text):
-        rows = read_table(text, separator, path)
-    elif kind in (".csv", ".tsv", ".tab") or looks_tabular(text):
+        return rows_of(parse_json(text, path), path), "JSON"
+    if separator := header_separator(text):
+        return read_table(text, separator, path), "table"
+    if kind in (".csv", ".tsv", ".tab") or looks_tabular(text):
         first = next(iter(filled(text)), "")
         raise ValueError(
             f"{path} looks like a table whose first line, {first[:60]!r}, names no column prompt; {EXPECTED}"
         )
-    else:
-        rows = [{"prompt": line} for line in filled(text)]
-    return check(fill_in(rows), path)
+    return [{"prompt": line} for line in filled(text)], "lines"
 
 
 def decode(data: bytes, path: Path) -> str:
@@ -131,8 +139,15 @@ def looks_tabular(text: str) -> bool:
 
 
 def read_table(text: str, separator: str, path: Path) -> list[dict[str, str]]:
-    """The rows of a separated table by its header; ValueError for a row of another number of fields."""
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    """The rows of a separated table by its header; ValueError for a row of another number of fields.
+
+    Between tabs a quote is a letter, unless the header's names stand in quotes or the file is a .csv; and
+    a row may lack its last fields or end with tabs.
+    """
+    tabs = separator == "\t"
+    verbatim = tabs and path.suffix.lower() != ".csv" and not filled(text)[0].startswith('"')
+    quoting = csv.QUOTE_NONE if verbatim else csv.QUOTE_MINIMAL
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, quoting=quoting)
     try:
         rows = [(lines.line_num, row) for row in lines if any(field.strip() for field in row)]
     except csv.Error as error:
@@ -141,22 +156,26 @@ def read_table(text: str, separator: str, path: Path) -> list[dict[str, str]]:
     if len(set(filter(None, header))) < len(list(filter(None, header))):
         raise ValueError(f"{path}: a column stands there twice: {', '.join(header)}")
     for number, row in rows[1:]:
+        if tabs:
+            row += [""] * (len(header) - len(row))
+            row[len(header) :] = filter(None, row[len(header) :])
         if len(row) != len(header):
             raise ValueError(
                 f"{path}: line {number} has {len(row)} fields, the header {len(header)}; a prompt that holds "
                 "the separator stands in quotes"
             )
-    return [dict(zip(header, (field.strip() for field in row), strict=True)) for _, row in rows[1:]]
+    found = [dict(zip(header, (field.strip() for field in row), strict=True)) for _, row in rows[1:]]
+    return [{name: value for name, value in row.items() if name} for row in found]
 
 
 def parse_json(text: str, path: Path) -> Any:
     """One JSON value, or one a line as a list."""
     try:
         return json.loads(text, object_pairs_hook=unique)
-    except ValueError as whole:
+    except (ValueError, RecursionError) as whole:
         try:
             return [json.loads(line, object_pairs_hook=unique) for line in filled(text)]
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f"{path} is no JSON: {whole}; {EXPECTED}") from whole
 
 
@@ -194,5 +213,4 @@ def fill_in(rows: list[dict[str, str]]) -> pd.DataFrame:
         "init_prompt": "", "camera": "object", "symmetric": "no",
     }  # fmt: skip
     table = table.assign(**{name: value for name, value in defaults.items() if name not in table}).fillna("")
-    symmetric = table["symmetric"].str.casefold().isin(YES).map({True: "yes", False: "no"})
-    return table.assign(symmetric=symmetric)
+    return table.assign(symmetric=[SYMMETRIC.get(word.casefold(), word) for word in table["symmetric"]])

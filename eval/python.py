@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
+
+from segmentdreamer.command import find_device
 
 from .prompt_table import check, fill_in, plain, read_texts
 from .scales import scorers_of
@@ -37,7 +38,7 @@ def score_views(
     ValueError or FileNotFoundError in one line.
     """
     table = list_prompts(prompt, prompts)
-    scorers = prepare(models_of(scale, device or ("cuda" if torch.cuda.is_available() else "cpu")), table)
+    scorers = prepare(models_of(scale, find_device(device)), table)
     (own,) = table["id"][(table["id"] == prompt) | (table["prompt"].map(plain) == plain(prompt))][:1]
     notes: list[str] = []
     if isinstance(views, np.ndarray):

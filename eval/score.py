@@ -27,17 +27,19 @@ from segmentdreamer.command import (
     Program,
     Prompts,
     Threads,
+    check_threads,
+    find_device,
     inputs,
     option,
     outputs,
     settings,
 )
-from segmentdreamer.records import shipped, write_json
+from segmentdreamer.records import shipped, write_arrays, write_json, write_table
 
 from .prompt_table import read_texts
 from .scales import scorers_of
 from .scores.asset import VIEW_WORDS, Metrics
-from .scores.scorers import Scorers, load_models, prepare, score_asset
+from .scores.scorers import Scorers, load_models, prepare, score_asset, text_notes
 from .views.archive import read_asset, read_failure
 from .views.remarks import Setting, judge
 
@@ -55,15 +57,16 @@ def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, sett
         whole, notes = judge(asset, views, views.parent, setting)
         truth = setting.truth / prompt_id if setting.truth else None
         scores, features = score_asset(scorers, asset.rgba, prompt_id, truth, whole, asset.surface)
+    notes = [*notes, *(note for name, note in text_notes(scorers) if name == prompt_id)]
     for note in notes:
         print(f"note: {views}: {note}", file=sys.stderr)
     text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
     record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes}
     out.mkdir(parents=True, exist_ok=True)
     arrays = {space: values.astype(np.float32) for space, values in features.items()}
-    np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
+    write_arrays(out / "features.npz", arrays)
     write_json(out / "protocol.json", record)
-    scores.to_csv(out / "scores.csv", index=False, float_format="%.6g")
+    write_table(out / "scores.csv", scores)
 
 
 def check_usage(
@@ -115,8 +118,9 @@ def score(
     check_usage(folder, views, prompt_id, out, arc)
     if folder is None and scale is None and not (clip and clip_weights):
         raise BadParameter("with --views name the scorers: --scale, or --clip and --clip-weights at least")
+    check_threads(threads)
     torch.set_num_threads(threads)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(device)
     scale = scale or ("mini" if folder else None)
     named = {"clip": clip, "clip_weights": clip_weights, "reward": reward, "inception": inception,
              "view_words": view_words}  # fmt: skip

@@ -9,7 +9,6 @@ finished assets too, stay until all are made.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import traceback
@@ -25,6 +24,8 @@ from segmentdreamer.command import (
     Program,
     Scale,
     Threads,
+    check_threads,
+    find_device,
     hardware,
     inputs,
     outputs,
@@ -58,25 +59,28 @@ def batch(
     Nothing is written before all inputs are good. Raises ValueError and FileNotFoundError, in one line, for
     bad input; SystemExit at the end if an asset could not be made.
     """
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
+    check_threads(threads)
     import torch
 
-    from segmentdreamer.config import load_config
     from segmentdreamer.generate import prepare
-    from segmentdreamer.methods import trunk_settings
+    from segmentdreamer.methods import check_settings
+    from segmentdreamer.records import check_writable
+    from segmentdreamer.timing.record import FILES
 
     torch.set_num_threads(threads)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(device)
     prompt_id = prompt_id or ["-".join(text.lower().split()) for text in prompt]
     checkpoint = checkpoint or [folder / ".checkpoint.pt" for folder in out]
     presets: Sequence[str | None] = camera_preset or [None] * len(prompt)
     if not len(prompt) == len(prompt_id) == len(out) == len(checkpoint) == len(presets):
         raise BadParameter("what each asset has of its own needs as many values as there are of --prompt")
-    chosen = [*trunk_settings(method), *(overrides or [])]
     jobs = [
-        prepare(text, name, method, seed, load_config(scale, chosen, preset), device, threads)
+        prepare(
+            text, name, method, seed, check_settings(scale, overrides or [], method, preset), device, threads
+        )
         for text, name, preset in zip(prompt, prompt_id, presets, strict=True)
     ]
+    check_writable(*checkpoint, *(folder / name for folder in out for name in FILES))
     if lost := make_all(jobs, out, checkpoint, quiet):
         sys.exit(f"error: not made: {', '.join(lost)}; what is done of all {len(jobs)} waits as checkpoints")
     for path in checkpoint:
@@ -91,12 +95,13 @@ def make_all(jobs: Sequence[Job], out: Sequence[Path], checkpoint: Sequence[Path
 
     prior, lost = open_prior(jobs[0].config.prior, jobs[0].device, jobs[0].threads), list[str]()
     for job, folder, path in zip(jobs, out, checkpoint, strict=True):
-        began = time.time()
+        began, part = time.monotonic(), folder / "train.csv.part"
         try:
-            run, _, failure = optimize_asset(job, prior, path, profile=False, quiet=quiet)
+            run, _, failure = optimize_asset(job, prior, path, profile=False, quiet=quiet, log=part)
             if not failure:
                 save_checkpoint(run, path, job.key)
             write_asset(job, run, folder, failure, began)
+            part.unlink(missing_ok=True)
         except Exception:  # whatever it was, the others can be made
             traceback.print_exc()
             lost.append(job.prompt_id)

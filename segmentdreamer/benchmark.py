@@ -12,7 +12,18 @@ from typing import Annotated
 
 from typer import BadParameter
 
-from segmentdreamer.command import Device, Overrides, Program, Scale, Threads, inputs, outputs, settings
+from segmentdreamer.command import (
+    Device,
+    Overrides,
+    Program,
+    Scale,
+    Threads,
+    check_threads,
+    find_device,
+    inputs,
+    outputs,
+    settings,
+)
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
 
@@ -45,8 +56,9 @@ def benchmark(
 
     if unknown := set(guidance or []) - set(GUIDANCE):
         raise BadParameter(f"no guidance {', '.join(unknown)}; known: {', '.join(GUIDANCE)}")
+    check_threads(threads)
     torch.set_num_threads(threads)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(device)
     configs = {
         (name, kind): configured(scale, name, kind, overrides or [])
         for name in methods or METHODS

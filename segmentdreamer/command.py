@@ -3,7 +3,9 @@
 `segmentdreamer NAME` and `python -m MODULE` run the same functions, and Python calls them as they are.
 """
 
+import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ settings = partial(option, "Settings")
 hardware = partial(option, "Hardware")
 
 Device = Annotated[str | None, hardware("cpu or cuda (default: cuda where there is one)")]
-Threads = Annotated[int, hardware("CPU threads", min=1)]
+Threads = Annotated[int, hardware("CPU threads, at most as many as there are CPUs", min=1)]
 Profile = Annotated[bool, hardware("print where the time went", "--profile")]
 Results = Annotated[Path, inputs("folder of the run, e.g. results/mini")]
 Titles = Annotated[Path | None, inputs("YAML: method -> {title}")]
@@ -61,8 +63,24 @@ def run(command: Any, argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except (ValueError, OSError, yaml.YAMLError) as error:
         sys.exit(f"error: {in_one_line(str(error))}")
+    except (MemoryError, RuntimeError) as error:
+        if not (reason := out_of_memory(error)):
+            raise
+        sys.exit(f"error: {reason}")
     if isinstance(status, int):  # of --help and the like; functions return none
         sys.exit(status)
+
+
+def out_of_memory(error: BaseException) -> str:
+    """What a lack of memory is, in a line; empty for any other error."""
+    told = str(error)
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, of CUDA
+        return (
+            f"out of GPU memory ({told.split('. ')[1] if '. ' in told else told}): take a larger GPU or less"
+        )
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in told or "std::bad_alloc" in told:
+        return "out of memory: close other programs, or ask for less (render.size, cameras.batch, Gaussians)"
+    return ""
 
 
 def in_one_line(text: str) -> str:
@@ -77,17 +95,47 @@ class Command(TyperCommand):
 
 
 def spread(words: Sequence[str], params: Iterable[Any]) -> list[str]:
-    """The words with an option's name before each of its values in a row, and without arguments' names."""
+    """The words with an option's name before each of its values in a row, and arguments by name at the end.
+
+    What follows an argument's name is its value, also where it begins with a dash.
+    """
     several = {name for p in params if str(p.metavar).endswith("...") for name in p.opts}
     arguments = {f"--{p.name}" for p in params if isinstance(p, TyperArgument)}
-    option, found = "", []
-    for word, following in zip(words, [*words, "--"][1:], strict=True):
-        if word in several:
+    queue, option = deque(words), ""
+    found: list[str] = []
+    named: list[str] = []
+    while queue:
+        word = queue.popleft()
+        name, equals, value = word.partition("=")
+        if name in arguments:
+            option = ""
+            named += [value] if equals else [queue.popleft()] if queue else []
+        elif word in several:
             option = word
-            found += [word] if following.startswith("--") else []  # which is then missed
+            found += [word] if not queue or queue[0].startswith("--") else []  # which is then missed
         elif word.startswith("--"):
             option = ""
-            found += [] if word in arguments else [word]
+            found.append(word)
         else:
             found += [option, word] if option else [word]
+    return [*found, *(["--"] if named and "--" not in found else []), *named]
+
+
+def check_threads(threads: int) -> None:
+    """ValueError for more threads than this machine has CPUs; numba, not yet imported, takes as many."""
+    if not 1 <= threads <= (os.cpu_count() or 1):
+        raise ValueError(f"{threads} threads: this machine has {os.cpu_count()} CPUs")
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
+
+
+def find_device(name: str | None) -> str:
+    """The device of this name, by default cuda where there is one; ValueError if this machine has it not."""
+    import torch
+
+    found = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = found.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise ValueError(f"no device {found!r}: it is cpu, cuda or cuda:NUMBER")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ValueError(f"no device {found!r}: torch finds {torch.cuda.device_count()} GPUs on this machine")
     return found

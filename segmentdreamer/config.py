@@ -1,15 +1,21 @@
 """Configuration: a YAML file of what differs from the official defaults becomes dataclasses, checked here."""
 
 import dataclasses
+import difflib
 import math
+import re
+import reprlib
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from annotated_types import Interval, Predicate
 
+from segmentdreamer.interfaces import Count, Positive, Share, Whole
 from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.prior.view_prompts import PromptConfig
 from segmentdreamer.records import shipped
@@ -27,6 +33,8 @@ STEPS = {  # what `train.stretch` multiplies, by section
     "brightness": ["first", "last"],
 }
 RATES = ["means", "sh0", "scales", "quats", "opacities"]  # what `optimizer.rate` multiplies
+BOOLEANS = {"true": True, "yes": True, "on": True, "y": True, "t": True, "1": True,
+            "false": False, "no": False, "off": False, "n": False, "f": False, "0": False}  # fmt: skip
 
 
 class ConfigError(ValueError):
@@ -37,14 +45,15 @@ class ConfigError(ValueError):
 class TrainConfig:
     """The optimization loop (official arguments/__init__.py)."""
 
-    stretch: float = 1.0  # every count of steps of the schedule times this (see STEPS), once, when it is read
-    steps: int = 5000
-    warmup: int = 1500  # steps over which the time range settles
-    as_latent: float = 0.2  # share of steps that encode the disparity image instead of the colors
-    flip: float = 0.5  # share of steps whose whole batch is mirrored before encoding
+    stretch: Positive = 1.0  # every count of steps of the schedule times this (STEPS), once
+    steps: Count = 5000
+    warmup: Whole = 1500  # steps over which the time range settles
+    as_latent: Share = 0.2  # share of steps that encode the disparity image instead of the colors
+    flip: Share = 0.5  # share of steps whose whole batch is mirrored before encoding
     disparity: bool = True  # render depth, for TV and as_latent
-    checkpoint_every: int = 500
-    patience: int = 100  # steps without a finite gradient, after which an asset counts as failed
+    checkpoint_every: Count = 500
+    patience: Count = 100  # steps without a finite gradient, after which an asset counts as failed
+    max_skipped: Share = 0.5  # share of such steps above which a finished asset counts as failed
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def load_config(
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in SCALES.glob("*.yaml")))
         raise ConfigError(f"no scale or configuration file {str(source)!r}; scales: {known}")
-    data = yaml.safe_load(path.read_text())
+    data = read_yaml(path)
     for override in overrides or []:
         apply_override(data, override)
     if isinstance(cameras := data.get("cameras", {}), dict):
@@ -90,8 +99,6 @@ def load_config(
 def stretch(config: GenerationConfig) -> GenerationConfig:
     """The configuration with `train.stretch` and `optimizer.rate` worked into its schedule."""
     factor, rate = config.train.stretch, config.optimizer.rate
-    if not (0 < factor < math.inf and 0 < rate < math.inf):
-        raise ConfigError(f"train.stretch {factor:g}, optimizer.rate {rate:g}: both must be positive numbers")
     for section, names in STEPS.items():
         own = getattr(config, section)
         counts = {name: getattr(own, name) for name in names}
@@ -107,17 +114,48 @@ def stretch(config: GenerationConfig) -> GenerationConfig:
     )
 
 
+class Loader(yaml.CSafeLoader):
+    """YAML whose numbers are those of version 1.2: 1e-4 is one, 010 is ten, 1:30 a text."""
+
+    yaml_implicit_resolvers: typing.ClassVar = {
+        first: [(tag, form) for tag, form in pairs if not tag.endswith((":int", ":float"))]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+FLOAT = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?\.(inf|nan)"
+Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?\d[\d_]*$"), [*"-+0123456789"])
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"({FLOAT})$", re.I), [*"-+.0123456789"])
+Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a file; ConfigError, in one line that names the file."""
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, got {reprlib.repr(data)}")
+    return data
+
+
 def apply_override(data: dict[str, Any], override: str) -> None:
     """Set one `section.key=value` (value in YAML) in a nested dictionary."""
     keys, equals, value = override.partition("=")
-    if not equals:
+    *sections, last = (key.strip() for key in keys.split("."))
+    if not equals or not all((*sections, last)):
         raise ConfigError(f"override {override!r} is not of the form section.key=value")
-    *sections, last = keys.split(".")
+    if [*sections, last] == ["scale"]:
+        raise ConfigError(f"override {override!r}: a scale's name is not a setting; name the scale itself")
     for section in sections:
-        data = data.setdefault(section, {})
+        data[section] = data.get(section) or {}
+        data = data[section]
+        if not isinstance(data, dict):
+            raise ConfigError(f"override {override!r}: {section} is no section")
     try:
-        data[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        data[last] = yaml.load(value, Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"override {override!r} is not YAML after its equals sign; quote it") from error
 
 
@@ -136,45 +174,81 @@ def apply_preset(cameras: dict[str, Any], of_prompt: str | None) -> dict[str, An
 def build(cls: Any, data: Any, where: str) -> Any:
     """An instance of dataclass `cls` from plain data, every key and type checked."""
     if not isinstance(data, dict):
-        raise ConfigError(f"{where or 'configuration'}: expected a mapping, got {data!r}")
-    hints = typing.get_type_hints(cls)
+        raise ConfigError(f"{where or 'configuration'}: expected a mapping, got {reprlib.repr(data)}")
+    hints = typing.get_type_hints(cls, include_extras=True)
     fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)}  # a key may be a word of Python's
     for key in data:
         if key not in fields:
-            raise ConfigError(f"unknown key {_join(where, key)!r}; known: {', '.join(fields)}")
+            raise ConfigError(f"unknown key {_join(where, str(key))!r}{nearest(str(key), fields)}")
     for name, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise ConfigError(f"missing key {_join(where, name)!r}")
     names = {key: fields[key].name for key in data}
-    return cls(**{names[k]: _convert(hints[names[k]], v, _join(where, k)) for k, v in data.items()})
+    values = {names[k]: _convert(hints[names[k]], v, _join(where, k)) for k, v in data.items()}
+    try:
+        return cls(**values)
+    except ValueError as error:  # of fields that do not fit together
+        raise ConfigError(f"{where}: {error}") from error
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _convert(hint: Any, value: Any, where: str, limits: Iterable[Any] = ()) -> Any:
     if dataclasses.is_dataclass(hint):
         return build(hint, value, where)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _convert(args[0], value, where, args[1:])
     if origin is tuple:
         if not isinstance(value, (list, tuple)) or len(value) != len(args):
-            raise ConfigError(f"{where}: expected {len(args)} values, got {value!r}")
-        return tuple(_convert(a, v, where) for a, v in zip(args, value, strict=True))
+            raise ConfigError(f"{where}: expected {len(args)} values, got {reprlib.repr(value)}")
+        found = tuple(_convert(a, v, where) for a, v in zip(args, value, strict=True))
+        if not all(limit.func(found) for limit in limits if isinstance(limit, Predicate)):
+            raise ConfigError(f"{where}: expected the lower value first, got {list(found)}")
+        return found
     if origin is typing.Literal:
-        if value not in args:
-            raise ConfigError(f"{where}: expected one of {', '.join(map(str, args))}, got {value!r}")
+        if value not in args or isinstance(value, bool):
+            raise ConfigError(
+                f"{where}: expected one of {', '.join(map(str, args))}, got {reprlib.repr(value)}"
+            )
         return value
     if origin is dict:
         if not isinstance(value, dict):
-            raise ConfigError(f"{where}: expected a mapping, got {value!r}")
+            raise ConfigError(f"{where}: expected a mapping, got {reprlib.repr(value)}")
         return {key: _convert(args[1], v, _join(where, str(key))) for key, v in value.items()}
     if origin in (typing.Union, types.UnionType):
         return None if value is None else _convert(args[0], value, where)
-    if hint is Any:
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
-    return value
+    return value if hint is Any else _plain(hint, value, where, list(limits))
+
+
+def _plain(hint: Any, value: Any, where: str, limits: list[Interval]) -> Any:
+    """A boolean, number or text, in every usual spelling, within its limits."""
+    found = value
+    if hint is bool and isinstance(value, str | int):
+        found = BOOLEANS.get(str(value).lower(), value)
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        found = float(value)
+    elif hint is int and isinstance(value, float) and value.is_integer():
+        found = int(value)
+    if not isinstance(found, hint) or (hint is int and isinstance(found, bool)):
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {reprlib.repr(value)}")
+    endless = any(limit.le == math.inf for limit in limits)
+    if hint is float and (math.isnan(found) or (math.isinf(found) and not endless)):
+        raise ConfigError(f"{where}: expected a finite number, got {value!r}")
+    for limit in limits:
+        for bound, sign, kept in (
+            (limit.ge, ">=", lambda a, b: a >= b), (limit.gt, ">", lambda a, b: a > b),
+            (limit.le, "<=", lambda a, b: a <= b), (limit.lt, "<", lambda a, b: a < b),
+        ):  # fmt: skip
+            if bound is not None and not kept(found, bound):
+                raise ConfigError(f"{where}: expected {hint.__name__} {sign} {bound}, got {value!r}")
+    return found
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What may have been meant, as words for a message, and all that is known."""
+    names = list(map(str, known))
+    close = difflib.get_close_matches(word, names, 1)
+    return (f" (is {close[0]!r} meant?)" if close else "") + f"; known: {', '.join(names)}"
 
 
 def _join(where: str, key: str) -> str:

@@ -3,23 +3,23 @@
     segmentdreamer generate "a red bear with a blue hat" --method sctd
     from segmentdreamer import generate; generate("a red bear with a blue hat", method="sctd")
 
-writes asset.ply, train.csv, cost.json and provenance.json. A killed run goes on from its checkpoint when the
-same is asked for again.
+writes asset.ply, train.csv, cost.json and provenance.json. A run that was stopped or killed goes on from its
+checkpoint when the same is asked for again; one that is finished is left as it is.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import inspect
 import os
-import resource
 import sys
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument
 
@@ -30,6 +30,8 @@ from segmentdreamer.command import (
     Program,
     Scale,
     Threads,
+    check_threads,
+    find_device,
     hardware,
     inputs,
     outputs,
@@ -38,6 +40,8 @@ from segmentdreamer.command import (
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
 
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
     from segmentdreamer.interfaces import Method
     from segmentdreamer.optimize import Row, Run
     from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+    from segmentdreamer.prior.view_prompts import ViewPrompts
+    from segmentdreamer.timing.journal import Journal
 
 
 @dataclass(frozen=True)
@@ -89,32 +95,43 @@ def generate(
     camera_preset: Annotated[str | None, settings("object, animal or head, if the scale asks")] = None,
     checkpoint: Annotated[Path | None, outputs("checkpoint file (default: in --out)")] = None,
     profile: Profile = False,
-    quiet: Annotated[bool, hardware("no progress bar", "--quiet")] = False,
+    quiet: Annotated[bool, hardware("lines instead of a progress bar", "--quiet")] = False,
+    log: Annotated[Tracker | None, outputs("also log to this, if it is installed")] = None,
+    again: Annotated[bool, outputs("make a finished asset anew", "--again")] = False,
 ) -> Asset:
     """Make a 3D Gaussian asset from a prompt by score distillation: asset.ply and its records.
 
     Nothing is written before all inputs are good. An asset that fails on the way is written as an empty one,
-    with the reason in `cost`. Raises ValueError and FileNotFoundError, in one line, for bad input.
+    with the reason in `cost`. Raises ValueError and OSError, in one line, for bad input; SystemExit, after a
+    checkpoint, when ^C or SIGTERM stops it.
     """
-    began = time.time()
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
+    began = time.monotonic()
+    check_threads(threads)
     import torch
 
-    from segmentdreamer.config import load_config
-    from segmentdreamer.methods import trunk_settings
+    from segmentdreamer.methods import check_settings
     from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.records import check_writable, file_name
+    from segmentdreamer.timing.journal import find_tracker
+    from segmentdreamer.timing.record import FILES, finished
 
     torch.set_num_threads(threads)
     prompt_id = prompt_id or "-".join(prompt.lower().split())
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    config = load_config(scale, [*trunk_settings(method), *(overrides or [])], camera_preset)
-    job = prepare(prompt, prompt_id, method, seed, config, device, threads)
-    out = Path(out or Path("results/assets") / method / prompt_id)
+    config = check_settings(scale, overrides or [], method, camera_preset)
+    job = prepare(prompt, prompt_id, method, seed, config, find_device(device), threads)
+    tracker = find_tracker(log)
+    out = Path(out or Path("results/assets") / method / file_name(prompt_id))
+    if not again and (found := finished(out, job.key)):
+        print(f"finished: {out} holds this asset already; --again makes it anew", file=sys.stderr)
+        return Asset(out / "asset.ply", *found)
     checkpoint = checkpoint or out / ".checkpoint.pt"
-    prior = open_prior(config.prior, device, threads)
-    run, watch, failure = optimize_asset(job, prior, checkpoint, profile, quiet)
+    check_writable(checkpoint, *(out / name for name in FILES))
+    prior, part = open_prior(config.prior, job.device, threads), out / "train.csv.part"
+    with tracker(out, f"{method} {prompt_id} {seed}", job.chosen) if tracker else nullcontext() as logged:
+        run, watch, failure = optimize_asset(job, prior, checkpoint, profile, quiet, part, logged)
     asset = write_asset(job, run, out, failure, began)
-    checkpoint.unlink(missing_ok=True)
+    for left in (checkpoint, part):
+        left.unlink(missing_ok=True)
     if failure:
         print(f"failed: {failure}; {asset.path} is empty", file=sys.stderr)
     if profile:
@@ -127,7 +144,7 @@ def prepare(
 ) -> Job:
     """The job, its method, start and weights checked."""
     from segmentdreamer.methods import code_digests, hyper_parameters, load_method
-    from segmentdreamer.prior.diffusers_prior import check_prior
+    from segmentdreamer.prior.diffusers_prior import check_prior, check_size
     from segmentdreamer.records import run_key
     from segmentdreamer.start.shapes import located, start_digest
 
@@ -135,59 +152,52 @@ def prepare(
     method = load_method(name, config.methods.get(name, {}))
     if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
         raise ValueError(f"{name} has no Perp-Neg; set prompts.perp_neg to false")
+    check_size(config.prior, config.render.size, device)
     digests, chosen = (check_prior(config.prior), start_digest(config.start)), hyper_parameters(method)
     key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device, code_digests(name))
     return Job(prompt, prompt_id, name, method, chosen, seed, config, *digests, key, device, threads)
 
 
 def optimize_asset(
-    job: Job, prior: DiffusersPrior, checkpoint: Path, profile: bool, quiet: bool
+    job: Job,
+    prior: DiffusersPrior,
+    checkpoint: Path,
+    profile: bool,
+    quiet: bool,
+    log: Path,
+    tracker: Any = None,
 ) -> tuple[Run, Any, str]:
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did.
 
-    A prior that was never asked for anything is one of a new process, which is warmed up.
+    A prior that was never asked for anything is one of a new process, which is warmed up. log: where the rows
+    so far stand meanwhile. SystemExit if a signal came, which waits until the checkpoint is saved.
     """
     from tqdm import tqdm
 
-    from segmentdreamer.checkpoint import load_checkpoint, save_checkpoint
-    from segmentdreamer.optimize import (
-        READ_EVERY,
-        AssetFailed,
-        check_progress,
-        optimize,
-        read_rows,
-        start_run,
-    )
-    from segmentdreamer.prior.view_prompts import embed_views
+    from segmentdreamer.checkpoint import held_signals, load_checkpoint
+    from segmentdreamer.optimize import AssetFailed, failing, optimize, read_rows, start_run
     from segmentdreamer.start.shapes import start_seed, start_state
+    from segmentdreamer.timing.journal import Journal
     from segmentdreamer.timing.stopwatch import Stopwatch
     from segmentdreamer.timing.warmup import warm_up
 
-    config, train = job.config, job.config.train
+    config, steps = job.config, job.config.train.steps
     seed = start_seed(job.prompt_id, job.seed)
-    prompts = embed_views(prior, job.prompt, config.prompts)
+    prompts = embed_prompt(job, prior)
     run = load_checkpoint(checkpoint, job.key, config, job.device)
     run = run or start_run(start_state(config.start, seed), config, job.device)
-    if run.step and not quiet:
-        print(f"resuming at step {run.step} of {train.steps}", file=sys.stderr)
-    if not prior.nfe:
-        warm_up(run, job.method, prior, prompts, config, seed)
-    watch = Stopwatch(synchronize=profile)
-    about = f"{job.name} {job.prompt!r}"
-    bar = tqdm(total=train.steps, initial=run.step, desc=about, disable=quiet, mininterval=0.5, unit="step")
-
-    def after_step(state: Run) -> None:
-        bar.update(1)
-        if state.step % READ_EVERY == 0 or state.step == train.steps:
-            check_progress(state, train.patience)
-            row = state.rows[-1]
-            bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
-        if state.step % train.checkpoint_every == 0 and state.step < train.steps:
-            save_checkpoint(state, checkpoint, job.key)
-
-    failure = ""
-    with bar:
+    if run.step:
+        print(f"resuming at step {run.step} of {steps}", file=sys.stderr)
+    watch, about = Stopwatch(synchronize=profile), f"{job.name} {job.prompt[:60]!r}"
+    lines, failure = quiet or not sys.stderr.isatty(), ""
+    journal = Journal(log, about, steps, run.step, lines, tracker)
+    bar = tqdm(total=steps, initial=run.step, desc=about, disable=lines, mininterval=0.5, unit="step")
+    with held_signals() as came, bar:
         try:
+            if not prior.nfe:
+                with failing("warm-up"):
+                    warm_up(run, job.method, prior, prompts, config, seed)
+            after_step = follow(job, checkpoint, journal, bar, came)
             optimize(run, job.method, prior, prompts, config, seed, watch, after_step)
         except AssetFailed as error:
             failure = str(error)
@@ -195,22 +205,58 @@ def optimize_asset(
     return run, watch, failure
 
 
+def follow(job: Job, checkpoint: Path, journal: Journal, bar: Any, came: list[int]) -> Callable[[Run], None]:
+    """What is done after each step: tell of it, save it now and then, and where a signal came stop."""
+    from segmentdreamer.checkpoint import Stopped, save_checkpoint
+    from segmentdreamer.optimize import READ_EVERY, check_progress
+
+    train = job.config.train
+
+    def after_step(run: Run) -> None:
+        bar.update(1)
+        if run.step % READ_EVERY == 0 or run.step == train.steps:
+            check_progress(run, train.patience)
+            journal(run)
+            row = run.rows[-1]
+            bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
+        if run.step < train.steps and (came or run.step % train.checkpoint_every == 0):
+            save_checkpoint(run, checkpoint, job.key)
+            if came:
+                journal(run)
+                print(f"stopped at step {run.step}; the same command goes on", file=sys.stderr)
+                raise Stopped(128 + came[0])
+
+    return after_step
+
+
+def embed_prompt(job: Job, prior: DiffusersPrior) -> ViewPrompts:
+    """The prompt's embeddings; says what the prior does not read of it."""
+    from segmentdreamer.prior.view_prompts import embed_views, word_views
+    from segmentdreamer.prior.vocabulary import remarks
+
+    config = job.config
+    if not config.prior.class_:
+        for remark in remarks(Path(config.prior.path), job.prompt, word_views(job.prompt, config.prompts)):
+            print(f"warning: {job.prompt[:60]!r}: {remark}", file=sys.stderr)
+    return embed_views(prior, job.prompt, config.prompts)
+
+
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:
-    """Write asset.ply, train.csv, cost.json and provenance.json; began: when the work on this asset did."""
+    """Write asset.ply, train.csv, cost.json and provenance.json; began: the monotonic clock at the start."""
     from segmentdreamer.records import describe_machine, file_digest, package_versions, write_json
     from segmentdreamer.scene.gaussians import save_ply
+    from segmentdreamer.timing.journal import write_rows
+    from segmentdreamer.timing.record import describe_cost
 
     path, kept = out / "asset.ply", 0 if failure else None
     params = {name: value.detach()[:kept] for name, value in run.params.items()}
+    (out / "provenance.json").unlink(missing_ok=True)  # written last: what it is not beside is not whole
     save_ply(params, path)
-    with (out / "train.csv").open("w", newline="") as stream:
-        names = list(dict.fromkeys(name for row in run.rows for name in row))
-        writer = csv.DictWriter(stream, names, restval="")
-        writer.writeheader()
-        writer.writerows(run.rows)
-    cost = describe_cost(job, run, time.time() - began, failure)
+    write_rows(run.rows, out / "train.csv")
+    cost = describe_cost(job, run, time.monotonic() - began, failure)
     write_json(out / "cost.json", cost)
     provenance = {
+        "key": job.key,
         "prompt": job.prompt,
         "prompt_id": job.prompt_id,
         "method": job.name,
@@ -225,43 +271,6 @@ def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> As
     }
     write_json(out / "provenance.json", provenance)
     return Asset(path, params, provenance, cost, run.rows)
-
-
-def describe_cost(job: Job, run: Run, wall: float, failure: str) -> dict[str, Any]:
-    """What cost.json says; `alone` tells whether `seconds` may be compared with another run's."""
-    import torch
-
-    # Before the arithmetic is counted, which may import diffusers.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    from segmentdreamer.timing.flops import known_work
-
-    cost, others = run.cost, run.cost.others_cores
-    flop = None  # of networks that are no folder's
-    if not job.config.prior.class_:
-        work = known_work(Path(job.config.prior.path), job.config.render.size, job.weights)
-        flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
-    figures = {
-        "seconds": round(cost.seconds, 3),  # in steps, first to last, over all resumes, as the next six
-        "cpu_seconds": round(cost.cpu_seconds, 3),  # of this process, user and system
-        "others_cores": None if others is None else round(others, 3),  # that other processes kept busy
-        "alone": cost.alone,
-        "nfe": cost.nfe,
-        "encodes": cost.encodes,
-        "decodes": cost.decodes,
-        "tflop": None if flop is None else float(f"{flop / 1e12:.6g}"),  # of the networks, counted
-        "wall_seconds": round(wall, 3),  # of the last resume; start-up included, of a job of one asset
-        "steps": run.step,
-        "skipped_steps": int(sum(row["skipped"] for row in run.rows)),
-        "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians
-        "peak_memory_mib": round(peak, 1),
-        "gaussians": len(run.params["means"]),
-        "device": job.device,
-        "failed": failure,  # empty, or the reason
-    }
-    if job.device != "cpu":
-        figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_reserved() / 2**20, 1)
-        figures["unseen"] = "what other processes did on the GPU"  # by others_cores and alone
-    return figures
 
 
 class _Callable(ModuleType):

@@ -6,12 +6,22 @@ once with its source; `update` is its pure equation, and calling it draws noise 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
 
+from annotated_types import Interval, Predicate
 from torch import Tensor
 
 Timestep = int | Tensor  # a value that indexes alphas_cumprod: one for the batch, or (B,)
 Scalars = Mapping[str, float | int | Tensor]
+
+# What a setting may be, beside its type; `config.build` holds every field to it.
+Positive = Annotated[float, Interval(gt=0)]
+Weight = Annotated[float, Interval(ge=0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Count = Annotated[int, Interval(ge=1, le=10_000_000)]
+Whole = Annotated[int, Interval(ge=0, le=10_000_000)]
+Time = Annotated[int, Interval(ge=0, le=999)]  # a timestep
+ASCENDING = Predicate(lambda span: span[0] <= span[1])
 
 T_SPAN = 480  # 1000 (max_t_range .98 - t_range .5): how far warm-up lifts the time window
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from segmentdreamer.config import ConfigError, build
+from segmentdreamer.config import ConfigError, GenerationConfig, build, load_config, nearest
 from segmentdreamer.interfaces import Method
 from segmentdreamer.records import PACKAGE, ROOT, file_digest, shipped
 
@@ -24,11 +24,26 @@ def trunk_settings(name: str) -> list[str]:
     return registry().get(name, {}).get("settings", [])
 
 
+def check_settings(
+    scale: str, overrides: list[str], name: str | None = None, camera_preset: str | None = None
+) -> GenerationConfig:
+    """The configuration of a scale under a method's settings, then overrides; all methods' sections checked.
+
+    ConfigError, in one line, for what is unknown, or no value of its kind.
+    """
+    config = load_config(scale, [*(trunk_settings(name) if name else []), *overrides], camera_preset)
+    for method, chosen in {**({name: {}} if name else {}), **config.methods}.items():
+        load_method(method, chosen)
+    return config
+
+
 def load_method(name: str, hyper_parameters: dict[str, Any]) -> Method:
     """The method of this name, its fields checked; ConfigError if the name or a field is unknown."""
     known = registry()
     if name not in known:
-        raise ConfigError(f"unknown method {name!r}; known: {', '.join(known)}")
+        raise ConfigError(f"unknown method {name!r}{nearest(name, known)}")
+    if "class" not in known[name]:
+        raise ConfigError(f"method {name!r} is a foreign one: baselines/methods.yaml names no class of it")
     return build(load_class(known[name]["class"]), hyper_parameters, f"methods.{name}")
 
 

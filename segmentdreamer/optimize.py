@@ -5,15 +5,19 @@ gradient, regularizers, backward, clipping, density control, brightness, Adam. E
 (seed, step), so a run resumed from a checkpoint gives the bytes of a straight run.
 """
 
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import torch
 from gsplat.strategy.ops import reset_opa
 from torch import Tensor
 
+from segmentdreamer.command import out_of_memory
 from segmentdreamer.config import GenerationConfig, TrainConfig
 from segmentdreamer.diffusion.terms import rms
 from segmentdreamer.interfaces import Conditioning, Gradient, Method, Progress
@@ -67,13 +71,17 @@ def optimize(
     watch: Stopwatch,
     after_step: Callable[[Run], None] = lambda run: None,
 ) -> Run:
-    """Take the run to `config.train.steps`, `after_step` after each; AssetFailed if no Gaussian is left."""
+    """Take the run to `config.train.steps`, `after_step` after each.
+
+    AssetFailed if no Gaussian is left, a step raises or too many were not finite.
+    """
     strategy, prior.watch = build_strategy(config.optimizer), watch
     while run.step < config.train.steps:
         if not len(run.params["means"]):
             raise AssetFailed(f"every Gaussian was pruned by step {run.step}")
         before = read_meters(prior)
-        row = take_step(run, method, prior, prompts, config, seed, strategy, watch)
+        with failing(f"step {run.step + 1}"):
+            row = take_step(run, method, prior, prompts, config, seed, strategy, watch)
         run.step += 1
         nfe = run.cost.nfe + prior.nfe - before.nfe
         run.rows.append({"step": run.step, "nfe": nfe, "gaussians": len(run.params["means"]), **row})
@@ -81,7 +89,24 @@ def optimize(
             read_rows(run.rows)  # waits for the device, so inside the clock
         run.cost += read_meters(prior) - before
         after_step(run)
+    check_result(run, config.train.max_skipped)
     return run
+
+
+@contextmanager
+def failing(where: str) -> Iterator[None]:
+    """Whatever a method or its step raises becomes AssetFailed, in a line that says what and where."""
+    try:
+        yield
+    except AssetFailed:
+        raise
+    except Exception as error:
+        if reason := out_of_memory(error):
+            raise AssetFailed(f"{where} ran {reason}") from error
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        told = " ".join(str(error).split())[:200]
+        place = f"{Path(at.filename).name}:{at.lineno}"
+        raise AssetFailed(f"{where} raised {type(error).__name__} at {place}: {told}") from error
 
 
 def take_step(
@@ -186,3 +211,13 @@ def check_progress(run: Run, patience: int) -> None:
     last = run.rows[-patience:]
     if len(last) == patience and all(row["skipped"] for row in last):
         raise AssetFailed(f"{patience} gradients in a row were not finite, by step {run.step}")
+
+
+def check_result(run: Run, most: float) -> None:
+    """Raise AssetFailed if more than this share of the steps were skipped, or a parameter is not finite."""
+    skipped = sum(bool(row["skipped"]) for row in run.rows)
+    if skipped > most * len(run.rows):
+        raise AssetFailed(f"{skipped} of {len(run.rows)} steps had gradients that were not finite")
+    for name, value in run.params.items():
+        if not bool(torch.isfinite(value).all()):
+            raise AssetFailed(f"its {name} are not finite after step {run.step}")

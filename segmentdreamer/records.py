@@ -1,12 +1,14 @@
 """What made a result: digests, versions, machine; files that are whole or not there; where ours lie."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -33,13 +35,13 @@ def file_digest(path: Path) -> str:
 def folder_digest(folder: Path, files: Iterable[Path] | None = None) -> str:
     """SHA-256 over the names and contents of files below a folder, in sorted order.
 
-    files: by default all whose path from the folder has no hidden part (.git, .cache, .DS_Store).
+    files: by default all but a system's own and those with a hidden part in their path (.git, .DS_Store).
     """
     found = (path for path in folder.rglob("*") if path.is_file()) if files is None else files
     digest = hashlib.sha256()
     for path in sorted(found):
         name = path.relative_to(folder).as_posix()
-        if files is not None or not re.search(r"(^|/)\.", name):
+        if files is not None or not re.search(r"(^|/)(\.|__MACOSX/|Thumbs\.db$|desktop\.ini$)", name):
             digest.update(f"{name}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
 
@@ -72,21 +74,72 @@ def package_versions() -> dict[str, str]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, which takes its place at the end; an error leaves all as it was."""
+def replacing(path: Path, synced: bool = False) -> Iterator[Path]:
+    """A name beside `path` to write to, which takes its place at the end; an error leaves all as it was.
+
+    synced: the file is on the disk before it takes the name, and the name before this ends.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same file
     try:
         yield partial
+        if synced:
+            sync(partial)
         partial.replace(path)
+        if synced:
+            sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_writable(*paths: Path) -> None:
+    """Make the folders of these files, and find out now whether they can be written; OSError in one line."""
+    for path in paths:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder has its name")
+        except OSError as error:
+            raise OSError(f"{path} cannot be written ({error.strerror}): choose another place") from error
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file or folder: itself, or its letters and digits with a digest."""
+    plain = re.sub(r"[^\w-]+", "-", text).strip("-")
+    if plain and plain == text and len(plain.encode()) <= 100:
+        return text
+    short = plain.encode()[:80].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write atomically, keys in their order, floats as they are."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, frame: "DataFrame") -> None:  # noqa: F821
+    """Write a data frame as CSV, atomically, numbers to six digits."""
+    with replacing(path) as partial:
+        frame.to_csv(partial, index=False, float_format="%.6g")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name as .npz, atomically."""
+    import numpy as np
+
+    with replacing(path) as partial, partial.open("wb") as stream:
+        np.savez(stream, **arrays)
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,18 @@ from segmentdreamer.diffusion.guidance import conditional, unconditional
 from segmentdreamer.diffusion.solver import add_noise, alpha, denoised, noise_to_signal, ode_step
 from segmentdreamer.diffusion.terms import bind, draw_noise, pixel_gradient, rms
 from segmentdreamer.diffusion.times import Times, draw_segmented
-from segmentdreamer.interfaces import Conditioning, Gradient, Method, Prior, Progress, Scalars
+from segmentdreamer.interfaces import (
+    Conditioning,
+    Count,
+    Gradient,
+    Method,
+    Prior,
+    Progress,
+    Scalars,
+    Time,
+    Weight,
+    Whole,
+)
 from segmentdreamer.segments import T_MAX, T_MIN, equal_edges, monotone_edges
 
 
@@ -22,22 +33,22 @@ from segmentdreamer.segments import T_MAX, T_MIN, equal_edges, monotone_edges
 class SCTD(Method):
     """SCTD with the official defaults (README, config/*.yaml, sctd_utils.py)."""
 
-    omega: float = 7.5  # guid_scale
-    lam: float = 0.1  # lambda_guidance
-    N: int = 5  # phase_num of the README
+    omega: Weight = 7.5  # guid_scale
+    lam: Weight = 0.1  # lambda_guidance
+    N: Count = 5  # phase_num of the README
     strategy: Literal["equal", "monotone"] = "equal"  # t_mode; "equal" is the official "uniform"
-    t_tau: int = 150  # t_threshold: two-step inversion from here on
+    t_tau: Whole = 150  # t_threshold: two-step inversion from here on
     decouple_mono: bool = False  # monotone: first segment half an equal one instead of ending at t_tau
     floor_mono: bool = False  # monotone: the official integer increment of the lengths
-    delta: int = 80  # delta_t, the least distance of t from its edge
+    delta: Time = 80  # delta_t, the least distance of t from its edge
     redraw_t: bool = False  # redraw t in its segment instead of lifting it to e + delta
-    self_sign: int = 1  # sign of the self-consistency term; the paper's norm form has -1
+    self_sign: Literal[1, -1] = 1  # sign of the self-consistency term; the paper's norm form has -1
     cond_uses_cfg: bool = True  # G(., y) takes the guided prediction; false: eps(., y), as in theory
     approx_G: bool = True  # G(z_t, t, null) is z_e, the paper's approximation; false: evaluated
     unet_jacobian: bool = False  # with approx_G false: pull the bracket back through the network in G
-    w_cp: float = 0.0  # weight of the pixel term; 0 in every official config
+    w_cp: Weight = 0.0  # weight of the pixel term; 0 in every official config
     fixed_noise: bool = True  # fix_noise
-    offset: float = 0.1  # per-channel offset noise; the official Perp-Neg path has 0.05
+    offset: Weight = 0.1  # per-channel offset noise; the official Perp-Neg path has 0.05
 
     def __post_init__(self) -> None:
         if self.unet_jacobian and self.approx_G:

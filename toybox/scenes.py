@@ -5,7 +5,7 @@ azimuth 0 of the camera convention in ``segmentdreamer.scene.cameras`` sees the 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,13 @@ class Spec:
         if self.second is not None:
             text += f" with {_article(self.second)} {self.second} {self.second_noun}"
         return text
+
+
+def spec_of(row: Mapping[str, str]) -> Spec | None:
+    """What a prompt table's row says of its scene in the columns class, color and second, if it is one."""
+    cls, color, second = (row.get(name) or "" for name in ("class", "color", "second"))
+    room = {"", *(COLORS if cls in HAT_CENTERS or cls in ROOFED else ())}
+    return Spec(cls, color, second or None) if cls in CLASSES and color in COLORS and second in room else None
 
 
 def _article(word: str) -> str:

@@ -10,23 +10,24 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from eval.prompt_table import read_prompts
 from eval.views.archive import write_views
 from eval.views.surface import Surface
 from segmentdreamer.scene.cameras import orbit
 from toybox.render import trace
-from toybox.scenes import Spec, primitives, two_faced
+from toybox.scenes import Spec, primitives, spec_of, two_faced
 
 RADIUS, FOV = 4.1, 0.515  # views.radius and views.fov of the mini scale: the unit ball is in the frame
 
 
 def read_specs(prompts: Path) -> dict[str, Spec]:
-    """The scene spec of every prompt, from the columns class, color and second."""
-    table = pd.read_csv(prompts, sep="\t", dtype=str, keep_default_na=False)
-    return {
-        row["id"]: Spec(row["class"], row["color"], row["second"] or None) for row in table.to_dict("records")
-    }
+    """The scene of every prompt, by the columns class, color and second; ValueError for one without."""
+    rows = read_prompts(prompts).to_dict("records")
+    specs = {row["id"]: spec_of({str(k): v for k, v in row.items()}) for row in rows}
+    if lacking := [name for name, spec in specs.items() if spec is None]:
+        raise ValueError(f"{prompts}: no true scene for the prompts {', '.join(lacking)}")
+    return {name: spec for name, spec in specs.items() if spec}
 
 
 def render_orbit(

@@ -40,7 +40,9 @@ def read_evidence(tables: Tables, source: str) -> pd.DataFrame | None:
     """Values per prompt of a source: method, prompt, metric, value; None if the run has not made it."""
     paths = {"table1": tables.table1 / "per_prompt.csv"}
     path = paths.get(source, tables.ablations / f"ablation_{source}_per_prompt.csv")
-    return pd.read_csv(path).rename(columns={"variant": "method"}) if path.exists() else None
+    if not path.exists():
+        return None
+    return pd.read_csv(path, dtype={"prompt": str}).rename(columns={"variant": "method"})
 
 
 def read_pooled(tables: Tables, source: str) -> pd.DataFrame:

@@ -170,7 +170,8 @@ def add_note(figure: Figure, titles: dict[str, str], told: dict[str, str]) -> Fi
 def draw_all(tables: Path) -> dict[str, Figure]:
     """Every figure of a run, by name."""
     record = json.loads((tables / "table1.json").read_text())
-    summary, per_prompt = pd.read_csv(tables / "summary.csv"), pd.read_csv(tables / "per_prompt.csv")
+    summary = pd.read_csv(tables / "summary.csv")
+    per_prompt = pd.read_csv(tables / "per_prompt.csv", dtype={"prompt": str})
     alive = set(per_prompt["method"])
     titles = {m: title for m, title in record["methods"].items() if m in alive}
     told = {m: text for m, text in record["guidance"].items() if text != NOTHING}

@@ -7,6 +7,7 @@ refused where this is known; a set without an origin, made before it was kept, i
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def read_origin(stored: Mapping[str, np.ndarray], path: Path) -> dict[str, Any]:
     """The record of the open features.npz at `path`, with `texts` and `weights`; empty if it keeps none."""
     try:
         return dict(json.loads(str(stored[ORIGIN]))) if ORIGIN in stored else {}
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is no features.npz of eval.reference: its {ORIGIN} is no JSON") from error
 
 
@@ -54,7 +55,7 @@ def check_origin(
 def open_features(path: Path) -> Any:
     """An open features.npz; ValueError in one line if it is none, FileNotFoundError without the file."""
     try:
-        stored = np.load(path)
+        stored = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no reference features at {path}") from error
     except Exception as error:  # numpy and zipfile raise what they like
@@ -62,3 +63,21 @@ def open_features(path: Path) -> Any:
     if not isinstance(stored, np.lib.npyio.NpzFile):
         raise ValueError(f"{path} is no features.npz of eval.reference: it holds one array")
     return stored
+
+
+def read_features_of(stored: Any, key: str, path: Path) -> np.ndarray:
+    """An array of an open features.npz; ValueError if it is damaged, or claims more than is there."""
+    try:
+        member = stored.zip.getinfo(f"{key}.npy")
+        with stored.zip.open(member) as stream:
+            version = np.lib.format.read_magic(stream)
+            read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[
+                version[0]
+            ]
+            shape, _, kind = read(stream)
+        if math.prod(shape) * kind.itemsize > member.file_size:
+            raise ValueError(f"it claims to be {shape}")
+        return stored[key]
+    except Exception as error:  # numpy and zipfile raise what they like
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: {key} cannot be read: {reason[:200]}") from error

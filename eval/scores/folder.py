@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segmentdreamer.records import folder_digest, write_json
+from segmentdreamer.records import folder_digest, write_arrays, write_json, write_table
 
 from ..distances.kernels import prompt_mmd2
 from ..distances.paired import MEASURES, OF_PROMPTS, intervals
-from ..reference.origin import UNKNOWN, check_origin, open_features, read_origin
+from ..reference.origin import UNKNOWN, check_origin, open_features, read_features_of, read_origin
 from ..statistics.intervals import SMALLEST_SAMPLE as FEW
 from ..statistics.intervals import mean_intervals
 from ..tables.formats import NOTHING, Marked, grid
@@ -90,13 +90,13 @@ def write(
     """Everything that was found, and the summary on standard output."""
     out.mkdir(parents=True, exist_ok=True)
     arrays = {f"{space}/{n}/{s}": v for (n, s), spaces in features.items() for space, v in spaces.items()}
-    np.savez(out / "features.npz", **arrays)  # type: ignore[arg-type]
+    write_arrays(out / "features.npz", arrays)
     views = (p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".zip") and p.is_file())
     record = scorers.protocol.record(folder_digest(folder, views)) | {"failed": failed, "notes": notes}
     write_json(out / "protocol.json", record)
     columns = ["prompt", "seed", "view", "metric", "value"]
-    scores[columns].to_csv(out / "scores.csv", index=False, float_format="%.6g")
-    summary.to_csv(out / "summary.csv", index=False, float_format="%.6g")
+    write_table(out / "scores.csv", scores[columns])
+    write_table(out / "summary.csv", summary)
     table = markdown(summary, failed, scorers.protocol.id, folder.resolve().name)
     remarks = [f"note: {shorten(assets)}{': ' if assets else ''}{note}" for note, assets in notes.items()]
     (out / "summary.md").write_text(table + "".join(f"\n{line}\n" for line in remarks))
@@ -182,8 +182,8 @@ def read_features(path: Path) -> dict[tuple[str, str], np.ndarray]:
     with open_features(path) as stored:
         for key in (key for key in stored.files if "/" in key):
             space, name = key.split("/", 1)
-            found[space, name] = array = stored[key]
-            if array.ndim != 2 or not np.isfinite(array).all():
+            found[space, name] = array = read_features_of(stored, key, path)
+            if array.ndim != 2 or array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise ValueError(f"{path}: {key} is no array (n, D) of finite features")
     return found
 

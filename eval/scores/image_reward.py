@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from segmentdreamer.records import write_json
+from segmentdreamer.records import write_json, write_table
 
 from ..prompt_table import read_prompts
 from ..protocol import Protocol, file_digest
@@ -128,7 +128,7 @@ def score_archive(model: Any, views: Path, prompt: str, batch: int = BATCH) -> p
 def write_rewards(rows: pd.DataFrame, record: dict, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "image_reward.json", record)
-    rows.to_csv(out / "image_reward.csv", index=False, float_format="%.6g")
+    write_table(out / "image_reward.csv", rows)
 
 
 def score_all(args: argparse.Namespace) -> None:

@@ -40,8 +40,12 @@ class Preference:
         return {"toy_reward": self.model.score(pixels, [asset.text] * len(pixels)).cpu().numpy()}
 
     def remark(self, text: str) -> str:
-        read, words = self.model.tokenizer.length, len(self.model.tokenizer.words(text))
-        return f"toy_reward reads {read} words of the prompt, not all {words}" if words > read else ""
+        tokenizer = self.model.tokenizer
+        read, words = tokenizer.length, tokenizer.words(text)
+        if len(words) > read:
+            return f"toy_reward reads {read} words of the prompt, not all {len(words)}"
+        unknown = dict.fromkeys(word for word in words if word not in tokenizer.index)
+        return f"toy_reward never learned {', '.join(unknown)}" if unknown else ""
 
 
 class Tokenizer:

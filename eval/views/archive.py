@@ -27,6 +27,9 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 FAILED = "failed.txt"
 DEPTH = "depth.npz"
 CAMERAS = ("cameras.json", "transforms.json")
+# What an archive may hold: a view of the largest size is below a quarter of a gigabyte unpacked, and raw.
+MEMBERS, MEMBER_BYTES, REASON_BYTES = 10_000, 300_000_000, 10_000
+PIXELS = 2**30  # in all views of an asset: 4 GB as RGBA
 
 
 def write_views(rgba: np.ndarray, path: Path, surface: Surface | None = None) -> None:
@@ -83,6 +86,8 @@ def read_asset(place: Path) -> Views:
         raise ValueError(f"{place} has no views: {reason}")
     with open_archive(place) as archive:
         members = [info for info in archive.infolist() if not info.is_dir()]
+        if len(members) > MEMBERS:
+            raise ValueError(f"{place} has {len(members)} members; an asset has at most {MEMBERS}")
         names = [info.filename.replace("\\", "/") for info in members]  # as some programs on Windows write
         inside = dict(zip(names, members, strict=True))
         return assemble(place, names, lambda name: read_member(archive, inside[name], place))
@@ -112,6 +117,10 @@ def assemble(place: Path, names: list[str], read: Callable[[str], bytes]) -> Vie
         if views and view.shape != views[0].shape:
             first = f"{next(iter(chosen.views.values()))} of {pixels(views[0])}"
             raise ValueError(f"{place} holds views of different sizes: {first}, {name} {pixels(view)}")
+        if not views and view.shape[0] * view.shape[1] * len(chosen.views) > PIXELS:
+            raise ValueError(
+                f"{place}: {len(chosen.views)} views of {pixels(view)} are too many pixels to score"
+            )
         views.append(view)
     cameras = [name for name in names if PurePosixPath(name).name in CAMERAS and not hidden(name)]
     rgba = np.stack(views)
@@ -137,24 +146,34 @@ def read_failure(path: Path) -> str | None:
     with open_archive(path) as archive:
         if FAILED not in archive.namelist():
             return None
-        told = read_member(archive, archive.getinfo(FAILED), path).decode(errors="replace")
-        return told.strip() or "no reason given"
+        told = read_member(archive, archive.getinfo(FAILED), path, REASON_BYTES).decode(errors="replace")
+        return " ".join(told.split()) or "no reason given"
 
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except OSError:
+        raise
+    except Exception as error:  # of a damaged directory zipfile raises what it likes
         raise ValueError(f"{path} is not an archive of views: {error}") from error
     with archive:
         yield archive
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bytes:
-    """The bytes of a member; ValueError that names it if it is damaged, encrypted or of a foreign packing."""
+def read_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, most: int = MEMBER_BYTES
+) -> bytes:
+    """The bytes of a member; ValueError that names it if it is damaged, encrypted or of a foreign packing.
+
+    At most so many bytes are unpacked, whatever the archive says of its sizes.
+    """
     try:
-        return archive.read(member)
+        if member.file_size > most:
+            raise ValueError(f"it has {member.file_size:,} bytes, more than the {most:,} that may be")
+        with archive.open(member) as stream:  # which ends at the size that it claims
+            return stream.read(most)
     except Exception as error:  # zipfile and the unpackers raise what they like
         reason = "it is encrypted" if member.flag_bits & 1 else str(error) or type(error).__name__
         raise ValueError(f"{path}: {member.filename} cannot be read: {reason}") from error

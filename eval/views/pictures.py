@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+LARGEST = 8192  # pixels a side; more is no view, and a small file may unfold to gigabytes
 GRAY, COLOR, PALETTE, GRAY_ALPHA, COLOR_ALPHA = 0, 2, 3, 4, 6  # a PNG's color types
 
 
@@ -48,6 +49,9 @@ def check_png(data: bytes) -> None:
             kind, frames = picture.format, getattr(picture, "n_frames", 1)
             if kind != "PNG":
                 raise ValueError(f"it is {kind} by its content, and scores need PNG")
+            if max(picture.size) > LARGEST:
+                width, height = picture.size
+                raise ValueError(f"it has {width} x {height} px, and a view has at most {LARGEST} a side")
             if frames > 1:
                 raise ValueError(f"it is an animation of {frames} frames, and a view is one picture")
             picture.verify()

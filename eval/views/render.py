@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from typer import BadParameter
 
-from segmentdreamer.command import Device, Program, inputs, outputs, settings
+from segmentdreamer.command import Device, Program, find_device, inputs, outputs, settings
 from segmentdreamer.records import write_json
 
 from ..scales import read_scale
@@ -154,7 +154,7 @@ def render_assets(
     if len(asset) != len(out):
         raise BadParameter("--asset and --out need as many values as there are assets")
     torch.set_num_threads(1)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(device)
     named = {"size": size, "count": views, "elevation": elevation, "radius": radius, "fov": fov}
     view = OFFICIAL | (read_scale(scale)["views"] if scale else {})
     view |= {name: value for name, value in named.items() if value is not None}

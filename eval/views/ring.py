@@ -65,7 +65,7 @@ def read_azimuths(data: bytes, name: str) -> np.ndarray | None:
         if known.get("frames"):
             frames = sorted(known["frames"], key=frame_number)
             return around(np.array([frame["transform_matrix"] for frame in frames], dtype=float)[:, :3, 3])
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{name} is no file of cameras: {type(error).__name__}: {error}") from error
     return None
 

@@ -16,7 +16,13 @@ from torch import Tensor
 
 from segmentdreamer.diffusion.solver import alpha, sigma, stack_times
 from segmentdreamer.interfaces import Timestep
-from segmentdreamer.prior.folder import check_folder, count_parameters, read_latent_shape, read_scheduler
+from segmentdreamer.prior.folder import (
+    check_folder,
+    count_parameters,
+    read_latent_shape,
+    read_reduction,
+    read_scheduler,
+)
 from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import Networks, TorchNetworks, load_folder, vae_type
 from segmentdreamer.randomness import place
@@ -175,6 +181,23 @@ def check_prior(config: PriorConfig) -> str:
     if config.sha256 and digest != config.sha256:
         raise ValueError(f"weights at {path} have SHA-256 {digest}, not the configured {config.sha256}")
     return digest
+
+
+def check_size(config: PriorConfig, size: int, device: str) -> None:
+    """ValueError unless the prior's networks take pictures of this many pixels a side."""
+    if config.class_:
+        return
+    folder, dtype = Path(config.path), torch.float32 if device == "cpu" else getattr(torch, config.dtype)
+    reduction = read_reduction(folder)
+    own = read_latent_shape(folder)[1] * reduction
+    if default_kind(folder, device, dtype) == "exported" and size != own:
+        raise ValueError(
+            f"render.size {size}: on a CPU the networks of {folder} take pictures of {own} px alone"
+        )
+    if size % reduction:
+        raise ValueError(
+            f"render.size {size} is no multiple of {reduction}, the step of {folder}'s autoencoder"
+        )
 
 
 def load_networks(

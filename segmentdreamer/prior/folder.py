@@ -11,6 +11,14 @@ from typing import Any
 from segmentdreamer.prior.schedule import Schedule, read_schedule
 
 NETWORKS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+# Whose file may be read; a file without a name is taken for the first.
+CLASSES = {
+    "model_index.json": ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+}
+POINTER = b"version https://git-lfs.github.com/spec/"
 # Settings under which a network takes another input or means another output, and what they are where they
 # change nothing.
 MEANINGS: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -26,7 +34,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no diffusers pipeline at {path.parent.parent} (prior.path): no file {path}")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no JSON object")
@@ -59,14 +67,29 @@ def read_latent_shape(folder: Path) -> tuple[int, int, int]:
     return channels, height, width
 
 
+def read_reduction(folder: Path) -> int:
+    """Pixels to a latent's side."""
+    return 2 ** (len(read_json(folder / "vae" / "config.json").get("block_out_channels", [64])) - 1)
+
+
 def check_folder(folder: Path) -> None:
     """FileNotFoundError or ValueError, in one line that names a file, unless the folder can be loaded."""
     read_scheduler(folder)
+    for part, classes in CLASSES.items():
+        path = folder / (part if part.endswith(".json") else f"{part}/config.json")
+        found = read_json(path) if path.is_file() or part in NETWORKS else {}
+        named = found.get("_class_name") or (found.get("architectures") or [classes[0]])[0]
+        if named not in classes:
+            raise ValueError(f"{path} is of a {named}; expected {' or '.join(classes)}")
     read_latent_shape(folder)
-    read_json(folder / "text_encoder" / "config.json")
     read_json(folder / "tokenizer" / "tokenizer_config.json")
     for part in NETWORKS:
-        find_weights(folder / part)
+        for path in find_weights(folder / part)[0]:
+            read_header(path)
+    width, wanted = (read_json(folder / part / "config.json").get(key) for part, key in
+                     (("text_encoder", "hidden_size"), ("unet", "cross_attention_dim")))  # fmt: skip
+    if None not in (width, wanted) and width != wanted:
+        raise ValueError(f"{folder}: the UNet reads texts of width {wanted}, the text encoder gives {width}")
 
 
 def find_weights(part: Path) -> tuple[list[Path], str | None]:
@@ -90,10 +113,30 @@ def count_parameters(part: Path) -> int:
     """How many numbers a network's safetensors files hold, read from their headers."""
     total = 0
     for path in find_weights(part)[0]:
-        with loading(path), path.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        total += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        total += sum(prod(entry["shape"]) for entry in read_header(path).values())
     return total
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The tensors of a safetensors file, as its header has them; ValueError if it is none or is not whole."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        if stream.read(len(POINTER)) == POINTER:
+            raise ValueError(
+                f"{path} is a pointer of Git LFS, not the weights: fetch them with `git lfs pull`"
+            )
+        stream.seek(0)
+        length = int.from_bytes(stream.read(8), "little")
+        if length > size - 8:
+            raise ValueError(
+                f"{path} is no whole safetensors file: {size} bytes, of which {length} are a header"
+            )
+        with loading(path):
+            tensors = {k: v for k, v in json.loads(stream.read(length)).items() if k != "__metadata__"}
+            end = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+            if end != size:
+                raise ValueError(f"it has {size} bytes, and its header tells of {end}")
+    return tensors
 
 
 @contextmanager

@@ -2,12 +2,16 @@
 
 ONNX Runtime takes about half of eager PyTorch's time for the UNet, and a process that finds the
 exported files loads neither diffusers nor transformers, which would cost it several seconds. The
-export happens once and is cached under the SHA-256 of the folder; results equal PyTorch's within 1e-5.
+export happens once and is cached under the SHA-256 of the folder; results equal PyTorch's within 1e-5. What
+is damaged there is exported anew.
 """
 
 import json
 import os
 import shutil
+import sys
+import tempfile
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,16 +21,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segmentdreamer.records import folder_digest, write_json
+from segmentdreamer.records import file_digest, folder_digest, write_json
 
-FORMAT = 1  # of the cached files; raise it when they change
+FORMAT = 2  # of the cached files; raise it when they change
 OPSET = 18
+ABANDONED = 86_400  # seconds after which an export that did not end is that of a killed process
 
 
 def cache_folder() -> Path:
-    """`$SEGMENTDREAMER_CACHE`, or segmentdreamer-bench under the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "segmentdreamer-bench"
-    return Path(os.environ.get("SEGMENTDREAMER_CACHE", default))
+    """`$SEGMENTDREAMER_CACHE`, or segmentdreamer-bench under the user's cache folder; if it can be written.
+
+    Else a folder of this user's under the temporary one.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    named = os.environ.get("SEGMENTDREAMER_CACHE") or f"{home}/segmentdreamer-bench"
+    try:
+        Path(named).mkdir(parents=True, exist_ok=True)
+        if os.access(named, os.W_OK):
+            return Path(named)
+    except OSError:
+        pass
+    spare = Path(tempfile.gettempdir()) / f"segmentdreamer-bench-{os.getuid()}"
+    spare.mkdir(mode=0o700, exist_ok=True)
+    return spare
 
 
 class ExportedNetworks:
@@ -75,7 +92,13 @@ def exported(folder: Path) -> Path:
     """The cache folder of this pipeline's exported files, made now if it is not there yet."""
     key = folder_digest(folder)[:16]
     path = cache_folder() / f"{key}-torch{torch.__version__.split('+')[0]}-{FORMAT}"
-    if not (path / "info.json").exists():
+    if path.exists() and not whole(path):
+        print(f"the exported networks in {path} are damaged: exporting anew", file=sys.stderr)
+        shutil.rmtree(path, ignore_errors=True)
+    if not path.exists():
+        for left in path.parent.glob("*.part"):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         partial.mkdir(parents=True, exist_ok=True)
         export(folder, partial)
@@ -84,6 +107,15 @@ def exported(folder: Path) -> Path:
         except OSError:  # another process was faster
             shutil.rmtree(partial)
     return path
+
+
+def whole(path: Path) -> bool:
+    """Whether all files of an export are there with the bytes that were written."""
+    try:
+        files = json.loads((path / "info.json").read_text())["sha256"]
+        return all(file_digest(path / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def export(folder: Path, out: Path) -> None:
@@ -106,7 +138,8 @@ def export(folder: Path, out: Path) -> None:
         ids = tokenizer(["a", "b"], padding="max_length", return_tensors="pt").input_ids
         write_onnx(lambda i: encoder(i)[0], (ids,), ("ids",), out / "text.onnx")
     save_tokenizer(tokenizer, out / "tokenizer.json")
-    write_json(out / "info.json", {name: getattr(networks, name) for name in ("reduction", "scaling_factor")})
+    info: dict[str, Any] = {name: getattr(networks, name) for name in ("reduction", "scaling_factor")}
+    write_json(out / "info.json", info | {"sha256": {path.name: file_digest(path) for path in out.iterdir()}})
 
 
 class _Function(nn.Module):

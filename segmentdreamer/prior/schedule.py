@@ -17,6 +17,14 @@ STEPS = 1000  # the losses' times are values of a schedule of so many
 # zero: diffusers' own stand-in, the smallest number of float16.
 NO_SIGNAL = 2.0**-24
 PREDICTIONS = ("epsilon", "v_prediction")
+# Samplers whose model is that of betas, whatever way they take through it; others mean other models.
+SAMPLERS = ("DDIM", "DDPM", "PNDM", "DPMSolver", "Euler", "Heun", "KDPM2", "LMS", "DEIS", "UniPC", "LCM",
+            "TCD", "SASolver", "IPNDM")  # fmt: skip
+# Fields under which the schedule is another one, and what they are where they change nothing.
+OTHERS: dict[str, tuple[Any, ...]] = {
+    "snr_shift_scale": (None, 1), "use_flow_sigmas": (None, False), "flow_shift": (None, 1),
+    "shift": (None, 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,13 +37,26 @@ class Schedule:
 
 def read_schedule(config: Mapping[str, Any]) -> Schedule:
     """The schedule of a scheduler's configuration; ValueError for one that the losses cannot use."""
+    name = str(config.get("_class_name", "DDIMScheduler"))
+    if not name.startswith(SAMPLERS):
+        raise ValueError(
+            f"the scheduler {name} is of another kind of model; expected betas, as DDIMScheduler's"
+        )
+    for field, harmless in OTHERS.items():
+        if config.get(field) not in harmless:
+            raise ValueError(f"{field} {config[field]!r} makes another schedule, which is not supported")
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
         raise ValueError(f"prediction_type {prediction!r} is none of {', '.join(PREDICTIONS)}")
-    betas = read_betas(config)
+    try:
+        betas = read_betas(config)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"the betas are not numbers: {' '.join(str(error).split())[:100]}") from error
     steps = config.get("num_train_timesteps", len(betas))
     if {steps, len(betas)} != {STEPS}:
         raise ValueError(f"num_train_timesteps {steps}: the losses' times are those of a schedule of {STEPS}")
+    if not bool(((betas > 0) & (betas < 1)).all()):
+        raise ValueError("its betas do not lie between 0 and 1")
     alphas_cumprod = torch.cumprod(1 - betas, 0)
     if config.get("rescale_betas_zero_snr"):
         alphas_cumprod = without_signal_at_the_end(alphas_cumprod)

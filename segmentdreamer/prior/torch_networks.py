@@ -180,11 +180,20 @@ def load_text(folder: Path) -> tuple[Any, Any]:
     """The tokenizer and the float32 text encoder of a pipeline folder."""
     import segmentdreamer.torchvision_guard  # noqa: F401  (before transformers)
 
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    with loading(folder / "tokenizer"):
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    tokenizer = load_text_tokenizer(folder / "tokenizer")
     encoder = load_part(CLIPTextModel, folder / "text_encoder", torch.float32)
     return tokenizer, encoder.eval().requires_grad_(False)
+
+
+def load_text_tokenizer(part: Path) -> Any:
+    """CLIP's tokenizer from a folder; ValueError, in a line, if it cannot be read."""
+    import segmentdreamer.torchvision_guard  # noqa: F401  (before transformers)
+
+    from transformers import CLIPTokenizer
+
+    with loading(part):
+        return CLIPTokenizer.from_pretrained(part, local_files_only=True)

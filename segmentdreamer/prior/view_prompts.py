@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Conditioning, Prior
+from segmentdreamer.interfaces import Conditioning, Prior, Share
 from segmentdreamer.randomness import place
 
 OFFICIAL_NEGATIVE = (
@@ -31,7 +31,13 @@ class PromptConfig:
     perp_neg: bool = False  # steer away from the other views' words (official perpneg)
     # Share of the front's words in every view: a prior's bias to canonical views, as a stress for Janus. The
     # bias is what Hong et al. (arXiv 2303.15413) and Perp-Neg (arXiv 2304.04968) trace double faces to.
-    canonical: float = 0.0
+    canonical: Share = 0.0
+
+    def __post_init__(self) -> None:
+        try:
+            self.template.format(prompt="", view="")
+        except (LookupError, ValueError, AttributeError) as error:
+            raise ValueError(f"template {self.template!r} may have {{prompt}} and {{view}} alone") from error
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,14 @@ class ViewPrompts:
 
 def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
     """Embed a prompt under every view word, with the negative and the empty prompt."""
-    texts = [config.template.format(prompt=prompt, view=word) for word in config.views]
-    embedded = prior.encode_prompt([*texts, config.negative, ""])
+    embedded = prior.encode_prompt([*word_views(prompt, config), config.negative, ""])
     own, neg, null = embedded[:-2], embedded[-2:-1], embedded[-1:]
     return ViewPrompts(own, neg, null, config.mix, config.perp_neg, config.canonical)
+
+
+def word_views(prompt: str, config: PromptConfig) -> list[str]:
+    """The prompt under every view word."""
+    return [config.template.format(prompt=prompt, view=word) for word in config.views]
 
 
 def view_weights(azimuth: Tensor, mix: str = "linear") -> Tensor:

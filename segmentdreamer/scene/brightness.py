@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from segmentdreamer.interfaces import Share, Weight, Whole
 from segmentdreamer.scene.gaussians import Parameters
 
 
@@ -17,11 +18,11 @@ class BrightnessConfig:
     """The official values; the window holds both its ends, counted in steps from 1."""
 
     enabled: bool = False
-    first: int = 1001
-    last: int = 4499
-    quantile: float = 0.85
-    threshold: float = 0.9
-    factor: float = 0.8
+    first: Whole = 1001
+    last: Whole = 4499
+    quantile: Share = 0.85
+    threshold: Weight = 0.9
+    factor: Share = 0.8
     # The official mask, brightness > 0, leaves out black backgrounds alone: on others the background's
     # own brightness decides. Default: pixels that are at least half covered.
     nonblack: bool = False

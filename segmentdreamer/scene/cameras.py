@@ -7,11 +7,13 @@ matrices use OpenCV axes (x right, y down, z forward), as gsplat does.
 
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from segmentdreamer.interfaces import ASCENDING, Positive, Weight, Whole
 from segmentdreamer.randomness import generator
 
 
@@ -88,6 +90,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+Polar = Annotated[float, Interval(ge=0, le=180)]
+Polars = Annotated[tuple[Polar, Polar], ASCENDING]
+Azimuths = Annotated[tuple[float, float], ASCENDING]
+Angle = Annotated[float, Interval(gt=0, lt=3.1)]  # a field of view, radians
+Batch = Annotated[int, Interval(ge=1, le=1024)]
+
+
 @dataclass(frozen=True)
 class CameraConfig:
     """The training distribution, by default the official 'object' preset: ranges (low, high), fov in radians.
@@ -97,26 +106,26 @@ class CameraConfig:
 
     # Whose ranges stand where the configuration names none: one kind's, or that of the prompt's kind.
     preset: Literal["none", "prompt", "object", "animal", "head"] = "none"
-    radius: tuple[float, float] = (5.2, 5.5)
-    radius_min: float = 3.5
-    radius_max: float = 5.0
-    polar: tuple[float, float] = (45.0, 105.0)
-    azimuth: tuple[float, float] = (-180.0, 180.0)
-    polar_max: tuple[float, float] = (45.0, 105.0)
-    azimuth_max: tuple[float, float] = (-180.0, 180.0)
-    gamma: float = 1.0  # >1 concentrates polar and azimuth at mid-range
-    fov: tuple[float, float] = (0.32, 0.60)
-    fov_min: float = 0.16
-    fov_max: float = 0.60
-    relax_every: int = 500  # steps; 0 keeps the first ranges
-    relax_fov: tuple[float, float] = (0.75, 1.1)
-    relax_radius: float = 0.95
-    relax_angle: float = 1.5
-    jitter_position: float = 0.025  # uniform half-width
-    jitter_target: float = 0.05  # standard deviation
-    jitter_up: float = 0.01
-    set_size: int = 10  # cameras that share one fov
-    batch: int = 4
+    radius: Annotated[tuple[Positive, Positive], ASCENDING] = (5.2, 5.5)
+    radius_min: Positive = 3.5
+    radius_max: Positive = 5.0
+    polar: Polars = (45.0, 105.0)
+    azimuth: Azimuths = (-180.0, 180.0)
+    polar_max: Polars = (45.0, 105.0)
+    azimuth_max: Azimuths = (-180.0, 180.0)
+    gamma: Positive = 1.0  # >1 concentrates polar and azimuth at mid-range
+    fov: Annotated[tuple[Angle, Angle], ASCENDING] = (0.32, 0.60)
+    fov_min: Angle = 0.16
+    fov_max: Angle = 0.60
+    relax_every: Whole = 500  # steps; 0 keeps the first ranges
+    relax_fov: tuple[Positive, Positive] = (0.75, 1.1)
+    relax_radius: Positive = 0.95
+    relax_angle: Positive = 1.5
+    jitter_position: Weight = 0.025  # uniform half-width
+    jitter_target: Weight = 0.05  # standard deviation
+    jitter_up: Weight = 0.01
+    set_size: Batch = 10  # cameras that share one fov
+    batch: Batch = 4
 
 
 def relaxed(config: CameraConfig, step: int) -> CameraConfig:

@@ -5,6 +5,8 @@ activation normalizes, and color is the degree-0 spherical harmonic: rgb = max(0
 Source: Kerbl et al. 2023; official gaussian_model.py:36-44, sh_utils.py:26.
 """
 
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,11 @@ PLY_FIELDS = {
     "scales": ("scale_0", "scale_1", "scale_2"),
     "quats": ("rot_0", "rot_1", "rot_2", "rot_3"),
 }
+
+SPLATS = {  # other formats of Gaussians, by the endings of their names
+    ".splat": "a .splat file (antimatter15's)", ".ksplat": "a .ksplat file (of three.js viewers)",
+    ".spz": "a .spz file (Niantic's)", ".sog": "a .sog file (PlayCanvas's)",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,22 +88,53 @@ def save_ply(params: Parameters | dict[str, Tensor], path: Path) -> None:
 
 
 def load_ply(path: Path) -> Parameters:
-    """Read a 3DGS PLY; colors beyond degree 0 are dropped. Raises ValueError if it is not one."""
+    """Read a 3DGS PLY of any order, types and further fields; a line tells of colors beyond degree 0.
+
+    Those are dropped. Raises ValueError, in a line, for a file that is none, or holds values without meaning.
+    """
+    needed = {field for name, fields in PLY_FIELDS.items() if name != "normals" for field in fields}
+    vertex = read_vertices(path, needed, "3D Gaussian PLY")
+    raw = {
+        name: torch.from_numpy(np.stack([vertex[field] for field in fields], 1).astype(np.float32))
+        for name, fields in PLY_FIELDS.items()
+        if name != "normals"
+    }
+    raw["opacities"] = raw["opacities"][:, 0]
+    for name, value in raw.items():  # the logit of an opacity of 0 or 1 is infinite
+        if bool((value.isnan() if name == "opacities" else ~torch.isfinite(value)).any()):
+            raise ValueError(f"{path} holds {name} that are not finite")
+    if rest := sum(name.startswith("f_rest_") for name in vertex.dtype.names):
+        degree = round((rest / 3 + 1) ** 0.5) - 1
+        print(
+            f"note: {path}: of its colors' spherical harmonics, degree 0 of {degree} is read", file=sys.stderr
+        )
+    return {name: torch.nn.Parameter(value) for name, value in raw.items()}
+
+
+def read_vertices(path: Path, fields: set[str], what: str = "PLY") -> np.ndarray:
+    """The vertices (N,) of a PLY, structured; ValueError, in a line, where one of the fields is lacking."""
     from plyfile import PlyData
 
+    with path.open("rb") as stream:
+        head = stream.read(65536)
+    if not head.startswith(b"ply"):
+        format_ = SPLATS.get(path.suffix.lower(), "no PLY")
+        raise ValueError(f"{path} is {format_}; expected a {what}")
+    counts = [
+        int(n) for n in re.findall(rb"^element \w+ (\d{1,18})\s", head.partition(b"end_header")[0], re.M)
+    ]
+    if sum(counts) > path.stat().st_size:  # each takes a byte at least
+        raise ValueError(f"{path} is no whole {what}: it claims {sum(counts):,} elements")
     try:
-        vertex = PlyData.read(str(path))["vertex"]
-        raw = {
-            name: torch.from_numpy(np.stack([vertex[field] for field in fields], 1).astype(np.float32))
-            for name, fields in PLY_FIELDS.items()
-            if name != "normals"
-        }
-    except FileNotFoundError:
-        raise
+        vertex = PlyData.read(str(path))["vertex"].data
+        named = set(vertex.dtype.names)
     except Exception as error:  # plyfile raises several kinds of its own
-        raise ValueError(f"{path} is not a readable 3D Gaussian PLY: {error}") from error
-
-    raw["opacities"] = raw["opacities"][:, 0]
-    if not all(bool(torch.isfinite(value).all()) for value in raw.values()):
-        raise ValueError(f"{path} holds values that are not finite")
-    return {name: torch.nn.Parameter(value) for name, value in raw.items()}
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} is not a readable {what}: {reason}") from error
+    if "packed_position" in named:
+        raise ValueError(f"{path} is a compressed PLY (SuperSplat's); expected one that is not compressed")
+    if lacking := sorted(fields - named):
+        raise ValueError(f"{path} is not a readable {what}: it has no {', '.join(lacking)}")
+    if odd := sorted(name for name in fields if vertex.dtype[name].kind not in "fiu"):
+        raise ValueError(f"{path} is not a readable {what}: {odd[0]} is no number")
+    return vertex

@@ -6,42 +6,48 @@ Source: official gaussian_model.py:182-248, train.py:393-398, arguments/__init__
 import inspect
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from segmentdreamer.interfaces import Count, Positive, Share, Weight, Whole
 from segmentdreamer.scene.gaussians import Parameters
+
+Rates = tuple[Positive, Positive]
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """Learning rates are (first, last), decayed log-linearly over the run; official defaults."""
 
-    rate: float = 1.0  # every learning rate times this, once, when the configuration is read
-    extent: float = 3.5  # default_radius: scales the position rate and densification
-    means: tuple[float, float] = (1.6e-4, 1.6e-6)  # times extent
-    sh0: tuple[float, float] = (0.005, 0.003)
-    scales: tuple[float, float] = (0.005, 0.001)
-    quats: tuple[float, float] = (0.001, 0.0002)
-    opacities: tuple[float, float] = (0.05, 0.05)
-    eps: float = 1e-15
-    clip: tuple[float, float] = (2.0, 8.0)  # norm limit per tensor, rising over `clip_steps`
-    clip_steps: int = 1000
-    scale_max: float = math.inf  # largest standard deviation, world units (mini's guard)
-    refine_start: int = 100  # density control (segmentdreamer/scene/density.py)
-    refine_stop: int = 3000
-    refine_every: int = 100
-    reset_every: int = 300
+    rate: Positive = 1.0  # every learning rate times this, once, when the configuration is read
+    extent: Positive = 3.5  # default_radius: scales the position rate and densification
+    means: Rates = (1.6e-4, 1.6e-6)  # times extent
+    sh0: Rates = (0.005, 0.003)
+    scales: Rates = (0.005, 0.001)
+    quats: Rates = (0.001, 0.0002)
+    opacities: Rates = (0.05, 0.05)
+    eps: Positive = 1e-15
+    clip: Rates = (2.0, 8.0)  # norm limit per tensor, rising over `clip_steps`
+    clip_steps: Count = 1000
+    scale_max: Annotated[float, Interval(gt=0, le=math.inf)] = (
+        math.inf
+    )  # largest standard deviation, world units (mini's guard)
+    refine_start: Whole = 100  # density control (segmentdreamer/scene/density.py)
+    refine_stop: Whole = 3000
+    refine_every: Count = 100
+    reset_every: Count = 300
     # Who grows, by a view's gradient by a Gaussian's position in NDC: whose is above a threshold, or above a
     # quantile of all that were seen, for losses whose gradients no threshold was chosen for.
     grow_by: Literal["threshold", "quantile"] = "threshold"
-    grow_grad: float = 7.5e-4
-    grow_quantile: float = 0.95  # at most 1.05^28, a fourfold, over the official 28 refinements
-    max_gaussians: int = 500_000  # growth ends here; officially there is no limit
-    grow_scale: float = 0.003  # of extent: larger Gaussians split, smaller ones are cloned
-    prune_opacity: float = 0.005
-    prune_scale: float = 0.1  # of extent
+    grow_grad: Weight = 7.5e-4
+    grow_quantile: Share = 0.95  # at most 1.05^28, a fourfold, over the official 28 refinements
+    max_gaussians: Count = 500_000  # growth ends here; officially there is no limit
+    grow_scale: Weight = 0.003  # of extent: larger Gaussians split, smaller ones are cloned
+    prune_opacity: Share = 0.005
+    prune_scale: Weight = 0.1  # of extent
 
 
 # Adam.step without its wrappers, which import torch's compiler: seconds of a job's start.

@@ -4,11 +4,13 @@ Source: official gaussian_renderer/__init__.py:44-161, train.py:386-390.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from segmentdreamer.interfaces import Positive, Share, Weight
 from segmentdreamer.randomness import generator, place
 from segmentdreamer.rasterizer import rasterization
 from segmentdreamer.scene.cameras import Cameras
@@ -22,26 +24,30 @@ OPAQUE = 0.1  # pixels with at most this transmittance count as surface
 class RenderConfig:
     """Training-time rendering; defaults are the official ones."""
 
-    size: int = 512
-    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    background_random: float = 0.66  # share of views whose background is replaced ...
-    background_color: float = 0.5  # ... this share of them by a random color, the others by black
-    background_low: float = 0.0  # random colors are uniform in [low, 1]
-    scale_jitter: float = 0.1118  # scales are multiplied by 1 + jitter N(0, 1)
-    near: float = 0.2  # what the official rasterizer culls; its cameras' own near plane, .01, cuts nothing
-    far: float = 100.0
+    size: Annotated[int, Interval(ge=8, le=4096)] = 512
+    background: tuple[Share, Share, Share] = (0.0, 0.0, 0.0)
+    background_random: Share = 0.66  # share of views whose background is replaced ...
+    background_color: Share = 0.5  # ... this share of them by a random color, the others by black
+    background_low: Share = 0.0  # random colors are uniform in [low, 1]
+    scale_jitter: Weight = 0.1118  # scales are multiplied by 1 + jitter N(0, 1)
+    near: Positive = 0.2  # what the official rasterizer culls; its cameras' own near plane, .01, cuts nothing
+    far: Positive = 100.0
     # Whether the disparity image also pulls Gaussians along the view; the official rasterizer passes its
     # gradient to opacity and footprint alone (backward.cu:538-548).
     depth_moves: bool = False
-    alpha_max: float = 0.99  # of a Gaussian in a pixel; gsplat's kernels alone would allow .999
+    alpha_max: Share = 0.99  # of a Gaussian in a pixel; gsplat's kernels alone would allow .999
+
+    def __post_init__(self) -> None:
+        if not self.near < self.far:
+            raise ValueError(f"near {self.near:g} must lie before far {self.far:g}")
 
 
 @dataclass(frozen=True)
 class RegularizerConfig:
     """Weights of the regularizers; official values."""
 
-    tv: float = 1.0  # on images and disparity
-    scale: float = 1.0  # on the mean size of the Gaussians
+    tv: Weight = 1.0  # on images and disparity
+    scale: Weight = 1.0  # on the mean size of the Gaussians
 
 
 @dataclass(frozen=True)

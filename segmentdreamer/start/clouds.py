@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.records import replacing
+from segmentdreamer.scene.gaussians import read_vertices
 
 NEIGHBORS = 3
 LEAST_SQUARED_DISTANCE = 1e-7  # world units^2; keeps the logarithm of a scale finite where points coincide
@@ -56,9 +57,7 @@ def read_cloud(path: Path) -> Cloud:
 
 
 def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    from plyfile import PlyData
-
-    vertex = PlyData.read(str(path))["vertex"].data
+    vertex = read_vertices(path, {"x", "y", "z"})
     points = np.stack([vertex[name] for name in ("x", "y", "z")], axis=1).astype(np.float32)
     if "red" not in vertex.dtype.names:
         return points, None
@@ -68,7 +67,7 @@ def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    with np.load(path) as arrays:
+    with np.load(path, allow_pickle=False) as arrays:
         points = arrays["coords"].astype(np.float32).reshape(-1, 3)
         if "R" not in arrays:
             return points, None

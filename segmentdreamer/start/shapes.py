@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 
+from segmentdreamer.interfaces import Count, Positive, Share, Weight
 from segmentdreamer.randomness import derive_seed, generator
 from segmentdreamer.records import file_digest
 from segmentdreamer.scene.gaussians import Parameters, parameters
@@ -33,14 +35,16 @@ class StartConfig:
     # "points": a cloud, as it is. "mesh": points on a surface. "point-e": a cloud of Point-E's, replicated.
     kind: Literal["ball", "sphere", "box", "points", "mesh", "point-e"] = "ball"
     file: str = ""  # of the last three; "{prompt_id}" and "{seed}" in it stand for the asset's
-    count: int = 1000  # Gaussians; of a cloud's points, at most so many are used
-    radius: float = 0.5  # of the ball or the sphere, half the side of the box
-    fit: float | None = None  # radius that a file's shape is scaled to; null: 1 for a mesh, else as it is
+    count: Count = 1000  # Gaussians; of a cloud's points, at most so many are used
+    radius: Positive = 0.5  # of the ball or the sphere, half the side of the box
+    fit: Weight | None = None  # radius that a file's shape is scaled to; null: 1 for a mesh, else as it is
     up: Literal["auto", "y", "z"] = "auto"  # a file's upward axis; auto: y for glTF, else z
     use_colors: bool = False  # take a file's colors (officially they are dropped)
-    scale: float | None = 0.05  # standard deviation of each Gaussian, world units; null: from its neighbors
-    opacity: float = 0.1
-    gray: float = 0.5
+    scale: Positive | None = (
+        0.05  # standard deviation of each Gaussian, world units; null: from its neighbors
+    )
+    opacity: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    gray: Share = 0.5
 
 
 def located(config: StartConfig, prompt_id: str, index: int) -> StartConfig:

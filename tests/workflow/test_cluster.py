@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import with_gpu
 import yaml
 from dry_runs import planned, snakemake
 from same_table import differences
@@ -81,13 +82,91 @@ def test_a_killed_job_gives_its_device_back(tmp_path: Path) -> None:
     assert after.stdout.strip() == "0"
 
 
-@pytest.mark.parametrize(("devices", "more"), [("", {}), ("0,1", {"SLURM_JOB_ID": "7"})])
-def test_without_a_device_or_under_a_scheduler_the_command_runs_as_it_is(
+@pytest.mark.parametrize(("devices", "more"), [("", {}), ("0", {"SLURM_JOB_ID": "7"}), ("-1", {})])
+def test_without_a_device_or_with_one_of_a_scheduler_the_command_runs_as_it_is(
     tmp_path: Path, devices: str, more: dict[str, str]
 ) -> None:
     env = environment(tmp_path, devices, **more)
     ran = subprocess.run(show(0), env=env, capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == devices
+    assert ran.stdout.strip() == devices and not list(tmp_path.iterdir())
+
+
+def test_jobs_of_one_allocation_get_devices_of_their_own_and_wait_for_no_other_allocation(
+    tmp_path: Path,
+) -> None:
+    """Slurm numbers the devices of each of its jobs from 0."""
+    envs = [environment(tmp_path, "0,1", SLURM_JOB_ID=job) for job in ("7", "7", "8", "8")]
+    jobs = [subprocess.Popen(show(1.0), env=env, stdout=subprocess.PIPE, text=True) for env in envs]
+    shown = [job.communicate(timeout=60)[0].strip() for job in jobs]
+    assert sorted(shown[:2]) == sorted(shown[2:]) == ["0", "1"]
+
+
+UUID = "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77"
+OLD, NEW = f"MIG-{UUID}/1/0", "MIG-b1a2c3d4-0000-5e5e-9f9f-0a0b0c0d0e0f"
+
+
+@pytest.mark.parametrize(
+    ("shown", "devices"),
+    [
+        ("0,1", ["0", "1"]), (" 2 , 0", ["2", "0"]), ("", []), ("-1", []), ("0,-1,1", ["0"]),
+        ("0,,1", ["0"]), ("1,x,0", ["1"]), ("NoDevFiles", []), ("none", []), ("0,0", ["0"]),
+        (f"{UUID},1", [UUID, "1"]), ("GPU-5d5b", ["GPU-5d5b"]), ("GPU", []), (f"{OLD},{NEW}", [OLD, NEW]),
+    ],
+)  # fmt: skip
+def test_the_list_of_devices_is_read_by_cudas_rules(
+    shown: str, devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert with_gpu.visible_devices() == devices
+
+
+def test_without_the_variable_the_machine_is_asked_and_split_gpus_count_by_their_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = (
+        f"GPU 0: NVIDIA GPU 7: a (UUID: {UUID})\n"
+        f"GPU 1: NVIDIA A100 (UUID: {UUID})\n  MIG 1g.5gb     Device  0: (UUID: {NEW})\n"
+        f"  MIG 1g.5gb     Device  1: (UUID: {OLD})\n"
+    )
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ncat <<END\n{listed}END\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert with_gpu.visible_devices() == ["0", NEW, OLD]
+
+
+@pytest.mark.parametrize("device", [OLD, NEW, UUID])
+def test_a_device_of_any_name_can_be_held(tmp_path: Path, device: str) -> None:
+    ran = subprocess.run(show(0), env=environment(tmp_path, f"{device},0"), capture_output=True, text=True)
+    assert ran.stdout.strip() == device, ran.stderr
+
+
+def test_a_killed_wrapper_is_its_command_and_holds_the_device_while_something_of_it_runs(
+    tmp_path: Path,
+) -> None:
+    """Killed alone, not as a group: what it had started goes on, and keeps the device meanwhile."""
+    env = environment(tmp_path, "0")
+    code = f"sh -c 'sleep 2; touch {tmp_path}/ended' & echo $$; wait"
+    job = subprocess.Popen([*WITH_GPU, "sh", "-c", code], env=env, stdout=subprocess.PIPE, text=True)
+    assert job.stdout is not None and int(job.stdout.readline()) == job.pid
+    job.kill()
+    job.wait()
+    check = [*WITH_GPU, "sh", "-c", f"ls {tmp_path}/ended"]
+    after = subprocess.run(check, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert after.returncode == 0, after.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "words"),
+    [(["no-such-command"], {}, "cannot be run"), (["true"], {"GPU_SLOTS": "two"}, "not 'two'")],
+)
+def test_what_cannot_be_run_is_said_in_one_line(
+    tmp_path: Path, command: list[str], more: dict[str, str], words: str
+) -> None:
+    ran = subprocess.run(
+        [*WITH_GPU, *command], env=environment(tmp_path, "0", **more), capture_output=True, text=True
+    )
+    assert ran.returncode == 1 and words in ran.stderr and len(ran.stderr.splitlines()) == 1
 
 
 def test_the_commands_exit_status_is_passed_on(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from selection import (
     settings_of,
     stated,
 )
+from toybox.scenes import spec_of
 from with_gpu import visible_devices
 
 
@@ -76,7 +77,16 @@ BASE = stated(
     load_configfile(path)
     for path in [*workflow.configfiles[len(LAID_OVER) :], *LAID_OVER]
 )
-SETTINGS = settings_of(config, PROMPTS.to_dict("records"))
+rows = PROMPTS.to_dict("records")
+if config["truth"] and (unknown := [row["id"] for row in rows if not spec_of(row)]):
+    config["truth"] = False
+    if workflow.is_main_process:
+        lacking = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        print(
+            f"no true scene for these prompts: {lacking}; the run goes on without it",
+            file=sys.stderr,
+        )
+SETTINGS = settings_of(config, rows)
 if workflow.is_main_process:
     try:
         check_folder(config["results"], SETTINGS)

@@ -37,12 +37,40 @@ IMAGE_REWARD = config.get("image_reward", "")
 
 def settings(wildcards):
     """The configured overrides, then the variant's, as options."""
-    own = variant_settings(wildcards.get("method", "start"))
+    name = wildcards.get("method", "start")
+    own = variant_settings(name)
+    if own and workflow.is_main_process and (fault := fault_of(name)):
+        stop(f"{name}: {fault}")
     return [
         word
         for item in [*START_OVERRIDES, *config["overrides"], *own]
         for word in ("--set", item)
     ]
+
+
+@functools.cache
+def fault_of(name):
+    """What is wrong with the settings of a method or a variant, as configured; empty if nothing is.
+
+    Only asked for where something is configured: it needs the methods, and so torch, which takes seconds.
+    """
+    from segmentdreamer.methods import check_settings
+
+    try:
+        chosen = [*config["overrides"], *variant_settings(name)]
+        check_settings(config["generation"], chosen, method_of(name))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+OWN_SETTINGS = (
+    config["overrides"] or "segmentdreamer/scales" not in config["generation"]
+)
+if workflow.is_main_process and OWN_SETTINGS:
+    for name in config["methods"]:
+        if name in OURS and (fault := fault_of(name)):
+            stop(fault)
 
 
 def code_of(wildcards):
@@ -104,25 +132,15 @@ def of_every_asset(stage, *files):
 
 @functools.cache
 def ablation_variants(name):
-    """The names of an ablation's variants; ends the run with one line if prompt, method or field is wrong.
-
-    Checked when the ablation is asked for: it needs the methods, and so torch, which takes seconds.
-    """
-    from segmentdreamer.config import load_config
-    from segmentdreamer.methods import load_method
-
+    """The names of an ablation's variants; ends the run with one line if prompt, method or field is wrong."""
     if unknown := [p for p in config["ablations"]["prompts"] if p not in TEXT]:
         stop(
             f"ablations.prompts: {config['prompts']} has no {', '.join(unknown)}; ids: {', '.join(IDS)}"
         )
-    chosen = variants(ABLATIONS[name])
-    try:
-        for variant in chosen:
-            load_method(variant.method, variant.hyper_parameters)
-            load_config(config["generation"], variant_settings(variant.name))
-    except ValueError as error:
-        stop(f"{config['ablations']['spaces']}, {name}: {error}")
-    return [variant.name for variant in chosen]
+    chosen = [variant.name for variant in variants(ABLATIONS[name])]
+    if fault := next(filter(None, map(fault_of, chosen)), ""):
+        stop(f"{config['ablations']['spaces']}, {name}: {fault}")
+    return chosen
 
 
 def of_every_variant(stage, file):

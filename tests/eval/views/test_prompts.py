@@ -19,15 +19,16 @@ def table(separator: str, rows: list[tuple[str, str]], header: str = "id{}prompt
 
 
 SPELLINGS = {
-    "x.tsv": table("\t", QUOTED),
-    "x.TSV": table("\t", QUOTED, "ID{}Prompt"),
+    "x.tsv": table("\t", ROWS),  # where a quote is a letter
+    "x.TSV": table("\t", ROWS, "ID{}Prompt"),
+    "quoted.tsv": table("\t", QUOTED, '"id"{}"prompt"'),
     "x.csv": table(",", QUOTED),
     "semicolons.csv": table(";", QUOTED),
     "tabs.csv": table("\t", QUOTED),
     "commas.tsv": table(",", QUOTED, ' "id" {} prompt '.replace(" ", "")),
     "commas.txt": table(",", QUOTED),
     "noname": table("|", QUOTED),
-    "windows.tsv": "\ufeff" + table("\t", QUOTED).replace("\n", "\r\n"),
+    "windows.tsv": "\ufeff" + table("\t", ROWS).replace("\n", "\r\n"),
     "trailing.csv": "id,prompt,,\n" + "".join(f"{i},{p},,\n" for i, p in QUOTED),
     "more.csv": "prompt,class,id\n" + "".join(f"{p},x,{i}\n" for i, p in QUOTED),
     "list.json": json.dumps(OBJECTS),
@@ -48,7 +49,7 @@ def test_every_spelling_of_a_table_gives_the_same_prompts(tmp_path: Path, name: 
 
 
 def test_utf_16_with_its_mark_is_read(tmp_path: Path) -> None:
-    (tmp_path / "x.tsv").write_bytes(table("\t", QUOTED).encode("utf-16"))
+    (tmp_path / "x.tsv").write_bytes(table("\t", ROWS).encode("utf-16"))
     assert list(read_texts(tmp_path / "x.tsv")["prompt"]) == [p for _, p in ROWS]
 
 

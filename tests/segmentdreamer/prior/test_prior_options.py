@@ -208,7 +208,7 @@ def test_options_are_settings_of_the_prior_and_unknown_values_are_refused() -> N
     config = load_config("paper", ["prior.channels_last=true", "prior.vae_dtype=float32"])
     assert config.prior.channels_last and config.prior.vae_dtype == "float32"
     assert not (config.prior.compile or config.prior.vae_tiles or config.prior.tf32)
-    for wrong in ("prior.attention=flash", "prior.vae_dtype=int8", "prior.compile=1", "prior.layout=nhwc"):
+    for wrong in ("prior.attention=flash", "prior.vae_dtype=int8", "prior.compile=2", "prior.layout=nhwc"):
         with pytest.raises(ConfigError, match=wrong.split("=")[0]):
             load_config("paper", [wrong])
 
