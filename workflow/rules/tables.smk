@@ -132,3 +132,27 @@ rule sheet:
     shell:
         "python -m eval.plots.sheet --results {params.results:q} --prompts {input.prompts:q}"
         " --methods {params.shown} --titles {input.titles:q} --out {output:q} > {log:q} 2>&1"
+
+
+# Gallery, viewer, tables and a page an asset, which open from disk; `segmentdreamer report` builds it at any time.
+rule report:
+    input:
+        views=of_every_asset("views", "views.zip"),
+        table=rules.table1.output.record,
+        figures=rules.figures.output,
+        claims=rules.claims.output,
+        sheet=rules.sheet.output,
+        ablations=measured_ablations,
+    output:
+        f"{REPORT}/index.html",
+    log:
+        f"{LOGS}/report.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        **need("tables"),
+    params:
+        results=subpath(input.table, ancestor=DEPTH),
+        selection=option("--selection", SELECTED),
+    shell:
+        "python -m eval.report {params.results:q} {params.selection} > {log:q} 2>&1"

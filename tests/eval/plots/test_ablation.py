@@ -17,9 +17,9 @@ from eval.guidance import Guidance
 from eval.plots import ablation as plots
 from eval.plots import grid
 from eval.plots.style import errors, look
+from eval.report import published
 from eval.scores.pathology import detail, over_exposure, saturation
 from eval.statistics.intervals import mean_interval
-from eval.tables import publish
 from eval.variants import describe, fields_of, official_variants, read_ablation, variants
 from eval.views.archive import write_views
 from segmentdreamer.methods import load_method
@@ -394,11 +394,10 @@ def test_the_grid_has_a_row_a_variant_and_the_numbers_beside(results: Path, tabl
 
 
 def test_publishing_tells_each_asset_and_what_all_share(results: Path, table: pd.DataFrame) -> None:
-    for name in publish.TABLES:
-        (results / "tables" / name).write_text("x")
+    (results / "tables/sheet.png").write_text("x")
     (results / "plots").mkdir()
     (results / "plots/ablation_n.svg").write_text("x")
-    publish.main(["--results", str(results), "--out", str(results / "out")])
+    published.copy_files(results, "", {}, results / "out")
     record = json.loads((results / "out/manifest.json").read_text())
     assert len(record["assets"]) == len(POINTS) * len(PROMPTS) * 2
     assert record["shared"]["config"] == {"train.steps": 4, "prompts.negative": ""}
