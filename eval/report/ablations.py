@@ -9,7 +9,7 @@ from segmentdreamer.records import shipped
 
 from ..ablation import SPACES, read_table, readable
 from ..metrics import CONTROL_TITLES
-from ..variants import read_ablation
+from ..variants import NAMES, in_words, read_ablation
 from .content import Content
 
 NAME = "ablation_"
@@ -50,8 +50,8 @@ def describe(content: Content, path: Path) -> dict[str, Any]:
         pictures = {p: slugs[row["variant"], p] for p in prompts if (row["variant"], p) in slugs}
         lines.setdefault(line, {})[stop] = {"figures": figures[row["variant"]], "pictures": pictures}
     plots = [f"plots/{NAME}{name}.svg", f"plots/{NAME}{name}_grid.png"]
-    return {"name": name, "title": spec["title"], "axis": axis or "variant", "stops": stops, "lines": lines,
-            "header": header[1:], "prompts": prompts,
+    return {"name": name, "title": spec["title"], "axis": NAMES.get(axis, axis) or "variant", "stops": stops,
+            "lines": lines, "header": header[1:], "prompts": prompts,
             "plots": [plot for plot in plots if (content.results / plot).exists()]}  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def told(row: dict[Any, Any], variants: list[dict[Any, Any]], lines: str, conten
     """What tells a row of the grid from the others: its method, its label, and each field that varies."""
     fields = [key for key in row if key == lines or key.endswith("enabled")]
     varying = [
-        f"{f} {row[f]}" for f in fields if f != "method" and len({v[f] for v in variants}) > 1 and row[f]
+        in_words(f, row[f]) for f in fields if f != "method" and len({v[f] for v in variants}) > 1 and row[f]
     ]
     return ", ".join([content.title(str(row["method"])), *varying])
 
