@@ -88,7 +88,7 @@ def picture(where: Any) -> np.ndarray:
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / ((a - b) ** 2).mean()))
+    return float(10 * np.log10(255**2 / max(((a - b) ** 2).mean(), 1e-9)))
 
 
 def open_asset(page: Any, report: Path) -> Any:
