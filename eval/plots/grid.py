@@ -66,9 +66,9 @@ def draw(
     if missing := [name for name in prompt_ids if name not in texts]:
         raise ValueError(f"{prompts} has no prompt {', '.join(missing)}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    picture_grid(results, read_table(table), {name: texts[name] for name in prompt_ids}, seed).quantize(
-        256
-    ).save(out, optimize=True)
+    picture_grid(results, read_table(table), {name: texts[name] for name in prompt_ids}, seed).save(
+        out, optimize=True
+    )
 
 
 main = Program(draw)

@@ -139,7 +139,7 @@ def draw(
 ) -> None:
     """Draw the contact sheet of a run."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(results, prompts, methods, seed, read_titles(titles)).quantize(256).save(out, optimize=True)
+    contact_sheet(results, prompts, methods, seed, read_titles(titles)).save(out, optimize=True)
 
 
 main = Program(draw)

@@ -16,7 +16,7 @@ from .ablations import ablations
 from .charts import curves, polar, ranges
 from .content import Asset, Content
 from .front import front
-from .pictures import FRAMES, STILLS, pack, write_pictures, write_splats
+from .pictures import FRAMES, STILLS, pack, shrink, write_pictures, write_splats
 from .published import copy_files
 
 HERE = Path(__file__).parent
@@ -36,6 +36,8 @@ def build(content: Content, out: Path, compact: bool, limit: int) -> list[Asset]
     shutil.copyfile(HERE / "viewer/LICENSES.txt", out / "static/LICENSES.txt")
     packed = pack((HERE / "viewer/viewer.js").read_bytes())
     (out / "static/viewer.js").write_text(f'receive("viewer", "{packed}");\n')
+    for name in [name for name in files if compact and name.endswith(("sheet.png", "_grid.png"))]:
+        shrink(out / name)
     shown = [asset for asset in content.assets if not asset.failed]
     for asset in shown:
         write_pictures(asset, out, compact)

@@ -25,9 +25,13 @@ rule table1:
         study=STUDY if config["study"] else [],
     output:
         csv=f"{TABLES}/table1.csv",
-        md=report(f"{TABLES}/table1.md", category="Table 1"),
+        md=report(
+            f"{TABLES}/table1.md", category="Table 1", caption="../report/table1.rst"
+        ),
         tex=f"{TABLES}/table1.tex",
-        html=report(f"{TABLES}/table1.html", category="Table 1"),
+        html=report(
+            f"{TABLES}/table1.html", category="Table 1", caption="../report/table1.rst"
+        ),
         record=f"{TABLES}/table1.json",
         prompts=f"{TABLES}/per_prompt.csv",
         others=multiext(
@@ -71,7 +75,11 @@ rule figures:
         prompts=rules.table1.output.prompts,
         looks="baselines/methods.yaml",
     output:
-        report(expand(f"{PLOTS}/{{name}}.svg", name=FIGURES), category="Figures"),
+        report(
+            expand(f"{PLOTS}/{{name}}.svg", name=FIGURES),
+            category="Figures",
+            caption="../report/figures.rst",
+        ),
         expand(f"{PLOTS}/{{name}}.png", name=FIGURES),
     log:
         f"{LOGS}/figures.log",
@@ -97,7 +105,9 @@ rule claims:
         claims="workflow/config/claims.yaml",
     output:
         csv=f"{CLAIMS}/claims.csv",
-        md=report(f"{CLAIMS}/claims.md", category="Claims"),
+        md=report(
+            f"{CLAIMS}/claims.md", category="Claims", caption="../report/claims.rst"
+        ),
         json=f"{CLAIMS}/claims.json",
     log:
         f"{CLAIMS_LOGS}/claims.log",
@@ -119,7 +129,11 @@ rule sheet:
         prompts=config["prompts"],
         titles="baselines/methods.yaml",
     output:
-        report(f"{TABLES}/sheet.png", category="Contact sheet"),
+        report(
+            f"{TABLES}/sheet.png",
+            category="Contact sheet",
+            caption="../report/sheet.rst",
+        ),
     log:
         f"{LOGS}/sheet.log",
     conda:

@@ -55,7 +55,7 @@ window.openSplats = async (canvas, bytes, view) => {
   resize();
   new ResizeObserver(resize).observe(canvas);
   await mesh.initialized;
-  draw();
+  for (let i = 0; i < 20; i++) setTimeout(draw, 150 * i);  // Spark sorts and compiles beside, and may say so too early
 
   const show = (mode) => {  // "color", "depth" or "normals"
     if (mode === "depth") modifiers.setDepthColor(mesh, view.radius - 1, view.radius + 1, true);

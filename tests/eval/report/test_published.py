@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import simulated_run as simulated
+from PIL import Image
 
 from eval.report import build, published
 from eval.tables import table1 as table
@@ -28,6 +29,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(json.dumps(RECORD))
     table.main(simulated.arguments(root))
     (root / "tables/claims.json").write_text('{"claims": []}')
+    Image.new("RGB", (20, 20), "red").save(root / "tables/sheet.png")
     for name in published.TABLES:
         if not (root / "tables" / name).exists():
             (root / "tables" / name).write_text("x")
