@@ -23,7 +23,7 @@ import yaml
 from segmentdreamer.command import Program, Selection, settings
 
 from .metrics import columns
-from .tables.publish import manifest, read_records
+from .report.published import manifest, read_records
 
 TOLERANCES = Path(__file__).parent / "tolerances.yaml"
 TABLES = {"per_prompt.csv": ["method", "prompt", "metric"], "summary.csv": ["method", "metric"],

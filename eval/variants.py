@@ -15,6 +15,9 @@ from typing import Any
 import yaml
 
 SEPARATOR = "~"
+# How readers call a field: its name, or each of its values; others are called as they are written.
+NAMES = {"t_tau": "time threshold", "omega": "guidance scale", "N": "segments N"}
+WORDS = {("redraw_t", "false"): "t lifted", ("redraw_t", "true"): "t redrawn"}
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,17 @@ def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:
     several = len({variant.method for variant in chosen}) > 1
     texts = {}
     for variant in chosen:
-        own = [f"{key} = {plain(variant.fields[key])}" for key in varying if key in variant.fields]
+        own = [in_words(key, plain(variant.fields[key])) for key in varying if key in variant.fields]
         alone = sum(other.label == variant.label for other in chosen) == 1
         title = variant.label or (titles.get(variant.method, variant.method) if several else "")
         parts = [title] if variant.label and alone else [title, *own]
         texts[variant.name] = ", ".join(filter(None, parts))
     return texts
+
+
+def in_words(field: str, value: str) -> str:
+    """One field of a variant, as figures and tables call it; value: as YAML has it."""
+    return WORDS.get((field, value), f"{field} = {value}")
 
 
 def plain(value: Any) -> str:

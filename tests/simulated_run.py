@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from eval.views.archive import write_failure, write_views
+
 METHODS = ("sds", "ism", "cds", "gcs", "sctd")
 CONTROLS = ("truth", "start")
 PROMPTS = tuple(f"p{number:02d}" for number in range(1, 9))
@@ -84,6 +86,22 @@ def write_scores(
     record = {"status": "ok" if alive else "failed", "reason": "" if alive else REASON,
               "protocol": PROTOCOL, "protocol_id": "a1b2"}  # fmt: skip
     (folder / "protocol.json").write_text(json.dumps(record))
+
+
+def add_views(root: Path, side: int = 16, count: int = 8) -> None:
+    """views.zip of every asset: a square in its method's color with a line that goes around; or a failure."""
+    for folder in sorted((root / "scores").glob("*/*/*")):
+        where = folder.relative_to(root / "scores")
+        method, place = where.parts[0], root / "views" / where
+        record = json.loads((folder / "protocol.json").read_text())
+        if record["status"] == "failed":
+            write_failure(record["reason"], place / "views.zip")
+            continue
+        rgba = np.zeros((count, side, side, 4), np.uint8)
+        for view in range(count):
+            rgba[view, 2:-2, 2:-2] = [*(np.frombuffer(method.ljust(3).encode()[:3], np.uint8)), 255]
+            rgba[view, 2:-2, view * side // count, :3] = 255
+        write_views(rgba, place / "views.zip")
 
 
 def add_image_reward(root: Path) -> None:

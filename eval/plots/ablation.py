@@ -26,7 +26,7 @@ from ..ablation import SPACES, ablation_columns, compared_with, heading, read_ta
 from ..guidance import from_columns, tell
 from ..metrics import CONTROL_TITLES, read_titles
 from ..tables.formats import NOTHING, minus
-from ..variants import read_ablation
+from ..variants import NAMES, in_words, read_ablation
 from .style import draw_legend, errors, legend_columns, look, panels, save, style, use
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def label_variants(
     told = {tell([own], guidance.values()) for own in guidance.values()}
     texts: dict[str, str] = {}
     for (key, *_), group in groups:
-        name = f"{lines} = {key}" if lines else ""
+        name = in_words(lines, str(key)) if lines else ""
         if lines in ("variant", "method"):
             name = group["label"].iloc[0] if lines == "variant" else titles.get(str(key), str(key))
         own = tell([guidance[name] for name in group["variant"]], guidance.values())
@@ -199,9 +199,8 @@ def draw_categories(axis: Axes, points: pd.DataFrame, texts: Mapping[str, str]) 
 
 
 def symbol(field: str) -> str:
-    known = {"t_tau": r"$t_\tau$", "omega": r"guidance scale $\omega$", "N": "segments N",
-             "nfe": "network evaluations", "prompts.canonical": "share of the front's words"}  # fmt: skip
-    return known.get(field, field)
+    letters = {"t_tau": r" $t_\tau$", "omega": r" $\omega$"}
+    return NAMES.get(field, field) + letters.get(field, "")
 
 
 def draw(

@@ -157,6 +157,46 @@ def test_no_line_of_a_rank_diagram_is_cut_however_the_ranks_lie() -> None:
     assert {label.get_text().rsplit(" ", 1)[0] for label in axis.texts} >= set(TITLES.values())
 
 
+def test_equal_ranks_stand_beside_each_other() -> None:
+    assert figures.spread([1.0, 2.0, 2.0, 4.0], 0.2) == pytest.approx([1.0, 1.9, 2.1, 4.0])
+    apart = np.array(figures.spread([2.0, 2.0, 2.0, 2.25], 0.2))
+    assert np.diff(apart) == pytest.approx([0.2] * 3) and apart.mean() == pytest.approx(2.0625)
+    rows = [(m, f"p{p}", "clip", float(m != "sds")) for m in TITLES for p in range(6)]
+    values = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
+    axis = figures.draw_ranks(values, ["clip"], TITLES).axes[0]
+    markers = [line.get_xdata()[0] for line in axis.lines if line.get_marker() not in ("None", "")]
+    assert len(markers) == 5 and np.diff(sorted(markers)).min() > 0.1
+
+
+def test_an_axis_has_enough_ticks_to_read_a_value(drawn: dict[str, Figure]) -> None:
+    for axis in drawn["quality_time"].axes:
+        for ticks, (low, high) in (
+            (axis.get_xticks(), axis.get_xlim()),
+            (axis.get_yticks(), axis.get_ylim()),
+        ):
+            assert sum(low <= tick <= high for tick in ticks) >= 3
+
+
+def test_a_missing_value_stands_in_the_legend_of_the_map(per_prompt: pd.DataFrame) -> None:
+    def told(values: pd.DataFrame) -> list[str]:
+        figure = figures.draw_heat_map(values, ["clip"], TITLES)
+        return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+    assert told(per_prompt) == []
+    assert told(per_prompt[(per_prompt["method"] != "sds") | (per_prompt["prompt"] != "p01")]) == ["no value"]
+
+
+def test_a_method_without_a_point_is_not_in_the_legend() -> None:
+    from eval.plots.style import draw_legend, panels
+
+    figure, axes = panels(1, 1, 1)
+    axes[0, 0].errorbar([1], [2], yerr=[[1], [1]], label="seen")
+    axes[0, 0].errorbar([1], [np.nan], label="empty")
+    axes[0, 0].axhline(0, label="line")
+    draw_legend(figure, axes.flat)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["line", "seen"]
+
+
 def test_the_map_of_forty_prompts_fits_a_page() -> None:
     rng = np.random.default_rng(0)
     metrics = ["clip", "clip_r", "image_reward", "janus_index", "iou", "color_error"]
