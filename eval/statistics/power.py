@@ -79,5 +79,6 @@ def smallest_differences(comparisons: pd.DataFrame, reference: str, tested: Coll
             if len(pairs):
                 n, spread = int(pairs["n"].min()), float((pairs["spread"] ** 2).mean() ** 0.5)
                 effect = smallest_effect(n, ALPHA / 2 / len(family), test)
-                rows.append((metric, against, test, len(family), n, spread, spread * effect))
+                found = effect if np.isinf(effect) else spread * effect
+                rows.append((metric, against, test, len(family), n, spread, found))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -123,7 +123,7 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
         "guidance": tell_each(run.guidance),
         "prompts": run.prompts, "complete": analysis.complete, "seeds": setting.seeds,
         "primary": analysis.primary, "confirmatory": analysis.confirmatory, "saturated": analysis.saturated,
-        "power": analysis.power.replace(np.inf, None).to_dict("records"), "device": run.device,
+        "power": analysis.power.astype(object).replace(np.inf, None).to_dict("records"), "device": run.device,
         "protocol_id": run.protocol_id, "protocols": run.protocols,
         "failed": run.failed().to_dict("records"),
         "study": setting.study and setting.study._asdict() | {"text": str(setting.study)},

@@ -95,6 +95,13 @@ def test_letters_and_marks_have_their_own_families_and_each_metric_its_spread() 
     assert table["difference"][1] == pytest.approx(table["spread"][1] * smallest_effect(16, 0.025 / 6))
 
 
+def test_equal_differences_of_too_few_prompts_find_nothing_either() -> None:
+    rows = [(m, f"p{p}", "iou", 0.5 + (m == "sds")) for m in ("sctd", "sds") for p in range(5)]
+    means = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
+    pairs = adjust(compare(means, {"iou": "up"}, "sctd").assign(against="sctd"), "sctd", ["iou"])
+    assert smallest_differences(pairs, "sctd", ["iou"])["difference"].tolist() == [np.inf, np.inf]
+
+
 def test_a_distances_spread_is_its_error_times_the_root_of_its_prompts() -> None:
     distances = pd.DataFrame([("sds", "fid_pytorch", 4.0, 1.5, 16)],
                              columns=["method", "metric", "difference", "error", "n"])  # fmt: skip
