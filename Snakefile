@@ -37,10 +37,13 @@ rule all:
         rules.figures.output,
         rules.claims.output,
         rules.sheet.output,
+        rules.report.output,
 
 
 onstart:
     keep_settings(RESULTS, SETTINGS)
+    if not SELECTED:
+        keep_selection(RESULTS, config, IDS)
 
 
 onsuccess:

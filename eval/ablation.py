@@ -25,7 +25,16 @@ from .metrics import METRICS, control_title, heading, read_titles
 from .run import read_run
 from .statistics.intervals import KIND, SMALLEST_SAMPLE, mean_interval, prompt_means
 from .tables.formats import NOTHING, grid, quote
-from .variants import describe, fields_of, method_of, official_variants, plain, read_ablation, variants
+from .variants import (
+    describe,
+    fields_of,
+    in_words,
+    method_of,
+    official_variants,
+    plain,
+    read_ablation,
+    variants,
+)
 
 SPACES = Path("workflow/config/ablations.yaml")
 COLUMNS = Path(__file__).parent / "ablation_metrics.yaml"
@@ -136,7 +145,7 @@ def compared_with(table: pd.DataFrame) -> str:
     if len(rows) == 1:
         return " ".join(rows["label"].iloc[0].split())
     stated = [fields_of(name) for name in rows["variant"]]
-    shared = [f"{field} = {plain(value)}" for field, value in stated[0].items()
+    shared = [in_words(field, plain(value)) for field, value in stated[0].items()
               if all(field in own and own[field] == value for own in stated)]  # fmt: skip
     return f"the same method at {', '.join(shared) or 'its official setting'}"
 

@@ -93,9 +93,14 @@ def primary_columns(present: set[str]) -> list[str]:
     return [m for m, spec in shown.items() if not present & named(spec, "yields_to")]
 
 
-def untested_columns(present: set[str]) -> set[str]:
-    """Metrics that are shown and not tested: costs, and those that are so beside another present one."""
-    return {m for m, spec in columns().items() if spec.get("cost") or present & named(spec, "untested_with")}
+def confirmatory_columns(present: set[str]) -> list[str]:
+    """Those of primary_columns that are tested, as was decided before any run (metrics.yaml)."""
+    known = columns()
+    return [
+        m
+        for m in primary_columns(present)
+        if known[m].get("confirmatory") and not present & named(known[m], "untested_with")
+    ]
 
 
 def named(spec: dict[str, Any], key: str) -> set[str]:

@@ -15,6 +15,13 @@ from typing import Any
 import yaml
 
 SEPARATOR = "~"
+# How readers call a field: its name, or each of its values; others are called as they are written.
+NAMES = {
+    "t_tau": "time threshold", "omega": "guidance scale", "N": "segments N", "nfe": "network evaluations",
+    "cameras.batch": "views a step", "train.stretch": "length of the schedule",
+    "prompts.canonical": "share of the front's words",
+}  # fmt: skip
+WORDS = {("redraw_t", "false"): "t lifted", ("redraw_t", "true"): "t redrawn"}
 
 
 @dataclass(frozen=True)
@@ -97,8 +104,9 @@ def method_of(name: str) -> str:
 
 
 def fields_of(name: str) -> dict[str, Any]:
-    """The hyper-parameters that a variant's name states, values read as YAML."""
-    return {field: yaml.safe_load(value) for field, value in pairs_of(name)}
+    """The hyper-parameters that a variant's name states, read as YAML; lists stay text."""
+    found = {field: (yaml.safe_load(value), value) for field, value in pairs_of(name)}
+    return {field: text if isinstance(read, list) else read for field, (read, text) in found.items()}
 
 
 def pairs_of(name: str) -> list[tuple[str, str]]:
@@ -120,12 +128,17 @@ def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:
     several = len({variant.method for variant in chosen}) > 1
     texts = {}
     for variant in chosen:
-        own = [f"{key} = {plain(variant.fields[key])}" for key in varying if key in variant.fields]
+        own = [in_words(key, plain(variant.fields[key])) for key in varying if key in variant.fields]
         alone = sum(other.label == variant.label for other in chosen) == 1
         title = variant.label or (titles.get(variant.method, variant.method) if several else "")
         parts = [title] if variant.label and alone else [title, *own]
         texts[variant.name] = ", ".join(filter(None, parts))
     return texts
+
+
+def in_words(field: str, value: str) -> str:
+    """One field of a variant, as figures and tables call it; value: as YAML has it."""
+    return WORDS.get((field, value), f"{field} = {value}")
 
 
 def plain(value: Any) -> str:

@@ -38,8 +38,7 @@ BOOLEANS = {"true": True, "yes": True, "on": True, "y": True, "t": True, "1": Tr
 class TrainConfig:
     """The optimization loop (official arguments/__init__.py)."""
 
-    # Every count of steps of the schedule times this (see STEPS), once, when it is read.
-    stretch: Positive = 1.0
+    stretch: Positive = 1.0  # every count of steps of the schedule times this (STEPS), once
     steps: Count = 5000
     warmup: Whole = 1500  # steps over which the time range settles
     as_latent: Share = 0.2  # share of steps that encode the disparity image instead of the colors
@@ -91,7 +90,9 @@ def stretch(config: GenerationConfig) -> GenerationConfig:
         counts = {name: getattr(own, name) for name in names}
         new = {name: max(round(count * factor), 1) if count else 0 for name, count in counts.items()}
         config = dataclasses.replace(config, **{section: dataclasses.replace(own, **new)})
-    rates = {name: tuple(rate * value for value in getattr(config.optimizer, name)) for name in RATES}
+    rates: dict[str, Any] = {
+        name: tuple(rate * value for value in getattr(config.optimizer, name)) for name in RATES
+    }
     return dataclasses.replace(
         config,
         train=dataclasses.replace(config.train, stretch=1.0),

@@ -24,6 +24,7 @@ from segmentdreamer.interfaces import (
     Scalars,
     Time,
     Weight,
+    Whole,
 )
 from segmentdreamer.segments import T_MAX, T_MIN, equal_edges, monotone_edges
 
@@ -36,7 +37,7 @@ class SCTD(Method):
     lam: Weight = 0.1  # lambda_guidance
     N: Count = 5  # phase_num of the README
     strategy: Literal["equal", "monotone"] = "equal"  # t_mode; "equal" is the official "uniform"
-    t_tau: Time = 150  # t_threshold: two-step inversion from here on
+    t_tau: Whole = 150  # t_threshold: two-step inversion from here on
     decouple_mono: bool = False  # monotone: first segment half an equal one instead of ending at t_tau
     floor_mono: bool = False  # monotone: the official integer increment of the lengths
     delta: Time = 80  # delta_t, the least distance of t from its edge

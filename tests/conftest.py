@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -57,3 +59,18 @@ def mini(made: Callable[[str], Path]) -> Path:
 @pytest.fixture
 def paper_scale(made: Callable[[str], Path]) -> Path:
     return made("paper")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium with WebGL in software: the system's, or Playwright's own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    with playwright.sync_playwright() as program:
+        places = [shutil.which("chromium"), shutil.which("google-chrome"), program.chromium.executable_path]
+        path = next((place for place in places if place and Path(place).exists()), None)
+        if path is None:
+            pytest.skip("needs Chromium: apt install chromium, or playwright install chromium")
+        flags = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        browser = program.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()

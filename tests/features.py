@@ -17,7 +17,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 class Stored(torch.nn.Module):
     """The identity as torchmetrics' extractor."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.num_features = width
 

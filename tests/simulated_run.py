@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from eval.views.archive import write_failure, write_views
+
 METHODS = ("sds", "ism", "cds", "gcs", "sctd")
 CONTROLS = ("truth", "start")
 PROMPTS = tuple(f"p{number:02d}" for number in range(1, 9))
@@ -17,9 +19,9 @@ REASON = "CUDA out of memory"
 PROTOCOL = {"clip": "clip_b32_64", "toy_reward": "toy_64"}
 
 # Of every view: clip = 80 + 3 prompt + offset + jitter, which differs from prompt to prompt and view to view.
-CLIP = {"sds": -4.0, "ism": 0.0, "cds": -2.0, "gcs": -1.0, "sctd": 0.0, "truth": 3.0, "start": -70.0}
+CLIP = {"sds": -4.0, "ism": 0.0, "cds": -2.0, "gcs": -1.0, "sctd": 0.0, "truth": 3.0, "start": -45.0}
 REWARD = {"sds": 1.0, "ism": 0.2, "cds": -1.0, "gcs": 0.0, "sctd": 0.0, "truth": 2.0, "start": -2.0}
-SHIFT = {"sds": 0.6, "ism": 0.3, "cds": 0.9, "gcs": 0.45, "sctd": 0.1, "truth": 0.0, "start": 5.0}
+SHIFT = {"sds": 0.6, "ism": 0.3, "cds": 0.9, "gcs": 0.45, "sctd": 0.1, "truth": 0.0, "start": 2.5}
 SECONDS = {"sds": 18.0, "ism": 24.0, "cds": 20.0, "gcs": 44.0, "sctd": 22.0}
 
 
@@ -84,6 +86,22 @@ def write_scores(
     record = {"status": "ok" if alive else "failed", "reason": "" if alive else REASON,
               "protocol": PROTOCOL, "protocol_id": "a1b2"}  # fmt: skip
     (folder / "protocol.json").write_text(json.dumps(record))
+
+
+def add_views(root: Path, side: int = 16, count: int = 8) -> None:
+    """views.zip of every asset: a square in its method's color with a line that goes around; or a failure."""
+    for folder in sorted((root / "scores").glob("*/*/*")):
+        where = folder.relative_to(root / "scores")
+        method, place = where.parts[0], root / "views" / where
+        record = json.loads((folder / "protocol.json").read_text())
+        if record["status"] == "failed":
+            write_failure(record["reason"], place / "views.zip")
+            continue
+        rgba = np.zeros((count, side, side, 4), np.uint8)
+        for view in range(count):
+            rgba[view, 2:-2, 2:-2] = [*(np.frombuffer(method.ljust(3).encode()[:3], np.uint8)), 255]
+            rgba[view, 2:-2, view * side // count, :3] = 255
+        write_views(rgba, place / "views.zip")
 
 
 def add_image_reward(root: Path) -> None:

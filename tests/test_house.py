@@ -39,7 +39,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("eval.ablation", "eval.plots.style"),
     ("eval.tables",),
     ("eval.plots", "eval.claims"),
-    ("eval.theory",),
+    ("eval.theory", "eval.report"),
     ("eval.score", "eval.benchmark", "eval"),
     ("toybox", "workflow"),
 ]  # fmt: skip

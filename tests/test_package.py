@@ -55,7 +55,7 @@ def test_the_wheel_brings_one_package_with_all_data(site: Path) -> None:
     assert brought == {"segmentdreamer", "bin"}
     for room in ("segmentdreamer", "eval", "baselines", "prompts", "workflow/config"):
         for path in (ROOT / room).rglob("*"):
-            if path.suffix in (".py", ".yaml", ".html", ".tsv"):
+            if path.suffix in (".py", ".yaml", ".html", ".tsv", ".css") or path.parent.name == "static":
                 below = path.relative_to(ROOT / "segmentdreamer" if room == "segmentdreamer" else ROOT)
                 assert (site / "segmentdreamer" / below).is_file(), below
 
@@ -64,7 +64,8 @@ def test_the_wheel_brings_one_package_with_all_data(site: Path) -> None:
 def test_every_command_and_a_baseline_work_outside_of_the_clone(site: Path, tmp_path: Path) -> None:
     program = str(site / "bin/segmentdreamer")
     assert away(site, tmp_path, sys.executable, program, "--version").startswith("segmentdreamer ")
-    for name in ("score", "study", "publish", "weights", "benchmark", "start", "reference", "theory"):
+    for name in ("score", "study", "report", "watch", "publish", "weights", "benchmark", "start", "reference",
+                 "theory"):  # fmt: skip
         away(site, tmp_path, sys.executable, program, name, "--help")
     made = ["generate", "a yellow duck", "--method", "sds", "--set", "train.steps=2", "--quiet", "--out", "a"]
     away(site, tmp_path, sys.executable, program, *made)

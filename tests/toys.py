@@ -60,7 +60,7 @@ class MixtureImages(UNetPrior):
 
     latent_shape, reduction = (3, 16, 16), 4
 
-    def __init__(self, config: PriorConfig, device: str, threads: int):
+    def __init__(self, config: PriorConfig, device: str, threads: int) -> None:
         self.mixture = MixturePrior(torch.stack([torch.full(self.latent_shape, v) for v in (-0.5, 0.5)]), 0.3)
         super().__init__(self.mixture.eps, self.mixture.alphas_cumprod)
 

@@ -1,6 +1,6 @@
 """Judge the toybox prior: does a sample show the class, the colors and the side that its prompt names?
 
-    python -m toybox.evaluate_prior --out toybox/models/prior.json --sheet samples.png
+    python -m toybox.evaluate_prior --out toybox/models/prior.json --sheet samples.webp
 
 512 samples (DDIM 25 steps, guidance 5) of random captions of the whole world, seen and held out, are
 read by the judge, a classifier trained on renders.
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--prior", type=Path, default=Path("toybox/models/prior"))
     parser.add_argument("--judge", type=Path, default=Path("toybox/models/judge"))
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--sheet", type=Path, help="PNG of the samples")
+    parser.add_argument("--sheet", type=Path, help="picture of the samples")
     parser.add_argument("--count", type=int, default=512)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--omega", type=float, default=5.0)

@@ -19,11 +19,13 @@ import pandas as pd
 from segmentdreamer.command import Program, Results, Selection, inputs, settings
 
 from ..metrics import columns
+from ..statistics.mean_test import Evidence
+from ..statistics.power import LEDGER, POWER, smallest_effect
 from ..study.identity import HUMAN
 from .evidence import Tables, find, read_evidence, read_pooled
 from .ledger import Claim, Ledger, read_ledger
-from .page import markdown, plain
-from .verdicts import UNDECIDABLE, UNMEASURED, UNRESOLVED, combine, decide, shortage
+from .page import figure, markdown, named, plain
+from .verdicts import ALPHA, UNDECIDABLE, UNMEASURED, UNRESOLVED, Question, combine, decide, reach, shortage
 
 CLAIMS = Path("workflow/config/claims.yaml")
 Entry = dict[str, Any]  # a claim or a contrast, as a row of the ledger
@@ -61,8 +63,11 @@ def settle(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> tuple[En
     rows = put(claim, ledger, tables, scale)
     measured = [row for row in rows if "evidence" in row]
     questions, evidence = [row.pop("question") for row in measured], [row.pop("evidence") for row in measured]
-    for row, known, found in zip(measured, evidence, decide(questions, evidence), strict=True):
+    decided = decide(questions, evidence)
+    for row, asked, known, found in zip(measured, questions, evidence, decided, strict=True):
         row |= vars(found) | {"n": known.n, "estimate": known.estimate}
+        if found.verdict == UNRESOLVED:
+            row["note"] = "; ".join(filter(None, (row["note"], tell_reach(row, asked, known, len(measured)))))
     verdict, note = combine([row["verdict"] for row in rows]), ""
     if verdict == UNRESOLVED:
         hopeless, note = shortage(questions, evidence)
@@ -70,6 +75,15 @@ def settle(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> tuple[En
     top = {"claim": claim.id, "verdict": verdict, "text": claim.text, "where": claim.where}
     rows = [{"claim": claim.id, "claim_verdict": verdict} | row for row in rows]
     return top | {"source": claim.source, "note": note}, rows
+
+
+def tell_reach(row: Entry, question: Question, evidence: Evidence, family: int) -> str:
+    """What these prompts would have decided of an open contrast, in words."""
+    digits = named(row["metric"])["digits"] + 1
+    sizes = [f"{figure(size, f'.{digits}f')}" if np.isfinite(size) else "none, however large"
+             for size in reach(question, evidence, family)]  # fmt: skip
+    what = "true differences" if question.bound == 0 else "distances from the bound"
+    return f"{what} found with probability {POWER:g}: {sizes[0]} for it, {sizes[1]} against it"
 
 
 def evaluate(ledger: Ledger, tables: Tables, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -96,6 +110,27 @@ def name_study(contrasts: pd.DataFrame, study: Mapping[str, Any] | None) -> pd.D
     return contrasts.assign(note=contrasts["note"].mask(ranked, text))
 
 
+def tell_why(contrasts: pd.DataFrame, claims: pd.DataFrame, record: Mapping[str, Any]) -> pd.DataFrame:
+    """The contrasts, with what else a reader must know of those that are open: saturation, and n's reach.
+
+    record: table1.json. Of what was not measured no spread is known: its reach is in standard deviations.
+    """
+    n, found = len(record["complete"]), []
+    effect = smallest_effect(n, ALPHA / 2, LEDGER)
+    of_table = set(claims.loc[claims["source"] == "table1", "claim"])
+    for row in contrasts.to_dict("records"):
+        parts = [row["note"]]
+        if row["verdict"] == UNMEASURED:
+            parts += [
+                f"{n} prompts would find a difference of {effect:.2g} standard deviations between prompts"
+            ]
+        elif row["verdict"] == UNRESOLVED and row["claim"] in of_table:
+            parts += [f"saturated: {reason}" for metric, reason in record.get("saturated", {}).items()
+                      if metric == row["metric"]]  # fmt: skip
+        found.append("; ".join(filter(None, parts)))
+    return contrasts.assign(note=found)
+
+
 def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, scale: str) -> str:
     """The ledger as one object with its margins and thresholds; figures that do not exist are null."""
     figures = contrasts.astype(object).where(contrasts.notna(), None)
@@ -119,7 +154,7 @@ def decide_claims(
     ledger = read_ledger(claims)
     scale, titles = record["scale"], record["methods"]
     decided, contrasts = evaluate(ledger, tables, scale)
-    contrasts = name_study(contrasts, record.get("study"))
+    contrasts = name_study(tell_why(contrasts, decided, record), record.get("study"))
     out.mkdir(parents=True, exist_ok=True)
     contrasts.to_csv(out / "claims.csv", index=False, float_format="%.6g")
     (out / "claims.md").write_text(markdown(decided, contrasts, ledger, titles, scale), encoding="utf-8")

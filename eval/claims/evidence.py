@@ -15,7 +15,7 @@ from ..scores.consistency import GATE
 from ..statistics.mean_test import Distance, Evidence, Mean
 from .ledger import Contrast, Reading
 
-ABSENT = "no such figure in this run"
+ABSENT, NO_STUDY = "no such figure in this run", "no ranking study of this run (`segmentdreamer study`)"
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,23 @@ def find(
             return found
         measured = any(len(pair(contrast, metric, values)) for metric in reading.metrics)
         unmet = note if measured else unmet
-    return [Found(contrast.metric, Reading((contrast.metric,)), None, unmet or ABSENT)]
+    return [Found(contrast.metric, Reading((contrast.metric,)), None, unmet or absent(contrast.metric))]
+
+
+def absent(metric: str) -> str:
+    """Why a run has no such figure."""
+    return NO_STUDY if columns().get(metric, {}).get("study") else ABSENT
 
 
 def satisfy(contrast: Contrast, reading: Reading, values: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The values that a reading may use, and what was left out.
 
     alone: all or none; every job of both sides ran alone on its machine. consistency: prompts on which both
-    sides' views show one thing (eval.scores.consistency.GATE).
+    sides' views show one thing (eval.scores.consistency.GATE). truth: all or none; the true scene is known.
     """
+    if reading.needs == "truth":
+        known = set(values.loc[values["metric"] == "iou", "method"])
+        return (values if sides(contrast) <= known else values[:0]), ""
     if reading.needs == "alone":
         shares = values[(values["metric"] == "alone") & values["method"].isin(sides(contrast))]
         alone = set(shares["method"]) == sides(contrast) and bool((shares["value"] == 1).all())

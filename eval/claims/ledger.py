@@ -15,7 +15,7 @@ from .verdicts import ABSOLUTE, COMPARED, TOLERANT, Question
 DIRECTIONS = (*COMPARED, *TOLERANT, *ABSOLUTE)
 OPPOSITE = {"higher": "lower", "not lower": "not higher", "above": "below"}
 OPPOSITE |= {back: there for there, back in OPPOSITE.items()}
-NEEDS = ("", "alone", "consistency")
+NEEDS = ("", "alone", "consistency", "truth")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..statistics.comparison import holm
 from ..statistics.mean_test import Evidence
+from ..statistics.power import smallest_distance
 
 ALPHA = 0.05
 SUPPORTED, CONTRADICTED, UNRESOLVED = "supported", "contradicted", "unresolved"
@@ -133,6 +134,16 @@ def shortage(questions: Sequence[Question], evidence: Sequence[Evidence]) -> tup
     if support:
         return False, f"{few} prompts cannot support it, {support} can"
     return False, f"{few} prompts cannot contradict it, {contradict} can" if contradict else ""
+
+
+def reach(question: Question, evidence: Evidence, family: int) -> tuple[float, float]:
+    """How far the true value must lie within the claimed region to support it, beyond it to contradict it.
+
+    Each is found with the probability of power.POWER; the second at Holm's first step over the family.
+    """
+    tails = ALPHA / question.sides, ALPHA / 2 / family
+    supports, contradicts = (smallest_distance(evidence, tail) for tail in tails)
+    return supports, contradicts
 
 
 def prompts_needed(factor: int) -> int:

@@ -3,8 +3,9 @@
     python -m eval.plots --table results/mini/tables/ablation_n.csv --name n --out ablation_n.svg
 
 A point is the mean difference, within prompts, to the official variant, a bar its interval; the official
-level stands above each panel. A numeric axis gives curves, categories give points; dashed and dotted lines
-are the true scene and the start, where they are near. As wide as a column of a two-column page.
+level stands above each panel. A numeric axis gives curves, over a field or, logarithmic, over what was
+measured (nfe); categories give points; dashed and dotted lines are the true scene and the start, where they
+are near. As wide as a column of a two-column page.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..ablation import SPACES, ablation_columns, compared_with, heading, read_ta
 from ..guidance import from_columns, tell
 from ..metrics import CONTROL_TITLES, read_titles
 from ..tables.formats import NOTHING, minus
-from ..variants import read_ablation
+from ..variants import NAMES, in_words, read_ablation
 from .style import draw_legend, errors, legend_columns, look, panels, save, style, use
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ CONTROL_LINES = {"truth": ("true scene", "--"), "start": ("start", ":")}
 @style()
 def draw_ablation(table: pd.DataFrame, ablation: dict[str, Any], titles: Mapping[str, str]) -> Figure:
     """The figure of one ablation's table (see ablation.tabulate); metrics without values get no panel."""
+    if measured(ablation):
+        table = table.assign(**{ablation["x"]: table["variant"].map(levels_of(table, ablation["x"]))})
     points = table[~table["variant"].isin(CONTROL_TITLES)]
     shown = [m for m in ablation["panels"] if table.loc[table["metric"] == m, "level"].notna().any()]
     texts, shared = label_variants(points.drop_duplicates("variant"), ablation, titles)
@@ -63,6 +66,17 @@ def draw_ablation(table: pd.DataFrame, ablation: dict[str, Any], titles: Mapping
     return figure
 
 
+def measured(ablation: Mapping[str, Any]) -> bool:
+    """Whether the horizontal axis is a metric and no field of the variants."""
+    return ablation.get("x") in ablation_columns()
+
+
+def levels_of(table: pd.DataFrame, metric: str) -> dict[str, float]:
+    """variant -> its level of a metric."""
+    rows = table[table["metric"] == metric]
+    return dict(zip(rows["variant"], rows["level"], strict=True))
+
+
 def label_variants(
     variants: pd.DataFrame, ablation: Mapping[str, Any], titles: Mapping[str, str]
 ) -> tuple[dict[str, str], str]:
@@ -76,7 +90,7 @@ def label_variants(
     told = {tell([own], guidance.values()) for own in guidance.values()}
     texts: dict[str, str] = {}
     for (key, *_), group in groups:
-        name = f"{lines} = {key}" if lines else ""
+        name = in_words(lines, str(key)) if lines else ""
         if lines in ("variant", "method"):
             name = group["label"].iloc[0] if lines == "variant" else titles.get(str(key), str(key))
         own = tell([guidance[name] for name in group["variant"]], guidance.values())
@@ -92,6 +106,7 @@ def apart(variants: pd.DataFrame, ablation: Mapping[str, Any], lines: str) -> li
     """What tells curves or categories apart: `lines`, and each field but x that still varies within one."""
     fields = dict.fromkeys(field for product in ablation["space"] for field in product)
     others = [field for field in fields if field not in ("label", "method", ablation.get("x"), lines)]
+    others = [] if measured(ablation) else others  # which are what the points of a curve differ in
     varying = [field for field in others if variants.groupby(lines)[field].nunique().max() > 1]
     return [lines, *(varying if "x" in ablation else [])]
 
@@ -152,18 +167,24 @@ def draw_controls(axis: Axes, table: pd.DataFrame, level: float, upright: bool) 
 
 def draw_curves(axis: Axes, points: pd.DataFrame, x: str, texts: Mapping[str, str]) -> None:
     """A curve a name, in its method's color; they stand slightly apart, so that intervals do not overlap."""
+    logarithmic = x in ablation_columns()
     ticks = points[x].astype(float).unique()
     curves = list(points.groupby(points["variant"].map(texts), sort=False))
     drawn: Counter[str] = Counter()  # curves of each method: the second is dashed and hollow
     for i, (name, group) in enumerate(curves):
         mine, method = group.sort_values(x, key=pd.to_numeric), str(group["method"].iloc[0])
-        at = mine[x].astype(float) + 0.02 * np.ptp(ticks) * (i - (len(curves) - 1) / 2)
+        shift = 0 if logarithmic else 0.02 * np.ptp(ticks) * (i - (len(curves) - 1) / 2)
+        at = mine[x].astype(float) + shift
         number = drawn[method]
         drawn[method] += 1
         axis.errorbar(at, mine["difference"], errors(mine, "difference"), **asdict(look(method)), capsize=1.5,
                       elinewidth=0.7, linestyle=DASHES[number % len(DASHES)], label=name or None,
                       markerfacecolor="white" if number % 2 else None)  # fmt: skip
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    if logarithmic:
+        axis.set_xscale("log", base=4)
+        axis.xaxis.set_major_formatter("{x:.0f}")
+    else:
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def draw_categories(axis: Axes, points: pd.DataFrame, texts: Mapping[str, str]) -> None:
@@ -178,9 +199,8 @@ def draw_categories(axis: Axes, points: pd.DataFrame, texts: Mapping[str, str]) 
 
 
 def symbol(field: str) -> str:
-    known = {"t_tau": r"$t_\tau$", "omega": r"guidance scale $\omega$", "N": "segments N",
-             "prompts.canonical": "share of the front's words"}  # fmt: skip
-    return known.get(field, field)
+    letters = {"t_tau": r" $t_\tau$", "omega": r" $\omega$"}
+    return NAMES.get(field, field) + letters.get(field, "")
 
 
 def draw(

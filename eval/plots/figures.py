@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = 1.25  # inches: the height of a row of panels
-# Quality against cost shows the first four of these that the run has.
-HEADLINES = ("clip", "image_reward", "toy_reward", "fid_pytorch", "fid_clip", "iou")
 MAPPED, RANKED = 6, 3  # most panels of the heat map and of the figure of ranks
 
 
@@ -45,15 +43,19 @@ def draw_nothing(text: str) -> Figure:
 
 
 @style()
-def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, str]) -> Figure:
-    """Quality against cost: a point a method with both intervals, a panel a headline metric.
+def draw_cost(
+    summary: pd.DataFrame, cost: str, metrics: list[str], device: str, titles: dict[str, str]
+) -> Figure:
+    """Quality against cost: a point a method with both intervals, a panel a metric that any method has.
 
     summary: method, metric, mean, low, high. cost: the metric on the horizontal axis (seconds or nfe), spent
     on `device`. Methods keep their colors from figure to figure, whichever has no cost.
     """
+    from matplotlib.ticker import MaxNLocator
+
     known, spec = columns(), printed(cost, summary)
     table = summary.dropna(subset="mean").set_index(["method", "metric"])[["mean", "low", "high"]]
-    shown = [q for q in HEADLINES if any({(m, q), (m, cost)} <= set(table.index) for m in titles)][:4]
+    shown = [q for q in metrics if any({(m, q), (m, cost)} <= set(table.index) for m in titles)]
     if not shown:
         return draw_nothing(f"no method has both {spec['name']} and a score")
     rows, lines = math.ceil(len(shown) / 2), math.ceil(len(titles) / legend_columns(titles.values()))
@@ -67,7 +69,8 @@ def draw_cost(summary: pd.DataFrame, cost: str, device: str, titles: dict[str, s
                               markeredgecolor="white", label=title)  # fmt: skip
         axis.set_title(heading(known[metric]))
         axis.margins(0.12)
-        axis.locator_params(nbins=4)
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_locator(MaxNLocator(5, min_n_ticks=4))
     for axis in use(axes, len(shown), 2):
         axis.set_xlabel(f"{device} {spec['name'].lower()}" if cost == "seconds" else "network evaluations")
     draw_legend(figure, axes.flat)
@@ -89,6 +92,7 @@ def deviations(per_prompt: pd.DataFrame, metric: str, methods: list[str]) -> pd.
 def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, str]) -> Figure:
     """Prompts x methods, a panel a metric, colored by the distance to the prompt's mean (better: blue)."""
     from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Patch
 
     colors = LinearSegmentedColormap.from_list("worse to better", DIVERGING).with_extremes(bad="0.8")
     if not metrics:
@@ -97,9 +101,10 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
     rows = math.ceil(len(metrics) / 3)
     height = rows * (0.75 + max(0.075, min(0.16, 3 / prompts)) * prompts) + 0.45
     figure, axes = panels(rows, 3, height, sharey=True)
-    image = None
+    image, gaps = None, False
     for axis, metric in zip(axes.flat, metrics, strict=False):
         table = deviations(per_prompt, metric, list(titles))
+        gaps |= bool(table.isna().any(axis=None))
         limit = np.nanmax(np.abs(table.to_numpy())) or 1.0
         image = axis.imshow(table / limit, cmap=colors, vmin=-1, vmax=1, aspect="auto", interpolation="none")
         spec = columns()[metric]
@@ -114,6 +119,9 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
         bar.set_ticks([-1, 0, 1], labels=["worse", "mean of the prompt", "better"])
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
+    if gaps:
+        figure.legend(handles=[Patch(facecolor="0.8", label="no value")], loc="outside lower right",
+                      frameon=False, handlelength=1)  # fmt: skip
     return figure
 
 
@@ -146,18 +154,37 @@ def draw_rank_axis(axis: Axes, ranks: CriticalDifference, titles: dict[str, str]
         axis.plot([tick, tick], [0, 0.15], color="black", linewidth=0.8)
         axis.text(tick, 0.25, str(tick), ha="center", va="bottom", fontsize=6)
     place = dict(zip(ranks.methods, ranks.mean_ranks, strict=True))
+    apart = spread([float(rank) for rank in ranks.mean_ranks], 0.018 * np.ptp(axis.get_xlim()))
+    beside = dict(zip(ranks.methods, apart, strict=True))
     for level, group in enumerate(ranks.groups):
-        ends = place[group[0]] - 0.04, place[group[-1]] + 0.04
+        ends = beside[group[0]] - 0.04, beside[group[-1]] + 0.04
         axis.plot(ends, [-0.35 * (level + 1)] * 2, color="0.35", linewidth=2.2, solid_capstyle="butt")
     left, right = ranks.methods[:half], ranks.methods[half:][::-1]
     for names, end, side in ((left, 0.9, "right"), (right, count + 0.1, "left")):
         for depth, method in enumerate(names):
             y = -(bars * 0.35 + 0.6 + depth)
-            axis.plot([place[method], place[method], end], [0, y, y], color=look(method).color, linewidth=0.8)
-            axis.plot([place[method]], [0], **asdict(look(method)))
+            x = beside[method]
+            axis.plot([x, x, end], [0, y, y], color=look(method).color, linewidth=0.8)
+            axis.plot([x], [0], **asdict(look(method)))
             shift = (-0.01 if side == "right" else 0.01) * count
             axis.text(end + shift, y, f"{titles[method]} {place[method]:.2f}", ha=side, va="center",
                       fontsize=6.5)  # fmt: skip
+
+
+def spread(places: list[float], gap: float) -> list[float]:
+    """Ascending places moved apart until neighbors are `gap` from each other, each group about its middle."""
+    groups: list[list[float]] = []
+    for place in places:
+        groups.append([place])
+        while len(groups) > 1 and reach(groups[-2], gap)[1] + gap > reach(groups[-1], gap)[0]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [reach(group, gap)[0] + gap * i for group in groups for i in range(len(group))]
+
+
+def reach(group: list[float], gap: float) -> tuple[float, float]:
+    """The first and last place of a group whose members stand `gap` apart."""
+    middle, half = sum(group) / len(group), gap * (len(group) - 1) / 2
+    return middle - half, middle + half
 
 
 def add_note(figure: Figure, titles: dict[str, str], told: dict[str, str]) -> Figure:
@@ -180,8 +207,8 @@ def draw_all(tables: Path) -> dict[str, Figure]:
     metrics = telling_metrics(mine, record["primary"], list(titles))
     unit = "GPU" if "cuda" in record["device"] else "CPU" if record["device"] else "run"
     figures = {
-        "quality_time": draw_cost(summary, "seconds", unit, labels),
-        "quality_nfe": draw_cost(summary, "nfe", unit, labels),
+        "quality_time": draw_cost(summary, "seconds", record["confirmatory"], unit, labels),
+        "quality_nfe": draw_cost(summary, "nfe", record["confirmatory"], unit, labels),
         "heat_map": add_note(draw_heat_map(mine, metrics[:MAPPED], titles), titles, told),
     }
     if len(titles) > 1:

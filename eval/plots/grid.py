@@ -8,6 +8,7 @@ Beside each row stand its guidance and its numbers: errors of detail, detail, ov
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,12 @@ BESIDE = ("detail_error", "detail", "over_exposure", "janus")
 
 
 def picture_grid(results: Path, table: pd.DataFrame, prompts: dict[str, str], seed: int) -> Image:
-    """One row for each variant of an ablation's table and the true scene; prompts: id -> text."""
+    """The rows as one picture, the prompts above; prompts: id -> text."""
+    return compose([*prompts.values()], strips(results, table, prompts, seed), ", ".join(SIDES))
+
+
+def strips(results: Path, table: pd.DataFrame, prompts: Iterable[str], seed: int) -> list[Strip]:
+    """One row for each variant of an ablation's table and the true scene."""
     rows, guidance = [], guidance_texts(table)
     for name, group in table[table["variant"] != "start"].groupby("variant", sort=False):
         paths = [results / "views" / path_of(str(name), prompt, seed) / "views.zip" for prompt in prompts]
@@ -37,7 +43,7 @@ def picture_grid(results: Path, table: pd.DataFrame, prompts: dict[str, str], se
         told = [text for text in (guidance[str(name)],) if text != NOTHING]
         text = "\n".join([" ".join(group["label"].iloc[0].split()), *told, *numbers(group)])
         rows.append(Strip(text, pictures))
-    return compose([f"{name}: {text}\n({', '.join(SIDES)})" for name, text in prompts.items()], rows)
+    return rows
 
 
 def numbers(group: pd.DataFrame) -> list[str]:
@@ -60,7 +66,9 @@ def draw(
     if missing := [name for name in prompt_ids if name not in texts]:
         raise ValueError(f"{prompts} has no prompt {', '.join(missing)}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    picture_grid(results, read_table(table), {name: texts[name] for name in prompt_ids}, seed).save(out)
+    picture_grid(results, read_table(table), {name: texts[name] for name in prompt_ids}, seed).save(
+        out, optimize=True
+    )
 
 
 main = Program(draw)

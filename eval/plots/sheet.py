@@ -6,7 +6,7 @@ python -m eval.plots.sheet --results results/mini --prompts prompts/toybox.tsv -
 
 from __future__ import annotations
 
-import textwrap
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,10 @@ from .style import font
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-GAP, TILE = 8, 96
-LEFT, TOP, LINE = 190, 26, 15
+TILE, GAP, BETWEEN, SIDE_GAP = 72, 8, 20, 3  # pixels: a view, between rows, columns, and sides of one asset
+PAGE, LETTER = 850, 10.5  # a reader's page, and how high letters shall be on it
+TEXT = 10  # letters' heights that the texts at the left are wide
+AGAIN = 10  # rows after which the titles are repeated
 SIDES = {"front": 0.0, "right": 0.25, "back": 0.5, "left": 0.75}  # as a share of the orbit
 
 
@@ -46,36 +48,66 @@ def pick(path: Path, turns: Collection[float]) -> np.ndarray:
     return composite(views[[round(turn * len(views)) % len(views) for turn in turns]])
 
 
-def compose(header: list[str], rows: list[Strip]) -> Image:
-    """A labeled sheet: `header` over the columns, each row's text at its left.
+def compose(header: list[str], rows: list[Strip], corner: str = "") -> Image:
+    """A labeled sheet: `header` over the columns, each row's text at its left, `corner` above these.
 
-    Every column is as wide as its views in the first row; a text that is too long is wrapped.
+    Every column is as wide as its views in the first row. Letters are so large that they can be read when the
+    sheet is as wide as a page; texts that are too long are wrapped, and titles come again every few rows.
     """
     from PIL import Image, ImageDraw
 
-    letters = font(12)
-    widths = [len(picture) * TILE for picture in rows[0].pictures]
-    starts = LEFT + np.concatenate([[0], np.cumsum(np.array(widths) + GAP)])
-    titles = [wrap(text, width // 7) for text, width in zip(header, widths, strict=True)]
-    top = TOP + LINE * max(title.count("\n") for title in titles)
-    sheet = Image.new("RGB", (int(starts[-1]), top + len(rows) * (TILE + GAP)), "white")
+    counts = [len(picture) for picture in rows[0].pictures]
+    widths = [count * (TILE + SIDE_GAP) - SIDE_GAP for count in counts]
+    body = sum(widths) + BETWEEN * len(widths)
+    size = max(12, math.ceil(body * LETTER / (PAGE - TEXT * LETTER)))
+    left = TEXT * size
+    starts = left + np.concatenate([[0], np.cumsum(np.array(widths) + BETWEEN)])
+    titles = [wrap(text, width, size) for text, width in zip([corner, *header], [left, *widths], strict=True)]
+    texts = [wrap(row.text, left - size, size) for row in rows]
+    heights = [max(TILE, height_of(text, size)) + GAP for text in texts]
+    top = max(height_of(title, size) for title in titles) + GAP
+    places = [sum(heights[:i]) + top * (1 + i // AGAIN) for i in range(len(rows))]
+    sheet = Image.new("RGB", (int(starts[-1]) - BETWEEN, places[-1] + heights[-1]), "white")
     pen = ImageDraw.Draw(sheet)
-    for x, title in zip(starts, titles, strict=False):
-        pen.text((x + 4, 5), title, fill="black", font=letters)
-    for i, row in enumerate(rows):
-        y, text = top + i * (TILE + GAP), wrap(row.text, LEFT // 7)
-        margin = max(0, (TILE - LINE * (text.count("\n") + 1)) // 2)
-        pen.text((4, y + margin), text, fill="black", font=letters)
+
+    def write(x: float, y: float, text: str) -> None:
+        pen.multiline_text((x, y), text, fill="black", font=font(size, text), spacing=size // 4)
+
+    for i, (row, y) in enumerate(zip(rows, places, strict=True)):
+        if i % AGAIN == 0:
+            for x, title in zip([4, *starts], titles, strict=False):
+                write(x, y - top + 2, title)
+        write(4, y + (heights[i] - GAP - height_of(texts[i], size)) / 2, texts[i])
         for x, picture in zip(starts, row.pictures, strict=False):
             for side, view in enumerate(picture):
-                tile = Image.fromarray(view).resize((TILE, TILE), Image.Resampling.BICUBIC)
-                sheet.paste(tile, (int(x) + side * TILE, y))
+                tile = Image.fromarray(view).resize((TILE, TILE), Image.Resampling.LANCZOS)
+                sheet.paste(tile, (int(x) + side * (TILE + SIDE_GAP), y + (heights[i] - GAP - TILE) // 2))
     return sheet
 
 
-def wrap(text: str, width: int) -> str:
-    """Each line of the text broken at `width` characters."""
-    return "\n".join("\n".join(textwrap.wrap(line, width)) for line in text.splitlines())
+def height_of(text: str, size: int) -> int:
+    """Of a text with line breaks, in pixels."""
+    return (text.count("\n") + 1) * (size + size // 4 + 2)
+
+
+def wrap(text: str, width: float, size: int) -> str:
+    """Each line of the text broken where it would be wider than `width` pixels, a long word within."""
+    letters, lines = font(size, text), []
+    for line in text.splitlines():
+        lines.append("")
+        for word in line.split():
+            longer = f"{lines[-1]} {word}".strip()
+            if letters.getlength(longer) <= width:
+                lines[-1] = longer
+                continue
+            lines += [word] if lines[-1] else []
+            lines[-1] = word
+            while letters.getlength(lines[-1]) > width and len(lines[-1]) > 1:
+                fits = max(
+                    n for n in range(1, len(lines[-1])) if n == 1 or letters.getlength(lines[-1][:n]) <= width
+                )
+                lines[-1:] = [lines[-1][:fits], lines[-1][fits:]]
+    return "\n".join(lines)
 
 
 def contact_sheet(
@@ -86,15 +118,15 @@ def contact_sheet(
     for name, text in zip(table["id"], table["prompt"], strict=True):
         paths = [results / "views" / path_of(method, name, seed) / "views.zip" for method in methods]
         pictures = [pick(path, SIDES.values()) for path in paths]
-        rows.append(Strip(f"{name}: {text}", pictures))
+        rows.append(Strip(text, pictures))
     guidance = {method: guidance_of(results, method, table["id"], [seed]) for method in methods}
-    return compose(headings(guidance, titles), rows)
+    return compose(headings(guidance, titles), rows, ", ".join(SIDES))
 
 
 def headings(guidance: dict[str, Guidance], titles: dict[str, str]) -> list[str]:
-    """What stands above each method's column: its title, its guidance where known, and the sides shown."""
+    """What stands above each method's column: its title, and its guidance where known."""
     told = {method: "" if text == NOTHING else f", {text}" for method, text in tell_each(guidance).items()}
-    return [f"{titles.get(m) or control_title(m)}{told[m]}\n{', '.join(SIDES)}" for m in guidance]
+    return [f"{titles.get(m) or control_title(m)}{told[m]}" for m in guidance]
 
 
 def draw(
@@ -107,7 +139,7 @@ def draw(
 ) -> None:
     """Draw the contact sheet of a run."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(results, prompts, methods, seed, read_titles(titles)).save(out)
+    contact_sheet(results, prompts, methods, seed, read_titles(titles)).save(out, optimize=True)
 
 
 main = Program(draw)

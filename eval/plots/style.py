@@ -118,11 +118,17 @@ def legend_columns(labels: Iterable[str]) -> int:
 
 
 def draw_legend(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
-    """One legend above all panels: whatever any of these axes shows."""
-    shown = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in axes]
-    lines = {label: line for pairs in shown for line, label in pairs}
+    """One legend above all panels: whatever any of these axes shows, what has no value left out."""
+    shown = [pair for axis in axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
+    lines = {label: line for line, label in shown if is_drawn(line)}
     figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=legend_columns(lines),
                   frameon=False, handlelength=1.6, columnspacing=1, handletextpad=0.5, **options)  # fmt: skip
+
+
+def is_drawn(artist: Any) -> bool:
+    """Whether a line, or the line of error bars, has a point."""
+    line = getattr(artist, "lines", [artist])[0]
+    return line is None or bool(np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any())
 
 
 def errors(points: pd.DataFrame, center: str = "mean") -> np.ndarray:
@@ -131,12 +137,30 @@ def errors(points: pd.DataFrame, center: str = "mean") -> np.ndarray:
     return np.nan_to_num(np.clip([middle - low, high - middle], 0, None))
 
 
-def font(size: int) -> FreeTypeFont:
-    """The plots' typeface, for pictures; it has arrows and letters that Pillow's own lacks."""
+def font(size: int, text: str = "") -> FreeTypeFont:
+    """The plots' typeface for pictures, or the machine's font that has most letters of the text it lacks."""
     import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
+    usual = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
+    wanted = {ord(letter) for letter in text if not letter.isspace()}
+    if wanted <= letters_of(usual):
+        return ImageFont.truetype(usual, size)
+    from matplotlib.font_manager import fontManager
+
+    paths = [usual, *sorted({entry.fname for entry in fontManager.ttflist})]
+    return ImageFont.truetype(max(paths, key=lambda path: len(wanted & letters_of(path))), size)
+
+
+@cache
+def letters_of(path: str) -> frozenset[int]:
+    """The code points that a font can draw; none of one that cannot be read."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        return frozenset(FT2Font(path).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -20,7 +20,7 @@ from .intervals import ROUNDING, SMALLEST_SAMPLE, mean_interval
 ALPHA = 0.05
 EXACT_UP_TO = 14  # pairs; 2^14 sign patterns are all counted
 DRAWS = 100_000  # sign patterns drawn above that
-COLUMNS = ["method", "metric", "n", "difference", "low", "high", "shift", "won", "p"]
+COLUMNS = ["method", "metric", "n", "difference", "spread", "low", "high", "shift", "won", "p"]
 
 
 @lru_cache(maxsize=2)
@@ -85,7 +85,8 @@ def compare(
 
     means: method, prompt, metric, value (see prompt_means); better: metric -> "up" or "down", and only
     these metrics are compared. Only prompts where both have a value are paired; n counts them. low, high:
-    the 95 % interval of the mean difference (mean_interval). Raises ValueError if the reference has no rows.
+    the 95 % interval of the mean difference (mean_interval); spread: the standard deviation of the paired
+    differences, NaN of one. Raises ValueError if the reference has no rows.
     """
     if reference not in set(means["method"]):
         raise ValueError(f"no method {reference!r} to compare with")
@@ -101,7 +102,8 @@ def compare(
                 pairs = np.where(agree(both), 0.0, both[:, 0] - both[:, 1])
                 tests = hodges_lehmann(pairs), share_won(pairs, direction), sign_flip_p(pairs, seed=seed)
                 mean = pairs.mean() if len(pairs) else float("nan")
-                rows.append((method, metric, len(pairs), mean, *mean_interval(pairs), *tests))
+                spread = pairs.std(ddof=1) if len(pairs) > 1 else float("nan")
+                rows.append((method, metric, len(pairs), mean, spread, *mean_interval(pairs), *tests))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -127,12 +129,15 @@ def compare_distances(distances: pd.DataFrame) -> pd.DataFrame:
     """Rows of compare() for pooled distances.
 
     distances: method, metric, difference (method minus reference), error (jackknife SE of it), n.
-    `shift` and `won` are NaN: a pooled distance has no value on a single prompt.
+    `shift` and `won` are NaN: a pooled distance has no value on a single prompt. `spread` is that of
+    values whose mean would have this error.
     """
     difference, error, n = (distances[name].astype(float) for name in ("difference", "error", "n"))
     reach = (error * t.ppf(0.975, n - 1)).where(n >= SMALLEST_SAMPLE)
     p = [distance_p(*each) for each in zip(difference, error, distances["n"], strict=True)]
-    return distances.assign(low=difference - reach, high=difference + reach, p=p).reindex(columns=COLUMNS)
+    spread = error * n**0.5
+    figures = {"spread": spread, "low": difference - reach, "high": difference + reach, "p": p}
+    return distances.assign(**figures).reindex(columns=COLUMNS)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

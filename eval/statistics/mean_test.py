@@ -78,9 +78,12 @@ class Mean:
 
     def lowest(self, tail: float) -> float:
         """The lower limit: the smaller of the two tests'."""
+        return float(np.nanmin([self.flipped(tail), self.end(tail)]))
+
+    def flipped(self, tail: float) -> float:
+        """The lower limit of the sign flips alone."""
         rank = int(tail * (1 + len(self.typical)))
-        ends = [float(self.typical[rank - 1]) if rank else -np.inf, self.end(tail)]
-        return float(np.nanmin(ends))
+        return float(self.typical[rank - 1]) if rank else -np.inf
 
     def end(self, tail: float) -> float:
         """The lower end of the table's interval that leaves out this tail; NaN where there is none."""

@@ -1,7 +1,7 @@
 """Every pair of methods compared: the family of tests against the reference, and letters for all pairs.
 
 Two corrections, each over what its reader looks at: marks stand for one family over the whole table (methods
-against the reference x tested metrics), letters for the pairs of methods within one metric's column.
+against the reference x confirmatory metrics), letters for the pairs of methods within such a metric's column.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ..metrics import columns
 from .comparison import ALPHA, agree, compare, compare_distances, holm
 from .letters import compact_letters
 
-COMPARISONS = ["method", "against", "metric", "n", "difference", "low", "high", "shift", "won", "p", "holm",
-               "holm_pairs"]  # fmt: skip
+COMPARISONS = ["method", "against", "metric", "n", "difference", "spread", "low", "high", "shift", "won", "p",
+               "holm", "holm_pairs"]  # fmt: skip
 
 
 def directions(metrics: list[str] | pd.Series) -> dict[str, str]:
@@ -48,23 +48,17 @@ def choose_pairs(differences: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
     return differences[later > earlier].reindex(columns=COMPARISONS[:-2])
 
 
-def adjust(
-    comparisons: pd.DataFrame, reference: str, primary: Collection[str], idle: Collection[str]
-) -> pd.DataFrame:
+def adjust(comparisons: pd.DataFrame, reference: str, tested: Collection[str]) -> pd.DataFrame:
     """COMPARISONS, with two columns of Holm's adjusted p; NaN where a comparison is no member of a family.
 
-    holm: one family, every method against the reference x the primary metrics. holm_pairs: a family for each
-    metric, all its pairs of methods; of pooled metrics the primary ones alone. idle: metrics in neither.
+    holm: one family, every method against the reference x the tested metrics. holm_pairs: a family for each
+    tested metric, all its pairs of methods.
     """
-    known = columns()
-    p = comparisons["p"].to_numpy(dtype=float)
-    metrics = comparisons["metric"].to_numpy()
-    tested = set(primary) - set(idle)
+    p, metrics = comparisons["p"].to_numpy(dtype=float), comparisons["metric"].to_numpy()
     family = (comparisons["against"] == reference).to_numpy() & np.isin(metrics, list(tested))
     within = np.full(len(p), np.nan)
-    for metric in set(metrics) - set(idle):
-        if metric in tested or not known[metric].get("pooled"):
-            within[metrics == metric] = holm(p[metrics == metric])
+    for metric in tested:
+        within[metrics == metric] = holm(p[metrics == metric])
     return comparisons.assign(holm=holm(np.where(family, p, np.nan)), holm_pairs=within)
 
 
@@ -103,5 +97,5 @@ def letter_table(summary: pd.DataFrame, comparisons: pd.DataFrame, methods: list
 def against_reference(comparisons: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The comparisons with the reference, as columns for the summary."""
     mine = comparisons[comparisons["against"] == reference]
-    mine = mine.drop(columns=["against", "holm_pairs"])
+    mine = mine.drop(columns=["against", "spread", "holm_pairs"])
     return mine.rename(columns={"n": "pairs", "low": "difference_low", "high": "difference_high"})

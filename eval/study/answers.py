@@ -11,15 +11,17 @@ from pathlib import Path
 import pandas as pd
 
 from .assignment import KEY
-from .identity import IDENTITY, QUESTIONS, read_source, read_table
+from .identity import IDENTITY, QUESTIONS, RANK, read_source, read_table
 
-ANSWERS = [*IDENTITY, "volunteer", "group", "question", "video", "rank"]
-RANKS = [*IDENTITY, "volunteer", "group", "prompt", "seed", "question", "method", "rank"]
+ANSWERS = [*IDENTITY, "volunteer", "group", "question", "video", "rank", "watched"]
+RANKS = [*IDENTITY, "volunteer", "group", "kind", "prompt", "seed", "question", "method", "position", "rank",
+         "watched"]  # fmt: skip
+USUAL = {"kind": RANK, "position": "", "watched": ""}  # of studies without checks
 
 
 def read_key(study: Path) -> pd.DataFrame:
     """The key of a study's folder, as strings; ValueError in one line unless it is one study's."""
-    key = read_table(study / "key.csv", KEY)
+    key = read_table(study / "key.csv", KEY, USUAL)
     read_source(key, study / "key.csv")
     return key
 
@@ -78,7 +80,7 @@ def collect(study: Path, files: Sequence[Path]) -> pd.DataFrame:
     key = read_key(study)
     tables = []
     for path in files:
-        table = read_table(path, ANSWERS)
+        table = read_table(path, ANSWERS, USUAL)[ANSWERS]
         check_ids(table, key, path)
         tables.append(table.assign(path=str(path)))
     answers = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*ANSWERS, "path"])

@@ -1,8 +1,8 @@
 """Who ranks what, in which order and under which names: the balanced, blinded plan of a ranking study.
 
-The plan is the study's secret key, one row a video shown: study, source, volunteer, group, position, video,
-prompt, seed, method. A group is one prompt (and asset seed) by all methods. Everything follows from the
-shuffle seed.
+The plan is the study's secret key, one row a video shown: study, source, volunteer, group, kind, position,
+video, prompt, seed, method. A group is one prompt (and asset seed) by all methods. Everything follows from
+the shuffle seed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .identity import HUMAN, IDENTITY, SOURCES
+from .identity import CHECK, HUMAN, IDENTITY, RANK, REPEAT, SOURCES
 
-KEY = [*IDENTITY, "volunteer", "group", "position", "video", "prompt", "seed", "method"]
+KEY = [*IDENTITY, "volunteer", "group", "kind", "position", "video", "prompt", "seed", "method"]
 
 
 def choose_prompts(prompts: int, volunteers: int, groups: int, rng: np.random.Generator) -> np.ndarray:
@@ -92,5 +92,26 @@ def assign(
             method = methods[number]
             video = blinded_name(study + salt, method, prompt, seed)
             who = f"v{volunteer + 1:0{width}d}"
-            rows.append((study, source, who, group + 1, position, video, prompt, seed, method))
+            rows.append((study, source, who, group + 1, RANK, position, video, prompt, seed, method))
     return pd.DataFrame(rows, columns=KEY)
+
+
+def add_checks(key: pd.DataFrame, shuffle_seed: int = 0) -> pd.DataFrame:
+    """The key with two more groups for each volunteer, which no mean rank counts.
+
+    Half way, a check of attention: an earlier group's videos, under a text that says what to press. At the
+    end, a group of the first half once more, its videos in another order.
+    """
+    rng, parts = np.random.default_rng([shuffle_seed, 1]), []
+    for _, mine in key.groupby("volunteer"):
+        groups, videos = int(mine["group"].max()), int(mine["position"].max())
+        half = (groups + 1) // 2
+        first, second = (mine[mine["group"] == group] for group in rng.integers(1, half + 1, 2))
+        turn = rng.integers(1, videos)
+        again = (second["position"] - 1 + turn) % videos + 1
+        parts += [
+            mine.assign(group=mine["group"] + (mine["group"] > half)),
+            first.assign(group=half + 1, kind=CHECK),
+            second.assign(group=groups + 2, kind=REPEAT, position=again),
+        ]  # fmt: skip
+    return pd.concat(parts).sort_values(["volunteer", "group", "position"], ignore_index=True)

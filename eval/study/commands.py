@@ -19,9 +19,10 @@ from segmentdreamer.command import Program, Prompts, inputs, outputs, settings
 from ..prompt_table import read_prompts
 from . import assignment, simulation
 from .analysis import RESAMPLES, analyze, prompt_ranks
-from .answers import RANKS, read_key
+from .answers import RANKS, USUAL, read_key
 from .answers import collect as gather
-from .identity import Identity, identify, read_table
+from .checks import check_volunteers, tell_checks, without_failures
+from .identity import RANK, Identity, identify, read_table
 from .kit import showable_prompts, write_kit
 
 Methods = Annotated[list[str], inputs("methods to rank", metavar="METHOD...")]
@@ -37,6 +38,7 @@ def assign(
     groups: Annotated[int, settings("groups that a volunteer ranks", min=1)] = 8,
     seeds: Annotated[int, settings("asset seeds 0, 1, ... that take turns", min=1)] = 1,
     shuffle_seed: Annotated[int, settings("seed of plan and names; keep yours secret")] = 0,
+    checks: Annotated[bool, settings("add a check of attention and a group that comes again")] = True,
 ) -> None:
     """Make pages, videos and key."""
     texts = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
@@ -46,6 +48,7 @@ def assign(
     if not shown:
         raise ValueError("no prompt of which every method has an asset")
     key = assignment.assign(shown, methods, volunteers, groups, seeds, shuffle_seed)
+    key = assignment.add_checks(key, shuffle_seed) if checks else key
     if groups > len(shown) * seeds:
         print(f"note: {groups} groups from {len(shown)} prompts: videos come again", file=sys.stderr)
     write_kit(key, texts, results, out)
@@ -78,7 +81,8 @@ def collect(
     ranks = gather(study, answers)
     out.parent.mkdir(parents=True, exist_ok=True)
     ranks.to_csv(out, index=False)
-    mine, all_ = Identity.of(ranks, out), Identity.of(read_key(study), study)
+    mine, all_ = (Identity.of(table[table["kind"] == RANK], where)
+                  for table, where in ((ranks, out), (read_key(study), study)))  # fmt: skip
     print(f"study {mine.study}, {mine.source}: {mine.rankings} of {all_.rankings} groups ranked, by "
           f"{mine.volunteers} of {all_.volunteers} volunteers")  # fmt: skip
 
@@ -88,19 +92,24 @@ def analyse(
     out: Annotated[Path, outputs("CSV; more are written beside it")],
     resamples: Annotated[int, settings("bootstrap resamples", min=1)] = RESAMPLES,
 ) -> None:
-    """Mean ranks, agreement, worths."""
-    table = read_table(ranks, RANKS)
-    whose = Identity.of(table, ranks)
+    """Mean ranks, agreement, worths, what the checks say and what leaving out who failed changes."""
+    answers = read_table(ranks, RANKS, USUAL)
+    whose = Identity.of(answers[answers["kind"] == RANK], ranks)
     try:
-        table = table.astype({"rank": int})
+        answers = answers.astype({"rank": int})
     except ValueError as error:
         raise ValueError(f"{ranks}: a rank is not a number") from error
+    table = answers[answers["kind"] == RANK]
+    checked = check_volunteers(answers)
+    change = without_failures(table, {*checked.loc[checked["failed"] == 1, "volunteer"]})
     tables = analyze(table, resamples=resamples) | {"prompts": prompt_ranks(table)}
+    tables |= {"checks": checked, "excluding": change}
     out.parent.mkdir(parents=True, exist_ok=True)
     for ending, found in tables.items():
         path = out.with_stem("_".join(filter(None, [out.stem, ending])))
         identify(found, whose).to_csv(path, index=False, float_format="%.6g")
     print(f"{whose}; mean ranks, 1 is best")
+    print(told + "\n" if (told := tell_checks(checked, change)) else "", end="")
     print(tables[""].pivot(index="method", columns="question", values="mean").round(2).to_string())
 
 

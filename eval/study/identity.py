@@ -6,7 +6,7 @@ from the answers, results from the ranks; a file without it, or with more than o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ QUESTIONS = {
     "q2": "Realism: which object looks most real?",
     "q3": "Detail: which object has the best details? Mind artifacts, brightness, and faces seen twice.",
 }
+# What a group is for: its ranking counts, or it is an earlier group once more, or says what to press.
+KINDS = RANK, REPEAT, CHECK = ("rank", "repeat", "check")
 IDENTITY = ["study", "source"]
 SIZE = ["volunteers", "rankings", "prompts", "methods"]
 
@@ -51,12 +53,16 @@ class Identity(NamedTuple):
         )
 
 
-def read_table(path: Path, names: Sequence[str]) -> pd.DataFrame:
-    """A CSV as strings; ValueError in one line if it is not one or lacks a column."""
+def read_table(path: Path, names: Sequence[str], usual: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """A CSV as strings; ValueError in one line if it is not one or lacks a column.
+
+    usual: the values of columns that files of earlier studies lack.
+    """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a CSV file") from error
+    table = table.assign(**{name: value for name, value in (usual or {}).items() if name not in table})
     if missing := [name for name in names if name not in table]:
         raise ValueError(f"{path}: missing column {', '.join(missing)}")
     return table[list(names)]

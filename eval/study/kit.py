@@ -17,9 +17,10 @@ from string import Template
 import pandas as pd
 
 from ..views.archive import read_failure
-from .identity import IDENTITY, QUESTIONS
+from .identity import CHECK, IDENTITY, QUESTIONS
 
 PAGE = Path(__file__).parent / "page.html"
+TOLD = "A check of attention, not of taste: for every question, press the letters from the last to the first."
 
 
 def turntable(results: Path, method: str, prompt: str, seed: int) -> Path:
@@ -55,9 +56,10 @@ def page(key: pd.DataFrame, texts: Mapping[str, str]) -> str:
     """
     study, source, volunteer = key[[*IDENTITY, "volunteer"]].iloc[0]
     groups = [
-        {"group": int(str(number)), "prompt": texts[rows["prompt"].iloc[0]], "videos": rows["video"].tolist()}
+        {"group": int(str(number)), "videos": rows["video"].tolist(), "check": rows["kind"].iloc[0] == CHECK,
+         "prompt": TOLD if rows["kind"].iloc[0] == CHECK else texts[rows["prompt"].iloc[0]]}
         for number, rows in key.sort_values(["group", "position"]).groupby("group")
-    ]
+    ]  # fmt: skip
     data = {"study": study, "source": source, "volunteer": volunteer, "questions": QUESTIONS}
     text = json.dumps(data | {"groups": groups}).replace(
         "<", "\\u003c"

@@ -42,7 +42,7 @@ def rank_by_worths(key: pd.DataFrame, worths: Mapping[str, float], seed: int = 0
         times = rng.exponential(1 / key["method"].map(worths).to_numpy(dtype=float))
         rank = key.assign(time=times).groupby(["volunteer", "group"])["time"].rank().astype(int)
         parts.append(key.assign(question=question, rank=rank))
-    return pd.concat(parts).assign(source=SIMULATED)[ANSWERS]
+    return pd.concat(parts).assign(source=SIMULATED, watched="1")[ANSWERS]
 
 
 def simulate(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..metrics import columns, primary_columns, untested_columns
+from ..metrics import columns, confirmatory_columns, primary_columns
 from ..run import Run
 from ..statistics.failures import complete_prompts, floor_failures
 from ..statistics.intervals import mean_intervals, prompt_means
@@ -20,13 +20,14 @@ from ..statistics.pairs import (
     directions,
     letter_table,
 )
+from ..statistics.power import smallest_differences
 from ..statistics.ranks import rank_summary
+from ..statistics.saturation import START, saturated_metrics
 from ..statistics.variance import variance_split
 from ..study.result import Study
 from .pooled import distance_differences, measure_distances
 
 SUMMARY = ["method", "metric", "mean", "low", "high", "n"]
-FLOOR = "start"  # the control whose values failures are given
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Analysis:
     difference, difference_low, difference_high, pairs, shift, won, p, holm; on complete prompts, controls
     without ranks and tests. floor: SUMMARY's columns and reason for the methods, failures at the floor; empty
     without failures. comparisons: see pairs.py. variance: metric, component, variance, share. per_prompt:
-    method, prompt, metric, value of all that succeeded. untested: metrics of the table that are shown and not
-    tested by design, constant: those in which all methods agree.
+    method, prompt, metric, value of all that succeeded. primary: metrics of Table 1, without the saturated
+    ones (metric -> why); confirmatory: those that are tested, saturated or not; power: see power.py.
     """
 
     summary: pd.DataFrame
@@ -48,8 +49,9 @@ class Analysis:
     per_prompt: pd.DataFrame
     complete: list[str]
     primary: list[str]
-    untested: set[str]
-    constant: set[str]
+    saturated: dict[str, str]
+    confirmatory: list[str]
+    power: pd.DataFrame
 
 
 def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None = None) -> Analysis:
@@ -75,15 +77,16 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None 
     summary = pd.concat(parts, ignore_index=True)
     summary = cut_intervals(summary.fillna({"reason": ""}))
     shown = shown_metrics(summary, alive)
-    primary, untested = primary_columns(shown), untested_columns(shown)
     means = prompt_means(headline)
     mine = means[means["method"].isin(alive)]
     constant = constant_metrics(mine)
+    confirmatory = [metric for metric in confirmatory_columns(shown) if metric not in constant]
+    saturated = saturated_columns(summary, shown, alive, constant)
     order = sorted(alive, key=lambda method: method != reference)
     comparisons = compare_pairs(mine, distance_differences(run, order, complete), order)
     if study:
         comparisons = pd.concat([comparisons, choose_pairs(study.differences, order)], ignore_index=True)
-    comparisons = adjust(comparisons, reference, primary, untested | constant)
+    comparisons = adjust(comparisons, reference, confirmatory)
     for part in (
         method_ranks(summary, means, alive),
         letter_table(summary, comparisons, alive),
@@ -94,8 +97,21 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None 
     variance = variance_split(headline[headline["method"].isin(alive) & headline["metric"].isin(seen)])
     return Analysis(
         summary, count_failures(run, described, seen), comparisons, variance, prompt_means(described),
-        complete, primary, untested, constant,
+        complete, [m for m in primary_columns(shown) if m not in saturated], saturated, confirmatory,
+        smallest_differences(comparisons, reference, confirmatory),
     )  # fmt: skip
+
+
+def saturated_columns(
+    summary: pd.DataFrame, shown: set[str], methods: list[str], constant: set[str]
+) -> dict[str, str]:
+    """Those of Table 1 that are saturated, and why; one method alone saturates nothing, nor do costs."""
+    known = columns()
+    asked = [m for m in primary_columns(shown) if not known[m].get("cost") and not known[m].get("study")]
+    means = {
+        str(m): dict(zip(rows["method"], rows["mean"], strict=True)) for m, rows in summary.groupby("metric")
+    }
+    return saturated_metrics({m: means[m] for m in asked}, methods, constant) if len(methods) > 1 else {}
 
 
 def cut_intervals(rows: pd.DataFrame) -> pd.DataFrame:
@@ -126,9 +142,9 @@ def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.Dat
 
     scores: known metrics of all that succeeded; metrics: those of the views.
     """
-    if run.failed().empty or FLOOR not in run.controls:
+    if run.failed().empty or START not in run.controls:
         return pd.DataFrame(columns=SUMMARY)
-    filled = floor_failures(scores, metrics, FLOOR, run.assets)
+    filled = floor_failures(scores, metrics, START, run.assets)
     means = mean_intervals(filled[filled["method"].isin(run.methods)]).set_axis(SUMMARY, axis=1)
-    distances = measure_distances(run, run.methods, run.prompts, FLOOR)
+    distances = measure_distances(run, run.methods, run.prompts, START)
     return cut_intervals(pd.concat([means, distances], ignore_index=True).fillna({"reason": ""}))

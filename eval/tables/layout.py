@@ -14,8 +14,9 @@ from ..metrics import columns, control_title, heading
 from ..plots.style import look
 from ..run import Run
 from ..statistics.comparison import ALPHA
+from ..statistics.saturation import START
 from ..study.identity import Identity
-from .analysis import FLOOR, Analysis
+from .analysis import Analysis
 from .formats import BETTER, NOTHING, WORSE, Block, Cell, Row, Table
 from .paper import SCALE, paper_values
 
@@ -54,7 +55,7 @@ def build_table(
     ours = replace(setting, paper={})
     blocks = [Block("", build_rows(analysis.summary, run.methods, specs, run, setting, marks))]
     if len(analysis.floor):
-        text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(FLOOR)}"
+        text = f"All {len(run.prompts)} prompts, failed assets counted as {setting.title(START)}"
         blocks.append(Block(text, build_rows(analysis.floor, run.methods, specs, run, ours, {})))
     if run.controls:
         rows = build_rows(analysis.summary, run.controls, specs, run, setting, marks)

@@ -1,6 +1,6 @@
 """Table 1 as one HTML page: sortable, self-contained, every figure with its details, every asset linked.
 
-Below the table stand the paper's order, all metrics, and every prompt with its files.
+Below the table stand the paper's order, all metrics, their variance, and every prompt with its files.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def order_text(setting: Setting) -> str:
 
 def sections(
     extended: Table,
+    split: Table,
     orders: pd.DataFrame,
     analysis: Analysis,
     run: Run,
@@ -95,6 +96,8 @@ def sections(
         rows = [Row(first, [Cell(text=x) for x in rest]) for first, *rest in order_rows(orders, setting)]
         found.append(Section("Against the paper's order", order_text(setting), plain(ORDER_HEADER, rows)))
     found.append(Section("All metrics", "Those of Table 1 and the others.", extended))
+    if split.blocks[0].rows:
+        found.append(Section("Where the variance comes from", split.caption, split))
     found += [Section(table.title, table.caption, table, closed=True) for table in divided]
     metric = next((m for m in analysis.primary if not columns()[m].get("pooled")), "")
     if metric:

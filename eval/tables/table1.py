@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 
 from segmentdreamer.command import Identities, Program, Results, Selection, Titles, inputs, settings
@@ -35,6 +36,7 @@ from .layout import Setting, build_table
 from .page import ORDER_HEADER, order_rows, order_text, page, sections
 from .paper import SCALE, compare_orders, paper_values, read_paper
 from .pooled import prompt_distances
+from .variance import variance_table
 
 PARTS = {
     part: f"_{part}"
@@ -79,7 +81,8 @@ def wide(analysis: Analysis, run: Run, setting: Setting, metrics: list[str]) -> 
 def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None:
     """Every file of the table."""
     out.mkdir(parents=True, exist_ok=True)
-    orders = compare_orders(analysis.summary, setting.paper, analysis.primary, run.methods)
+    usual = [metric for metric in columns() if metric in {*analysis.primary, *analysis.saturated}]
+    orders = compare_orders(analysis.summary, setting.paper, usual, run.methods)
     present = shown_metrics(analysis.summary, run.methods)
     every = [metric for metric in columns() if metric in present]
     top = caption(analysis, run, setting)
@@ -100,10 +103,14 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
     (out / "table1.md").write_text(markdown(table) + beside, encoding="utf-8")
     (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
+    split = variance_table(analysis.variance)
+    (out / "variance.md").write_text(markdown(split), encoding="utf-8")
     (out / "table1.tex").write_text(latex(table), encoding="utf-8")
     if divided:
         (out / "by_category.md").write_text("\n".join(map(markdown, divided)), encoding="utf-8")
-    below = sections(extended, orders, analysis, run, setting, os.path.relpath(run.results, out), divided)
+    below = sections(
+        extended, split, orders, analysis, run, setting, os.path.relpath(run.results, out), divided
+    )
     (out / "table1.html").write_text(page(table, below), encoding="utf-8")
     write_json(out / "table1.json", record(analysis, run, setting))
 
@@ -116,7 +123,8 @@ def record(analysis: Analysis, run: Run, setting: Setting) -> dict[str, object]:
         "controls": {method: setting.title(method) for method in run.controls},
         "guidance": tell_each(run.guidance),
         "prompts": run.prompts, "complete": analysis.complete, "seeds": setting.seeds,
-        "primary": analysis.primary, "device": run.device,
+        "primary": analysis.primary, "confirmatory": analysis.confirmatory, "saturated": analysis.saturated,
+        "power": analysis.power.astype(object).replace(np.inf, None).to_dict("records"), "device": run.device,
         "protocol_id": run.protocol_id, "protocols": run.protocols,
         "failed": run.failed().to_dict("records"),
         "study": setting.study and setting.study._asdict() | {"text": str(setting.study)},

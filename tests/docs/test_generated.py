@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from docs import generated
@@ -11,7 +13,7 @@ from segmentdreamer.prior.view_prompts import PromptConfig
 @pytest.mark.parametrize(
     ("path", "text"), generated.texts().items(), ids=lambda item: getattr(item, "name", "")
 )
-def test_the_committed_page_is_current(path, text: str) -> None:
+def test_the_committed_page_is_current(path: Any, text: str) -> None:
     assert path.read_text() == text, "run `python -m docs.generated`"
 
 

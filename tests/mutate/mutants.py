@@ -61,7 +61,7 @@ def python_places(source: str) -> Iterator[tuple[int, int, str]]:
         return len(raw[: starts[line - 1] + column].decode())
 
     def span(node: ast.AST) -> tuple[int, int]:
-        return at(node.lineno, node.col_offset), at(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+        return at(node.lineno, node.col_offset), at(node.end_lineno, node.end_col_offset)
 
     tree = ast.parse(source)
     skipped = {id(inner) for node in ast.walk(tree) for inner in unread(node)}

@@ -72,7 +72,7 @@ def write_stand_ins(folder: Path) -> None:
     if not (folder / VOCABULARY).exists():
         letters = string.ascii_lowercase + string.digits + string.punctuation
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{x}" for x in letters)]
-        words += [f"[unused{i}]" for i in range(BERT["vocab_size"] - 2 - len(words))]  # type: ignore[operator]
+        words += [f"[unused{i}]" for i in range(BERT["vocab_size"] - 2 - len(words))]
         (folder / VOCABULARY).write_text("\n".join(words) + "\n")
 
 

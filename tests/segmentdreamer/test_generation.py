@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ def test_a_killed_and_resumed_run_gives_the_bytes_of_a_straight_one(
 
     original, calls = optimize.take_step, []
 
-    def killed(*args, **kwargs):
+    def killed(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt

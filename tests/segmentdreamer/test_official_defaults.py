@@ -66,9 +66,9 @@ def test_the_papers_scale_changes_what_its_file_says_and_nothing_else() -> None:
         if part.name in written and default not in (dataclasses.MISSING, dict):
             changed = {
                 field.name
-                for field in dataclasses.fields(default)  # type: ignore[arg-type]
-                if getattr(getattr(config, part.name), field.name) != getattr(default(), field.name)  # type: ignore[misc]
+                for field in dataclasses.fields(default)
+                if getattr(getattr(config, part.name), field.name) != getattr(default(), field.name)
             }
             assert changed <= set(written[part.name]) | {"preset"}, part.name
     # "prompt" means an object's cameras here, which are the defaults
-    assert load_method("cds", config.methods["cds"]).omega == 41  # type: ignore[attr-defined]
+    assert load_method("cds", config.methods["cds"]).omega == 41

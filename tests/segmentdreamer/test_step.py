@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def short(*overrides: str) -> GenerationConfig:
     return load_config("mini", settings)
 
 
-def run_with(method, prior: DiffusersPrior, *overrides: str) -> Run:
+def run_with(method: Any, prior: DiffusersPrior, *overrides: str) -> Run:
     config = short(*overrides)
     run = start_run({k: torch.nn.Parameter(v) for k, v in start_state(config.start, 0).items()}, config)
     prompts = embed_views(prior, "a yellow duck", config.prompts)
@@ -99,7 +100,7 @@ class Encoder:
 
 
 def test_latents_are_a_sample_of_the_posterior_scaled() -> None:
-    prior = DiffusersPrior(ROOT / "toybox/models/prior", networks=Encoder())  # type: ignore[arg-type]
+    prior = DiffusersPrior(ROOT / "toybox/models/prior", networks=Encoder())
     images, noise = torch.rand(3, 3, 5, 5), torch.randn(3, 2, 5, 5)
     expected = 0.25 * (2 * images[:, :2] - 1 + 0.5 * noise)
     assert torch.allclose(prior.encode(images, noise), expected, atol=1e-6)
@@ -109,7 +110,7 @@ def test_latents_are_a_sample_of_the_posterior_scaled() -> None:
 class PixelOnly:
     """A loss that asks for nothing but brighter pixels on the left half of what it sees."""
 
-    def __call__(self, prior, z_0: Tensor, conditioning, progress) -> Gradient:
+    def __call__(self, prior: Any, z_0: Tensor, conditioning: Any, progress: Any) -> Gradient:
         pixel = torch.zeros(len(z_0), 3, 64, 64)
         pixel[..., :32] = -1.0
         return Gradient(torch.zeros_like(z_0), pixel)
@@ -151,7 +152,7 @@ def pulled(prior: DiffusersPrior, *overrides: str) -> tuple[Tensor | None, Tenso
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(prior: DiffusersPrior) -> None:
     sctd, seen = load_method("sctd", {}), []
 
-    def broken(prior, z_0, conditioning, progress) -> Gradient:
+    def broken(prior: Any, z_0: Any, conditioning: Any, progress: Any) -> Gradient:
         gradient = sctd(prior, z_0, conditioning, progress)
         seen.append({k: v.detach().clone() for k, v in run.params.items()})
         return replace(gradient, latent=gradient.latent * float("nan")) if progress.step == 1 else gradient

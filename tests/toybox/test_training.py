@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ class Words:
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
+def tokenizer() -> Any:
     return train_prior.build_tokenizer()
 
 
@@ -65,7 +66,7 @@ def test_backgrounds_have_one_law_in_every_trainer() -> None:
     assert here.min() >= 0.3 and here.max() <= 1
 
 
-def test_a_resumed_prior_goes_on_at_the_rate_of_the_time_that_is_left(tokenizer, tmp_path: Path) -> None:
+def test_a_resumed_prior_goes_on_at_the_rate_of_the_time_that_is_left(tokenizer: Any, tmp_path: Path) -> None:
     first, second = (train_prior.Trainer(tokenizer, "cpu") for _ in range(2))
     first.step, first.spent = 5000, 90.0
     first.save(tmp_path / "checkpoint.pt")
@@ -77,7 +78,7 @@ def test_a_resumed_prior_goes_on_at_the_rate_of_the_time_that_is_left(tokenizer,
     assert train_prior.learning_rate(5000, 1.0) == pytest.approx(0)
 
 
-def test_the_average_follows_the_networks_by_the_gap(tokenizer) -> None:
+def test_the_average_follows_the_networks_by_the_gap(tokenizer: Any) -> None:
     trainer = train_prior.Trainer(tokenizer, "cpu")
     before = [mean.clone() for mean in trainer.average.parameters()]
     trainer.gap.fill_(0.25)
@@ -89,7 +90,7 @@ def test_the_average_follows_the_networks_by_the_gap(tokenizer) -> None:
         torch.testing.assert_close(mean, old + 0.25)
 
 
-def test_both_trainers_stop_when_their_time_is_spent(tokenizer, tmp_path: Path) -> None:
+def test_both_trainers_stop_when_their_time_is_spent(tokenizer: Any, tmp_path: Path) -> None:
     from diffusers import AutoencoderKL
 
     pictures = data.draw_pictures(4, np.random.default_rng(0))
@@ -109,7 +110,7 @@ def test_both_trainers_stop_when_their_time_is_spent(tokenizer, tmp_path: Path) 
     assert not all(torch.equal(p, q) for p, q in zip(trainer.networks.parameters(), before, strict=True))
 
 
-def test_every_caption_of_the_world_fits_the_text_encoder(tokenizer) -> None:
+def test_every_caption_of_the_world_fits_the_text_encoder(tokenizer: Any) -> None:
     texts = [data.view_caption(s.caption(), v) for s in scenes.all_specs() for v in data.VIEWS]
     assert max(len(ids) for ids in tokenizer(texts).input_ids) <= train_prior.TEXT_LENGTH
 

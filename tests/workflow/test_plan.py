@@ -140,7 +140,7 @@ def test_a_scale_that_ships_its_models_needs_no_download(tmp_path: Path) -> None
     assert made.download == 0 and not made.missing
 
 
-def test_the_command_prints_the_plan_or_one_line(capsys) -> None:
+def test_the_command_prints_the_plan_or_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     plan.main(["--configfile", str(ROOT / "workflow/config/paper.yaml"), "--device", "h200"])
     printed = capsys.readouterr().out
     assert re.search(r"^assets +\d+\.\d\d +[\d.]+ GB  generate 200$", printed, re.M)

@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 class Run:
     """Events as Snakemake sends them, through a filter on a handler, at times that a test says."""
 
-    def __init__(self, results: Path, stream: io.StringIO, jobs: dict[str, int]):
+    def __init__(self, results: Path, stream: io.StringIO, jobs: dict[str, int]) -> None:
         self.now, self.stream = 0.0, stream
         self.logger, handler = logging.Logger("run"), logging.StreamHandler(stream)
         handler.addFilter(Progress(str(results), 2, stream, lambda: self.now))

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("weights")
     random_weights.write_networks(out, ["sd21-base", "clip-vit-l14", "point-e"], "tiny", seed=0)
     return out
@@ -116,7 +116,9 @@ def test_values_keep_the_variance_of_what_enters() -> None:
     assert not random_weights.random_values("n", torch.empty(3, dtype=torch.long, device="meta"), 0).any()
 
 
-def test_what_cannot_be_built_is_named_with_its_reason(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_what_cannot_be_built_is_named_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("SEGMENTDREAMER_ENVS", str(tmp_path))
     reasons = random_weights.write_networks(tmp_path / "w", ["image-reward"], "true", seed=0)
     assert "there is no environment" in reasons["image-reward"]

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simulated_run
@@ -198,7 +199,7 @@ def test_a_killed_shard_of_other_settings_or_texts_is_not_gone_on_from(
                "--omega", "5", "--count", "4", "--scratch", str(tmp_path / "parts")]  # fmt: skip
     honest, drawn = reference.draw_images, []
 
-    def killed(prior, texts, work, sampler, stream):
+    def killed(prior: Any, texts: Any, work: Any, sampler: Any, stream: Any) -> Any:
         drawn.append(list(work))
         yield from honest(prior, texts, work, sampler, stream)
         raise KeyboardInterrupt

@@ -28,7 +28,7 @@ def test_the_default_plan_makes_three_assets_a_job_and_scores_a_method_at_once(t
     assert jobs["views"] == methods + 2 and jobs["scores"] == methods + 5
     assert jobs["truth_views"] == jobs["shuffled_views"] == 1 and jobs["prior_views"] == 2
     assert jobs["reference_shard"] == jobs["reference"] == jobs["truth"] == jobs["table1"] == 1
-    assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet"))
+    assert all(jobs[name] == 1 for name in ("figures", "claims", "sheet", "report"))
 
 
 def test_a_study_is_all_that_its_analysis_wrote_for_the_table(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_the_papers_plan_has_its_full_size(tmp_path: Path) -> None:
     assert jobs["views"] == (methods + 2) * prompts and jobs["scores"] == (methods + 4) * prompts
     assert jobs["reference_shard"] == 50 and jobs["reference"] == 1
     assert jobs["point_e"] == prompts
-    assert all(jobs[name] == 1 for name in ("table1", "figures", "claims", "sheet"))
+    assert all(jobs[name] == 1 for name in ("table1", "figures", "claims", "sheet", "report"))
     assert "truth" not in jobs and "truth_views" not in jobs
     ablation = planned(snakemake("ablation_n", "-n", "--quiet", "rules", *paper).stdout)
     assert ablation["generate_variant"] == ablation["scores_variant"] == 8 * 8 * 3

@@ -23,7 +23,12 @@ rule ablation_table:
     output:
         csv=f"{ABLATION_TABLES}/ablation_{{ablation}}.csv",
         prompts=f"{ABLATION_TABLES}/ablation_{{ablation}}_per_prompt.csv",
-        md=report(f"{ABLATION_TABLES}/ablation_{{ablation}}.md", category="Ablations"),
+        md=report(
+            f"{ABLATION_TABLES}/ablation_{{ablation}}.md",
+            category="Ablations",
+            subcategory="{ablation}",
+            caption="../report/ablations.rst",
+        ),
     log:
         f"{ABLATION_LOGS}/ablation/{{ablation}}-table.log",
     conda:
@@ -55,7 +60,12 @@ rule ablation_plot:
         spaces=config["ablations"]["spaces"],
         titles="baselines/methods.yaml",
     output:
-        report(f"{ABLATION_PLOTS}/ablation_{{ablation}}.svg", category="Ablations"),
+        report(
+            f"{ABLATION_PLOTS}/ablation_{{ablation}}.svg",
+            category="Ablations",
+            subcategory="{ablation}",
+            caption="../report/ablations.rst",
+        ),
         f"{ABLATION_PLOTS}/ablation_{{ablation}}.png",
     log:
         f"{ABLATION_LOGS}/ablation/{{ablation}}-plot.log",
@@ -73,7 +83,12 @@ rule ablation_grid:
         table=rules.ablation_table.output.csv,
         prompts=PROMPT_TABLE,
     output:
-        report(f"{ABLATION_PLOTS}/ablation_{{ablation}}_grid.png", category="Ablations"),
+        report(
+            f"{ABLATION_PLOTS}/ablation_{{ablation}}_grid.png",
+            category="Ablations",
+            subcategory="{ablation}",
+            caption="../report/ablations.rst",
+        ),
     log:
         f"{ABLATION_LOGS}/ablation/{{ablation}}-grid.log",
     conda:

@@ -25,6 +25,7 @@ from progress import follow
 from selection import (
     check_folder,
     folders,
+    keep_selection,
     keep_settings,
     selections,
     settings_of,
@@ -102,6 +103,7 @@ RESULTS = config["results"]
 # What the command line selects has a folder of its own: it overwrites nothing of what the config files select.
 SELECTED, SELECTED_ABLATIONS, SELECTED_CLAIMS = selections(config, BASE)
 TABLES, PLOTS, LOGS, DEPTH = folders(RESULTS, SELECTED)
+REPORT = f"{RESULTS}/report/{SELECTED}".rstrip("/")
 ABLATION_TABLES, ABLATION_PLOTS, ABLATION_LOGS, ABLATION_DEPTH = folders(
     RESULTS, SELECTED_ABLATIONS
 )

@@ -28,9 +28,13 @@ rule table1:
         study=STUDY if config["study"] else [],
     output:
         csv=f"{TABLES}/table1.csv",
-        md=report(f"{TABLES}/table1.md", category="Table 1"),
+        md=report(
+            f"{TABLES}/table1.md", category="Table 1", caption="../report/table1.rst"
+        ),
         tex=f"{TABLES}/table1.tex",
-        html=report(f"{TABLES}/table1.html", category="Table 1"),
+        html=report(
+            f"{TABLES}/table1.html", category="Table 1", caption="../report/table1.rst"
+        ),
         record=f"{TABLES}/table1.json",
         prompts=f"{TABLES}/per_prompt.csv",
         others=multiext(
@@ -40,6 +44,7 @@ rule table1:
             "summary.csv",
             "comparisons.csv",
             "variance.csv",
+            "variance.md",
             "paper_order.csv",
             *BY_CATEGORY,
         ),
@@ -80,7 +85,11 @@ rule figures:
         prompts=rules.table1.output.prompts,
         looks="baselines/methods.yaml",
     output:
-        report(expand(f"{PLOTS}/{{name}}.svg", name=FIGURES), category="Figures"),
+        report(
+            expand(f"{PLOTS}/{{name}}.svg", name=FIGURES),
+            category="Figures",
+            caption="../report/figures.rst",
+        ),
         expand(f"{PLOTS}/{{name}}.png", name=FIGURES),
     log:
         f"{LOGS}/figures.log",
@@ -106,7 +115,9 @@ rule claims:
         claims="workflow/config/claims.yaml",
     output:
         csv=f"{CLAIMS}/claims.csv",
-        md=report(f"{CLAIMS}/claims.md", category="Claims"),
+        md=report(
+            f"{CLAIMS}/claims.md", category="Claims", caption="../report/claims.rst"
+        ),
         json=f"{CLAIMS}/claims.json",
     log:
         f"{CLAIMS_LOGS}/claims.log",
@@ -122,13 +133,47 @@ rule claims:
         " {params.ablations} --claims {input.claims:q} > {log:q} 2>&1"
 
 
+# Whether this run gives the published figures: said on the terminal, and an error where it does not.
+rule reproduce:
+    input:
+        table=rules.table1.output.record,
+        others=rules.table1.output.others,
+        prompts=rules.table1.output.prompts,
+        assets=expand(
+            of_asset("assets", "provenance.json"),
+            method=[name for name in config["methods"] if name in OURS],
+            prompt=IDS,
+            seed=SEEDS,
+        ),
+        published=f"{config['published']}/table1.json",
+        tolerances="eval/tolerances.yaml",
+    output:
+        f"{TABLES}/reproduced.txt",
+    log:
+        f"{LOGS}/reproduce.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        results=subpath(output[0], ancestor=DEPTH),
+        selection=option("--selection", SELECTED),
+        published=subpath(input.published, parent=True),
+    shell:
+        "python -m eval.reproduce {params.results:q} {params.published:q} {params.selection}"
+        " --tolerances {input.tolerances:q} 2>&1 | tee {log:q} && cp {log:q} {output:q}"
+
+
 rule sheet:
     input:
         views=of_every_asset("views", "views.zip"),
         prompts=config["prompts"],
         titles="baselines/methods.yaml",
     output:
-        report(f"{TABLES}/sheet.png", category="Contact sheet"),
+        report(
+            f"{TABLES}/sheet.png",
+            category="Contact sheet",
+            caption="../report/sheet.rst",
+        ),
     log:
         f"{LOGS}/sheet.log",
     conda:
@@ -141,3 +186,27 @@ rule sheet:
     shell:
         "python -m eval.plots.sheet --results {params.results:q} --prompts {input.prompts:q}"
         " --methods {params.shown} --titles {input.titles:q} --out {output:q} > {log:q} 2>&1"
+
+
+# Gallery, viewer, tables and a page an asset, which open from disk; `segmentdreamer report` builds it at any time.
+rule report:
+    input:
+        views=of_every_asset("views", "views.zip"),
+        table=rules.table1.output.record,
+        figures=rules.figures.output,
+        claims=rules.claims.output,
+        sheet=rules.sheet.output,
+        ablations=measured_ablations,
+    output:
+        f"{REPORT}/index.html",
+    log:
+        f"{LOGS}/report.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        **need("tables"),
+    params:
+        results=subpath(input.table, ancestor=DEPTH),
+        selection=option("--selection", SELECTED),
+    shell:
+        "python -m eval.report {params.results:q} {params.selection} > {log:q} 2>&1"

@@ -29,9 +29,17 @@ if config["truth"]:
             points=f"{RESULTS}/theory/theory.csv",
             exponents=f"{RESULTS}/theory/exponents.csv",
             methods=f"{RESULTS}/theory/methods.csv",
-            page=report(f"{RESULTS}/theory/theory.md", category="Theorem 1"),
+            page=report(
+                f"{RESULTS}/theory/theory.md",
+                category="Theorem 1",
+                caption="../report/theory.rst",
+            ),
             svg=f"{RESULTS}/theory/theory.svg",
-            png=report(f"{RESULTS}/theory/theory.png", category="Theorem 1"),
+            png=report(
+                f"{RESULTS}/theory/theory.png",
+                category="Theorem 1",
+                caption="../report/theory.rst",
+            ),
         log:
             f"{RESULTS}/logs/theory.log",
         benchmark:

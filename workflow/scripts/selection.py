@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 from snakemake.utils import update_config
 
-RECORD = "settings.yaml"  # in the folder of results
+RECORD, ASKED = "settings.yaml", "selection.yaml"  # in the folder of results
 # What a folder may be asked with at another time: it selects assets, or says where and how jobs run.
 FREE = {"results", "methods", "seeds", "study", "ablations", "device", "assets_per_job", "scores_per_job",
-        "resources"}  # fmt: skip
+        "resources", "published"}  # fmt: skip
 LONGEST = 40  # characters of a list in a name
 Settings = dict[str, Any]
 
@@ -119,3 +119,9 @@ def keep_settings(results: str, settings: Settings) -> None:
     kept = yaml.safe_load(record.read_text()) if record.is_file() else {}
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(yaml.safe_dump({**kept, **settings}, sort_keys=False, allow_unicode=True))
+
+
+def keep_selection(results: str, config: Mapping[str, Any], prompts: list[str]) -> None:
+    """Write down which assets are asked for, so that a report can say what is missing."""
+    asked = {"methods": config["methods"], "seeds": config["seeds"], "prompts": prompts}
+    (Path(results) / ASKED).write_text(yaml.safe_dump(asked, sort_keys=False))

@@ -18,11 +18,22 @@ from eval.claims import decision as claims
 from eval.claims.evidence import Tables
 from eval.claims.ledger import read_ledger
 from eval.claims.page import in_words
-from eval.claims.verdicts import ABSOLUTE, CONTRADICTED, SUPPORTED, UNDECIDABLE, UNMEASURED, UNRESOLVED
+from eval.claims.verdicts import (
+    ABSOLUTE,
+    CONTRADICTED,
+    SUPPORTED,
+    UNDECIDABLE,
+    UNMEASURED,
+    UNRESOLVED,
+    Question,
+)
 from eval.metrics import columns
 from eval.run import read_cost, read_run
 from eval.scores.consistency import GATE
 from eval.statistics.comparison import sign_flip_p
+from eval.statistics.mean_test import Mean
+from eval.statistics.power import LEDGER as LEDGER_TEST
+from eval.statistics.power import smallest_effect
 from eval.tables import table1 as table
 from eval.variants import read_ablation, variants
 
@@ -45,6 +56,7 @@ CONTENT = {
             {"metrics": ["detail_error"], "turned": True},
             {"metrics": ["detail"], "needs": "consistency"},
         ],
+        "alignment": [{"metrics": ["clip_r_hard"], "needs": "truth"}, "clip"],
         "time": [{"metrics": ["seconds"], "needs": "alone"}, {"metrics": ["tflop", "nfe"]}],
     },
     "margins": {
@@ -85,6 +97,9 @@ PLANTED: dict[str, tuple[str, dict[str, Any], str]] = {
     "smooth_unknown": ("unknown_scene", {"metric": "sharpness", **PAIR}, CONTRADICTED),
     "smooth_flickering": ("flicker", {"metric": "sharpness", **PAIR}, UNMEASURED),
     "fast_alone": ("alone", {"metric": "time", **PAIR}, SUPPORTED),
+    "unseen_study": ("table1", CLIP | {"metric": "q1", "than": "sds"}, UNMEASURED),
+    "harder": ("hard", {"metric": "alignment", **PAIR}, SUPPORTED),
+    "harder_unknown": ("hard_unknown", {"metric": "alignment", **PAIR}, CONTRADICTED),
     "fast_beside_others": ("beside", {"metric": "time", **PAIR}, CONTRADICTED),
 }
 Values = dict[str, tuple[Callable[[int], float], Callable[[int], float]]]
@@ -102,6 +117,7 @@ def always(level: float) -> Callable[[int], float]:
 SPECKLED: Values = {"detail": (around(12.0), around(9.0))}
 CONSISTENT: Values = {"consistency": (always(GATE), lambda p: GATE if p < 7 else GATE - 0.001)}
 FLICKERING: Values = {"consistency": (always(0.5), always(GATE))}
+HARD: Values = {"clip_r_hard": (around(0.3), around(0.6)), "clip": (around(88.0), around(87.0))}
 COSTS: Values = {"seconds": (around(5.0), around(9.0)), "tflop": (around(3.0), around(2.0)),
                  "nfe": (always(300), always(200))}  # fmt: skip
 RUNS: dict[str, tuple[int, Values]] = {
@@ -109,6 +125,8 @@ RUNS: dict[str, tuple[int, Values]] = {
     "few": (3, SPECKLED),
     "unknown_scene": (8, SPECKLED | CONSISTENT),
     "flicker": (8, SPECKLED | FLICKERING),
+    "hard": (8, HARD | {"iou": (always(0.5), always(0.5))}),
+    "hard_unknown": (8, HARD | {"iou": (always(0.5), lambda _: NAN)}),
     "alone": (8, COSTS | {"alone": (always(1), always(1))}),
     "beside": (8, COSTS | {"alone": (always(1), lambda p: 0.5 if p == 3 else 1)}),
 }
@@ -130,7 +148,7 @@ def write_values(path: Path, prompts: int, values: Values) -> None:
         for p in range(prompts)
         for metric, of_prompt in values.items()
     ]
-    pd.DataFrame(rows, columns=["variant", "prompt", "metric", "value"]).to_csv(path, index=False)
+    pd.DataFrame(rows, columns=["variant", "prompt", "metric", "value"]).dropna().to_csv(path, index=False)
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +216,41 @@ def test_a_stand_in_is_named_in_the_ledger(results: Path, rows: pd.DataFrame) ->
 
 
 def test_what_was_not_measured_says_how_to_measure_it(rows: pd.DataFrame) -> None:
-    assert rows.loc["unseen_ablation", "note"] == "run `snakemake --cores all ablation_cfg`"
-    assert rows.loc["unseen_margin", "note"] == "no margin for scale mini"
+    reach = f"7 prompts would find a difference of {smallest_effect(7, 0.025, LEDGER_TEST):.2g} standard "
+    reach += "deviations between prompts"
+    assert rows.loc["unseen_ablation", "note"] == f"run `snakemake --cores all ablation_cfg`; {reach}"
+    assert rows.loc["unseen_margin", "note"] == f"no margin for scale mini; {reach}"
+    assert rows.loc["unseen_study", "note"].startswith(
+        "no ranking study of this run (`segmentdreamer study`)"
+    )
+
+
+def test_an_open_contrast_says_which_difference_so_many_prompts_would_have_decided(
+    results: Path, rows: pd.DataFrame
+) -> None:
+    values = pd.read_csv(results / "tables/per_prompt.csv")
+    clip = values[values["metric"] == "clip"].pivot(index="prompt", columns="method", values="value")
+    pairs = (clip["sctd"] - clip["ism"]).dropna()
+    sizes = [pairs.std() * smallest_effect(7, 0.025 / family, LEDGER_TEST) for family in (1, 1)]
+    expected = f"found with probability 0.8: {sizes[0]:.3f} for it, {sizes[1]:.3f} against it"
+    assert rows.loc["open", "note"] == f"true differences {expected}"
+    assert not rows.loc[rows["verdict"] == UNRESOLVED, "note"].isna().any()
+    assert "probability 0.8" in (results / "tables/claims.md").read_text()
+
+
+def test_what_no_difference_could_decide_is_said_to_be_so() -> None:
+    row = {"metric": "clip"}
+    few = Mean(np.array([0.1, -0.2, 0.3, 0.0, -0.1, 0.2]))
+    said = claims.tell_reach(row, Question("higher"), few, 4)
+    assert said.endswith(" for it, none, however large against it") and "true differences" in said
+    assert "distances from the bound" in claims.tell_reach(row, Question("above", 0.1), few, 4)
+
+
+def test_a_saturated_metric_is_named_where_it_leaves_a_contrast_open() -> None:
+    contrasts = pd.DataFrame({"claim": ["a", "b"], "verdict": UNRESOLVED, "metric": "clip", "note": ""})
+    of = pd.DataFrame({"claim": ["a", "b"], "source": ["table1", "n"]})
+    told = claims.tell_why(contrasts, of, {"complete": ["p01"] * 8, "saturated": {"clip": "all near"}})
+    assert told["note"].tolist() == ["saturated: all near", ""]
 
 
 def test_a_claim_that_so_few_prompts_cannot_decide_says_how_many_can(verdicts: dict[str, Any]) -> None:
@@ -244,6 +295,10 @@ def test_over_smoothing_is_an_error_against_the_true_scene_where_there_is_one(ro
     """N = 1 has more detail, all of it speckle: detail alone would call N = 5 the smooth one."""
     row = rows.loc["smooth"]
     assert row["metric"] == "detail_error" and row["direction"] == "higher" and row["estimate"] > 0
+
+
+def test_alignment_is_read_from_the_harder_captions_where_the_true_scene_is_known(rows: pd.DataFrame) -> None:
+    assert rows.loc["harder", "metric"] == "clip_r_hard" and rows.loc["harder_unknown", "metric"] == "clip"
 
 
 def test_without_a_true_scene_detail_counts_where_both_sides_are_consistent(rows: pd.DataFrame) -> None:
@@ -390,7 +445,7 @@ def test_the_papers_own_table_supports_what_it_claims_of_it() -> None:
     from eval.tables.paper import read_paper
 
     paper = read_paper(Path("baselines/paper.yaml"))
-    keys = {"clip": "clip", "reward": "image_reward", "fid": "fid", "time": "seconds",
+    keys = {"alignment": "clip", "reward": "image_reward", "fid": "fid", "time": "seconds",
             "q1": "q1", "q2": "q2", "q3": "q3"}  # fmt: skip
     checked = 0
     for claim in read_ledger(LEDGER).claims:

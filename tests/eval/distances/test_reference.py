@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_a_killed_shard_goes_on_from_its_finished_batches(
     command = ["draw", *PRIOR, "--count", "40", "--scratch", str(tmp_path / "parts"), "--out"]
     honest, drawn = reference.draw_images, []
 
-    def counting(prior, texts, work, sampler, stream, limit):
+    def counting(prior: Any, texts: Any, work: Any, sampler: Any, stream: Any, limit: Any) -> Any:
         for batch, images in honest(prior, texts, work, sampler, stream):
             if len(drawn) == limit:
                 raise KeyboardInterrupt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,9 @@ from eval.guidance import Guidance
 from eval.plots import ablation as plots
 from eval.plots import grid
 from eval.plots.style import errors, look
+from eval.report import published
 from eval.scores.pathology import detail, over_exposure, saturation
 from eval.statistics.intervals import mean_interval
-from eval.tables import publish
 from eval.variants import describe, fields_of, official_variants, read_ablation, variants
 from eval.views.archive import write_views
 from segmentdreamer.methods import load_method
@@ -93,7 +94,7 @@ def test_an_unknown_ablation_is_told() -> None:
 
 
 def test_texts_name_what_varies() -> None:
-    assert next(iter(describe(variants(ABLATION), TITLES).values())) == "N = 1, redraw_t = false"
+    assert next(iter(describe(variants(ABLATION), TITLES).values())) == "N = 1, t lifted"
     both = {"space": [{"method": ["sds", "sctd"], "omega": [5]}]}
     assert list(describe(variants(both), TITLES).values()) == ["SDS", "SCTD"]
     labeled = {"space": [{"label": "exact", "method": ["sctd"], "approx_G": [False]}]}
@@ -151,7 +152,7 @@ def test_saturation_is_that_of_hsv() -> None:
 
 
 @pytest.mark.parametrize("metric", [detail, over_exposure, saturation])
-def test_the_background_does_not_matter_and_nothing_gives_nan(metric) -> None:
+def test_the_background_does_not_matter_and_nothing_gives_nan(metric: Any) -> None:
     views = textured()
     painted = views.copy()
     painted[views[..., 3] == 0] = (255, 0, 255, 0)
@@ -267,8 +268,8 @@ def test_the_readable_table_shows_differences_and_the_controls_levels(
     results: Path, table: pd.DataFrame
 ) -> None:
     text = (results / "tables/ablation_n.md").read_text().replace("\\", "")
-    assert "| N = 10, redraw_t = true | Perp-Neg 7.5 | 65.25 (+2.25 [+" in text
-    assert "| N = 1, redraw_t = false | CFG 7.5 | 63.00 |" in text
+    assert "| N = 10, t redrawn | Perp-Neg 7.5 | 65.25 (+2.25 [+" in text
+    assert "| N = 1, t lifted | CFG 7.5 | 63.00 |" in text
     assert "| true scene (3D ceiling) | – | 62.50 |" in text
     assert "Collapsed draws" in text and "Janus ↓ |" not in text
 
@@ -277,7 +278,7 @@ def test_the_caption_says_what_the_differences_are_to_and_what_the_intervals_are
     results: Path, table: pd.DataFrame
 ) -> None:
     top = " ".join((results / "tables/ablation_n.md").read_text().replace("\\", "").splitlines()[0].split())
-    assert "the mean difference within prompts to N = 1, redraw_t = false" in top
+    assert "the mean difference within prompts to N = 1, t lifted" in top
     assert (
         "the 95 % interval of these paired differences over prompts" in top and "none below 5 prompts" in top
     )
@@ -309,7 +310,37 @@ def test_the_plot_has_a_panel_a_metric_and_a_curve_a_line(table: pd.DataFrame) -
     clip = panels[0].containers
     assert len(clip) == 2 and np.allclose(clip[0].lines[0].get_ydata(), [0, 2.25])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[:2] == ["redraw_t = false, CFG 7.5", "redraw_t = true, Perp-Neg 7.5"]
+    assert labels[:2] == ["t lifted, CFG 7.5", "t redrawn, Perp-Neg 7.5"]
+
+
+NFE = {"x": "nfe", "lines": "method", "panels": ["iou", "clip"],
+       "official": [{"method": "sctd", "train.stretch": 1.0}],
+       "space": [{"method": ["sds", "sctd"], "train.stretch": [0.5, 1.0]}]}  # fmt: skip
+
+
+def test_quality_over_evaluations_is_a_curve_a_method_at_its_measured_cost_against_one_official() -> None:
+    chosen = variants(NFE)
+    against = official_variants(chosen, NFE["official"])
+    assert set(against.values()) == {"sctd/train.stretch~1.0"}
+    rng = np.random.default_rng(0)
+    cost = {"sds": 800, "sctd": 1900}
+    rows = [(v.name, prompt, metric, value) for v in chosen for place, prompt in enumerate(PROMPTS)
+            for metric, value in (("nfe", 2 * cost[v.method] * v.fields["train.stretch"] + place),
+                                  ("iou", v.fields["train.stretch"] / 10 + rng.random()))]  # fmt: skip
+    values = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
+    table = ablation_table.tabulate(values, against, describe(chosen, TITLES), {})
+    figure = plots.draw_ablation(table, NFE, TITLES)
+    (axis,) = [axis for axis in figure.axes if axis.get_visible()]
+    assert axis.get_title() == "IoU ↑" and axis.get_xscale() == "log"
+    assert axis.get_xlabel() == "network evaluations"
+    sds, sctd = axis.containers
+    assert [curve.get_label() for curve in (sds, sctd)] == ["SDS", "SCTD"]
+    assert sds[0].get_xdata() == pytest.approx([802.5, 1602.5]) and sctd[0].get_ydata()[1] == 0
+    wide = values[values["metric"] == "iou"].pivot(index="prompt", columns="method", values="value")
+    pairs = wide["sds/train.stretch~0.5"] - wide["sctd/train.stretch~1.0"]
+    assert sds[0].get_ydata()[0] == pytest.approx(pairs.mean())
+    ends = sds.lines[2][0].get_segments()[0][:, 1]
+    assert ends == pytest.approx(mean_interval(pairs.to_numpy()))
 
 
 def test_the_bars_are_the_intervals_of_the_differences_and_the_official_level_stands_above(
@@ -323,7 +354,7 @@ def test_the_bars_are_the_intervals_of_the_differences_and_the_official_level_st
     shown = [text.get_text() for text in clip.findobj(Text)]
     assert shown[shown.index("at 0:") + 1] == "63.00"
     assert figure._supylabel.get_text() == (
-        "difference to N = 1, redraw_t = false\nwithin prompts (n = 6, 95 % interval)"
+        "difference to N = 1, t lifted\nwithin prompts (n = 6, 95 % interval)"
     )
 
 
@@ -336,7 +367,7 @@ def test_curves_have_their_methods_color_and_its_second_one_is_dashed(table: pd.
 def test_what_all_variants_share_of_guidance_is_said_once(table: pd.DataFrame) -> None:
     figure = plots.draw_ablation(table.assign(guidance="CFG"), ABLATION, TITLES)
     assert figure.legends[0].get_title().get_text() == "SCTD: CFG 7.5"
-    assert figure.legends[0].get_texts()[0].get_text() == "redraw_t = false"
+    assert figure.legends[0].get_texts()[0].get_text() == "t lifted"
 
 
 @pytest.mark.parametrize("name", yaml.safe_load(SPACES.read_text()))
@@ -385,21 +416,19 @@ def test_error_bars_are_empty_without_an_interval() -> None:
 
 
 def test_the_grid_has_a_row_a_variant_and_the_numbers_beside(results: Path, table: pd.DataFrame) -> None:
-    from eval.plots.sheet import GAP, TILE
-
-    picture = grid.picture_grid(results, table, dict.fromkeys(PROMPTS, "a thing"), 0)
-    rows = len(POINTS) + 1  # and the true scene
-    assert picture.height // (TILE + GAP) == rows
+    rows = grid.strips(results, table, PROMPTS, 0)
+    assert len(rows) == len(POINTS) + 1  # and the true scene
+    assert rows[0].text.splitlines()[:2] == ["N = 1, t lifted", "CFG 7.5"]
+    assert grid.picture_grid(results, table, dict.fromkeys(PROMPTS, "a thing"), 0).width > 200
     group = table[table["variant"] == POINTS[0]]
     assert grid.numbers(group) == ["Detail 30.0"]
 
 
 def test_publishing_tells_each_asset_and_what_all_share(results: Path, table: pd.DataFrame) -> None:
-    for name in publish.TABLES:
-        (results / "tables" / name).write_text("x")
+    (results / "tables/sheet.png").write_text("x")
     (results / "plots").mkdir()
     (results / "plots/ablation_n.svg").write_text("x")
-    publish.main(["--results", str(results), "--out", str(results / "out")])
+    published.copy_files(results, "", {}, results / "out")
     record = json.loads((results / "out/manifest.json").read_text())
     assert len(record["assets"]) == len(POINTS) * len(PROMPTS) * 2
     assert record["shared"]["config"] == {"train.steps": 4, "prompts.negative": ""}

@@ -70,7 +70,7 @@ def test_no_text_leaves_the_figure(drawn: dict[str, Figure], name: str) -> None:
 
 
 def test_each_method_is_a_point_with_both_of_its_intervals(summary: pd.DataFrame) -> None:
-    figure = figures.draw_cost(summary, "seconds", "CPU", TITLES)
+    figure = figures.draw_cost(summary, "seconds", ["clip"], "CPU", TITLES)
     clip = figure.axes[0]
     assert clip.get_title() == "CLIP ↑" and len(clip.containers) == 5
     known = summary.set_index(["method", "metric"])
@@ -85,20 +85,23 @@ def test_each_method_is_a_point_with_both_of_its_intervals(summary: pd.DataFrame
 
 def test_a_method_keeps_its_color_when_another_has_no_cost(summary: pd.DataFrame) -> None:
     known = summary[~((summary["method"] == "sds") & (summary["metric"] == "nfe"))]
-    points = [container[0] for container in figures.draw_cost(known, "nfe", "CPU", TITLES).axes[0].containers]
+    points = [
+        container[0]
+        for container in figures.draw_cost(known, "nfe", ["clip"], "CPU", TITLES).axes[0].containers
+    ]
     assert [point.get_color() for point in points] == [look(m).color for m in ("ism", "cds", "gcs", "sctd")]
 
 
 def test_long_times_are_drawn_in_minutes(summary: pd.DataFrame) -> None:
     longer = summary.copy()
     longer.loc[longer["metric"] == "seconds", ["mean", "low", "high"]] *= 60
-    figure = figures.draw_cost(longer, "seconds", "GPU", TITLES)
+    figure = figures.draw_cost(longer, "seconds", ["clip", "iou"], "GPU", TITLES)
     assert figure.axes[-1].get_xlabel() == "GPU time (min)"
     assert 10 < figure.axes[0].containers[0][0].get_xdata()[0] < 30
 
 
 def test_without_costs_the_figure_says_so(summary: pd.DataFrame) -> None:
-    figure = figures.draw_cost(summary[summary["metric"] != "nfe"], "nfe", "CPU", TITLES)
+    figure = figures.draw_cost(summary[summary["metric"] != "nfe"], "nfe", ["clip"], "CPU", TITLES)
     assert figure.axes[0].texts[0].get_text() == "no method has both NFE and a score"
 
 
@@ -152,6 +155,46 @@ def test_no_line_of_a_rank_diagram_is_cut_however_the_ranks_lie() -> None:
     for line in axis.lines:
         assert low + 0.3 < min(line.get_ydata()) and max(line.get_ydata()) <= high
     assert {label.get_text().rsplit(" ", 1)[0] for label in axis.texts} >= set(TITLES.values())
+
+
+def test_equal_ranks_stand_beside_each_other() -> None:
+    assert figures.spread([1.0, 2.0, 2.0, 4.0], 0.2) == pytest.approx([1.0, 1.9, 2.1, 4.0])
+    apart = np.array(figures.spread([2.0, 2.0, 2.0, 2.25], 0.2))
+    assert np.diff(apart) == pytest.approx([0.2] * 3) and apart.mean() == pytest.approx(2.0625)
+    rows = [(m, f"p{p}", "clip", float(m != "sds")) for m in TITLES for p in range(6)]
+    values = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
+    axis = figures.draw_ranks(values, ["clip"], TITLES).axes[0]
+    markers = [line.get_xdata()[0] for line in axis.lines if line.get_marker() not in ("None", "")]
+    assert len(markers) == 5 and np.diff(sorted(markers)).min() > 0.1
+
+
+def test_an_axis_has_enough_ticks_to_read_a_value(drawn: dict[str, Figure]) -> None:
+    for axis in drawn["quality_time"].axes:
+        for ticks, (low, high) in (
+            (axis.get_xticks(), axis.get_xlim()),
+            (axis.get_yticks(), axis.get_ylim()),
+        ):
+            assert sum(low <= tick <= high for tick in ticks) >= 3
+
+
+def test_a_missing_value_stands_in_the_legend_of_the_map(per_prompt: pd.DataFrame) -> None:
+    def told(values: pd.DataFrame) -> list[str]:
+        figure = figures.draw_heat_map(values, ["clip"], TITLES)
+        return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+    assert told(per_prompt) == []
+    assert told(per_prompt[(per_prompt["method"] != "sds") | (per_prompt["prompt"] != "p01")]) == ["no value"]
+
+
+def test_a_method_without_a_point_is_not_in_the_legend() -> None:
+    from eval.plots.style import draw_legend, panels
+
+    figure, axes = panels(1, 1, 1)
+    axes[0, 0].errorbar([1], [2], yerr=[[1], [1]], label="seen")
+    axes[0, 0].errorbar([1], [np.nan], label="empty")
+    axes[0, 0].axhline(0, label="line")
+    draw_legend(figure, axes.flat)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["line", "seen"]
 
 
 def test_the_map_of_forty_prompts_fits_a_page() -> None:

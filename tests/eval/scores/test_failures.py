@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def test_gradients_that_stay_infinite_end_the_asset_before_its_last_step(
 ) -> None:
     honest = optimize.distill
 
-    def broken(*args):  # what a diverged network gives
+    def broken(*args: Any) -> Any:  # what a diverged network gives
         gradient, picture, pull = honest(*args)
         return gradient, picture, torch.full_like(pull, torch.nan)
 

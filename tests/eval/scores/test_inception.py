@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_weights_load_from_either_format_and_change_the_features(
     ],
 )
 def test_another_networks_weights_are_refused_in_one_line(
-    network: InceptionV3, tmp_path: Path, change, words: str
+    network: InceptionV3, tmp_path: Path, change: Any, words: str
 ) -> None:
     state = dict(network.state_dict())
     change(state)

@@ -107,7 +107,7 @@ def test_a_comparison_pairs_only_prompts_where_both_have_a_value() -> None:
     table = compare(means, {"clip": "up", "color": "down", "iou": "up"})
     assert list(table.columns) == COLUMNS
     assert table.iloc[0].tolist()[:4] == ["sds", "clip", 6, -2] and len(table) == 1
-    assert table.iloc[0].tolist()[4:] == pytest.approx([NAN, NAN, -2, 0, 2 / 64], nan_ok=True)
+    assert table.iloc[0].tolist()[4:] == pytest.approx([0, NAN, NAN, -2, 0, 2 / 64], nan_ok=True)
     with pytest.raises(ValueError, match="no method 'gcs'"):
         compare(means, {"clip": "up"}, reference="gcs")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,14 +67,14 @@ def test_a_worse_method_among_ties_is_marked_worse() -> None:
 # Families -------------------------------------------------------------------------------------------------
 
 
-def test_the_family_is_the_references_and_each_metric_has_a_family_of_its_pairs() -> None:
+def test_the_family_is_the_references_and_each_tested_metric_has_a_family_of_its_pairs() -> None:
     rng = np.random.default_rng(0)
     shifted = {"sds": 1.0, "cds": 0.2, "sctd": 0.0}
     parts = [
         means_of({m: rng.normal(shift, 1, 12) for m, shift in shifted.items()}, metric)
         for metric in ("clip", "iou", "detail", "consistency")
     ]
-    found = adjust(all_pairs(pd.concat(parts)), "sctd", ["clip", "iou"], {"consistency"})
+    found = adjust(all_pairs(pd.concat(parts)), "sctd", ["clip", "iou"])
     mine = found[found["metric"].isin(["clip", "iou"]) & (found["against"] == "sctd")]
     assert mine["holm"].to_numpy() == pytest.approx(holm(mine["p"].to_numpy())) and len(mine) == 4
     assert found["holm"].notna().sum() == 4
@@ -81,7 +82,7 @@ def test_the_family_is_the_references_and_each_metric_has_a_family_of_its_pairs(
         pairs = found[found["metric"] == metric]
         assert len(pairs) == 3
         assert pairs["holm_pairs"].to_numpy() == pytest.approx(holm(pairs["p"].to_numpy()))
-    assert found.loc[found["metric"] == "consistency", "holm_pairs"].isna().all()
+    assert found.loc[found["metric"].isin(["detail", "consistency"]), "holm_pairs"].isna().all()
 
 
 def test_distances_join_the_families_of_their_column_and_the_table() -> None:
@@ -89,9 +90,9 @@ def test_distances_join_the_families_of_their_column_and_the_table() -> None:
                              columns=["method", "metric", "difference", "error", "n"])  # fmt: skip
     p = distance_p(4, 1, 11)
     rows = pd.concat([compare_distances(distances), compare_distances(distances).assign(metric="kid")])
-    found = adjust(rows.assign(against="sctd"), "sctd", ["fid_clip"], set())
+    found = adjust(rows.assign(against="sctd"), "sctd", ["fid_clip"])
     assert found["holm"].tolist() == pytest.approx([p, NAN], nan_ok=True)
-    assert found["holm_pairs"].tolist() == pytest.approx([p, NAN], nan_ok=True)  # kid is not primary
+    assert found["holm_pairs"].tolist() == pytest.approx([p, NAN], nan_ok=True)  # kid is not tested
 
 
 def test_a_metric_that_is_equal_everywhere_is_constant_though_prompts_differ_or_lack_a_method() -> None:
@@ -112,7 +113,7 @@ def test_a_metric_that_is_equal_everywhere_is_constant_though_prompts_differ_or_
 def test_letters_say_of_each_pair_what_its_adjusted_p_says(values: np.ndarray, metric: str) -> None:
     moved = values + np.array([0, 1, 4, 9])
     means = means_of(dict(zip(("sds", "cds", "gcs", "sctd"), moved.T, strict=True)), metric)
-    found = adjust(all_pairs(means), "sctd", [metric], set())
+    found = adjust(all_pairs(means), "sctd", [metric])
     summary = means.groupby(["method", "metric"], as_index=False)["value"].mean()
     summary = summary.rename(columns={"value": "mean"})
     letters = letter_table(summary, found, ["sds", "cds", "gcs", "sctd"]).set_index("method")["letters"]
@@ -150,22 +151,37 @@ def test_beside_a_known_scene_distances_have_neither_letters_nor_marks_nor_a_pla
     distances = pairs[pairs["metric"].isin(["fid_clip", "kid_clip_pp", "cmmd_pp", "kid_clip"])]
     assert len(distances) and distances[["holm", "holm_pairs"]].isna().all(axis=None)
     text = (tables / "table1.md").read_text()
-    assert "▼ |" not in text and "secondary: FID (CLIP)" in text and "colored backgrounds" in text
-    assert "in FID (CLIP) the true scene (3D ceiling) itself stands behind 1 of 5 methods" in text
+    assert "▼ |" not in text
+    assert "The true scene (3D ceiling) itself stands behind 1 of 5 methods in FID (CLIP): the ref" in text
 
 
 def test_without_a_known_scene_distances_are_tested(made: Callable[[str], Path]) -> None:
     read = pd.read_csv(made("paper") / "table1.csv").set_index("method")
     assert {"kid_clip_pp", "cmmd_pp"} <= set(read)
     assert read.loc["sctd", "fid_clip_letters"] == "a" and read.loc["cds", "fid_clip_p_holm"] < ALPHA
-    assert "secondary" not in (made("paper") / "table1.md").read_text()
 
 
-def test_a_constant_column_is_named_and_leaves_the_families(made: Callable[[str], Path]) -> None:
+def test_columns_without_tests_have_intervals_and_no_letters(made: Callable[[str], Path]) -> None:
+    read = pd.read_csv(made("mini") / "table1_extended.csv").set_index("method")
+    tested = {name.removesuffix("_letters") for name in read if read[name].notna().any()
+              and name.endswith("_letters")}  # fmt: skip
+    assert (
+        tested
+        == {"toy_reward", "iou"}
+        == set(json.loads((made("mini") / "table1.json").read_text())["confirmatory"])
+    )
+    assert read.loc["sds", ["clip_low", "over_exposure_low", "clip_difference_low"]].notna().all()
+    assert "Confirmatory, decided before any run: ToyReward, IoU;" in (made("mini") / "table1.md").read_text()
+
+
+def test_a_constant_column_is_named_and_leaves_headline_and_families(made: Callable[[str], Path]) -> None:
     pairs = pd.read_csv(made("mini") / "comparisons.csv")
     same = pairs[pairs["metric"] == "clip_r"]
     assert len(same) == 10 and same[["holm", "holm_pairs"]].isna().all(axis=None)
-    assert "not tested: R-precision." in (made("mini") / "table1.md").read_text()
+    text = (made("mini") / "table1.md").read_text()
+    assert "Saturated, so in the extended table alone: R-precision (equal for all methods on every" in text
+    tables = [pd.read_csv(made("mini") / f"{name}.csv") for name in ("table1", "table1_extended")]
+    assert ["clip_r" in table for table in tables] == [False, True]
 
 
 def test_the_caption_names_both_families_and_letters_stand_in_every_format(

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from eval.statistics.variance import COMPONENTS, split_metric, variance_split
+from eval.tables.formats import NOTHING
+from eval.tables.variance import variance_table
 
 NAN = float("nan")
 
@@ -61,6 +63,25 @@ def test_known_components_are_recovered_without_bias_also_when_assets_and_views_
     mean, error = np.mean(found, 0), np.std(found, 0, ddof=1) / np.sqrt(len(found))
     assert (np.abs(mean - [4, 1, 2, 0.5, 3]) < 3.5 * error).all()
     assert (error < [0.6, 0.25, 0.25, 0.15, 0.1]).all()
+
+
+def test_with_two_seeds_the_table_reads_the_planted_shares_of_every_source() -> None:
+    """Variances 4, 1, 2, .5 and 3, planted: shares of 10.5."""
+    split = variance_split(long_table(components_data(np.random.default_rng(21), (40, 20, 2, 5))))
+    table = variance_table(split)
+    assert table.header == ["Metric", "prompt", "method", "prompt x method", "seed", "view"]
+    (row,) = table.blocks[0].rows
+    planted = np.array([4, 1, 2, 0.5, 3]) / 10.5
+    assert row.title == "CLIP" and [cell.value for cell in row.cells] == pytest.approx(planted, abs=0.1)
+    assert [cell.text for cell in row.cells] == [f"{100 * cell.value:.0f} %" for cell in row.cells]
+    assert "seed + view, independent random terms" in table.caption
+
+
+def test_the_seed_has_a_dash_where_there_is_one_and_what_has_no_split_has_no_row() -> None:
+    y = components_data(np.random.default_rng(22), (9, 3, 1, 6))
+    table = variance_table(variance_split(pd.concat([long_table(y), long_table(0 * y, "iou")])))
+    (row,) = table.blocks[0].rows
+    assert [cell.text == NOTHING for cell in row.cells] == [False, False, False, True, False]
 
 
 def test_shares_sum_to_one_and_what_one_seed_cannot_tell_is_not_told() -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,11 +23,13 @@ from scipy import optimize, stats
 from eval.study import commands as study
 from eval.study.analysis import Resamples, analyze, crossed_weights, kendall_w, plackett_luce, prompt_ranks
 from eval.study.answers import collect, read_key
-from eval.study.assignment import assign
+from eval.study.assignment import add_checks, assign
+from eval.study.checks import check_volunteers
 from eval.study.kit import page
 from eval.study.result import read_study
 from eval.study.simulation import rank_by_worths
 from eval.views.archive import write_failure
+from eval.views.render import write_turntable
 
 ROOT = Path(__file__).parents[3]
 TOYBOX = str(ROOT / "prompts/toybox.tsv")
@@ -304,7 +307,8 @@ def test_every_file_of_a_study_says_whose_it_is_and_how_large(rehearsal: Path, t
         assert {"volunteer", "group"} <= set(table), path
     results = sorted(tmp_path.glob("study*.csv"))
     assert [path.stem for path in results] == [
-        "study", "study_agreement", "study_differences", "study_prompts", "study_worths",
+        "study", "study_agreement", "study_checks", "study_differences", "study_excluding", "study_prompts",
+        "study_worths",
     ]  # fmt: skip
     for path in results:
         whose = pd.read_csv(path)[["study", "source", "volunteers", "rankings", "prompts", "methods"]]
@@ -561,65 +565,144 @@ def test_what_a_page_saves_names_its_study_and_says_that_a_person_ranked(kit: Pa
     function = re.search(r"^function csv\(\) \{.*?^\}", text, re.DOTALL | re.MULTILINE)[0]
     script = f"""const data = {data}, questions = Object.keys(data.questions);
         const state = {{answers: data.groups.map(() => ({{q1: [0, 1, 2, 3, 4], q2: [4, 3, 2, 1, 0],
-        q3: [2, 0, 1, 4, 3]}}))}}; {function} process.stdout.write(csv());"""
+        q3: [2, 0, 1, 4, 3]}})), watched: data.groups.map(() =>
+        [true, true, false, true, true])}}; {function} process.stdout.write(csv());"""
     ran = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
     (tmp_path / "v02.csv").write_text(ran.stdout)
     ranks, key = collect(kit, [tmp_path / "v02.csv"]), pd.read_csv(kit / "key.csv")
     assert set(ranks["source"]) == {"human"} and set(ranks["study"]) == set(key["study"])
-    assert len(ranks) == 4 * 5 * 3 and f"study {key['study'][0]}, v02" in text
+    assert len(ranks) == (4 + 2) * 5 * 3 and f"study {key['study'][0]}, v02" in text
+    assert ranks["watched"].astype(int).mean() == 4 / 5
 
 
 # --- in a browser ------------------------------------------------------------------------------------------
 
-DRIVER = """
-<script>
-addEventListener("load", () => {
-  const log = {first: find("next").disabled, focusable: [...document.querySelectorAll("button, textarea")]
-    .every((e) => e.tabIndex === 0)};
-  data.groups.forEach((group, g) => {
-    questions.forEach((q, k) => {
-      const press = (i) => find(q).querySelectorAll("button")[i].click();
-      press(0); press(0);  // taken back
-      group.videos.slice(1).forEach((_, i) => press((i + k + 1) % group.videos.length));
-    });
-    log.count = find("count").textContent;
-    log.resumed = load().answers[g].q3.length;
-    find("next").click();
-  });
-  log.ended = !find("end").hidden;
-  log.csv = find("csv").value;
-  const out = document.createElement("pre");
-  out.id = "log";
-  out.textContent = JSON.stringify(log);
-  document.body.append(out);
-});
-</script>
-"""
+
+@pytest.fixture(scope="module")
+def short_kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two volunteers, three groups and two checks; each video takes a third of a second."""
+    root = tmp_path_factory.mktemp("short")
+    frames = np.full((10, 32, 32, 4), 255, np.uint8)
+    for method in METHODS[:3]:
+        for prompt in [f"p{i:02d}" for i in range(1, 7)]:
+            place = root / "views" / method / prompt / "0"
+            place.mkdir(parents=True)
+            write_turntable(frames, place / "turntable.mp4")
+    study.main([
+        "assign", "--results", str(root), "--prompts", TOYBOX, "--methods", *METHODS[:3],
+        "--volunteers", "2", "--groups", "3", "--out", str(root / "study"),
+    ])  # fmt: skip
+    return root / "study"
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page in")
-def test_in_a_browser_a_page_is_ranked_saved_and_collected(kit: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "handout"
-    shutil.copytree(kit / "handout", folder)
-    text = (folder / "v03.html").read_text()
-    (folder / "v03.html").write_text(text.replace("</body>", DRIVER + "</body>"))
-    ran = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-         "--virtual-time-budget=2000", "--dump-dom", (folder / "v03.html").as_uri()],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
-    log = json.loads(re.search(r'<pre id="log">(.*?)</pre>', ran.stdout, re.DOTALL)[1].replace("&amp;", "&"))
-    assert log["first"] and log["focusable"] and log["ended"] and log["resumed"] == 5
-    assert log["count"] == "Group 4 of 4, 4 finished"
-    (tmp_path / "v03.csv").write_text(log["csv"])
-    ranks = collect(kit, [tmp_path / "v03.csv"])
-    assert len(ranks) == 4 * 5 * 3 and set(ranks["source"]) == {"human"}  # the page says so
-    key = (
-        pd.read_csv(kit / "key.csv")
-        .query("volunteer == 'v03' and group == 1")
-        .set_index("position")["method"]
+def count_watched(page: Any) -> int:
+    return page.evaluate("state.watched[state.at].filter(Boolean).length")
+
+
+def test_in_a_browser_a_volunteer_ranks_by_touch_and_keys_reloads_saves_and_is_collected(
+    chromium: Any, short_kit: Path, tmp_path: Path
+) -> None:
+    """The order that is asked for in the check; else A, C, B; the group that comes again is ranked alike."""
+    key = pd.read_csv(short_kit / "key.csv").query("volunteer == 'v01'")
+    repeated = key[key["kind"] == "repeat"].set_index("method")["position"]
+    first = key[(key["kind"] == "rank") & (key["prompt"] == key[key["kind"] == "repeat"]["prompt"].iloc[0])]
+    turned = {first.set_index("method")["position"][m]: repeated[m] for m in repeated.index}
+    context = chromium.new_context(
+        viewport={"width": 375, "height": 740}, has_touch=True, accept_downloads=True
     )
-    q1 = ranks.query("group == 1 and question == 'q1'").set_index("rank")["method"]
-    assert q1.tolist() == [
-        key[position] for position in (2, 3, 4, 5, 1)
-    ]  # pressed B, C, D, E; A is what is left
+    page = context.new_page()
+    page.goto((short_kit / "handout/v01.html").as_uri())
+    for group in range(1, 6):
+        kind = key[key["group"] == group]["kind"].iloc[0]
+        assert page.inner_text("#count").startswith(f"Group {group} of 5")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        page.wait_for_function("state.watched[state.at].every(Boolean)")
+        order = "CB" if kind == "check" else "AC"
+        if kind == "repeat":
+            order = "".join("ABC"[turned[place] - 1] for place in (1, 3))
+        for letter in order:  # by touch, by the letter's own key, and by Tab and Space
+            page.tap(f"#q1 button:nth-child({ord(letter) - 64})")
+        page.evaluate("document.activeElement.blur()")
+        for letter in order:
+            page.keyboard.press(letter.lower())
+        for letter in order:
+            page.focus(f"#q3 button:nth-child({ord(letter) - 64})")
+            page.keyboard.press("Space")
+        assert page.is_enabled("#next")
+        if group == 2:
+            page.reload()
+            assert (
+                page.inner_text("#count").startswith("Group 2 of 5, 2 finished") and count_watched(page) == 3
+            )
+        page.click("#next")
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(tmp_path / "v01.csv")
+    context.close()
+    ranks = collect(short_kit, [tmp_path / "v01.csv"])
+    assert len(ranks) == 5 * 3 * 3 and set(ranks["watched"]) == {"1"} and set(ranks["source"]) == {"human"}
+    checked = check_volunteers(ranks)
+    assert checked.loc[0, ["agreement", "attention", "watched", "failed"]].tolist() == [1, 1, 1, 0]
+
+
+# --- checks ------------------------------------------------------------------------------------------------
+
+
+def test_checks_add_two_groups_that_no_mean_counts() -> None:
+    plain = assign(PROMPTS, METHODS, 12, 6)
+    key = add_checks(plain)
+    pd.testing.assert_frame_equal(key, add_checks(plain))
+    counted = key[key["kind"] == "rank"].drop(columns="group").reset_index(drop=True)
+    pd.testing.assert_frame_equal(counted, plain.drop(columns="group"))
+    for _, mine in key.groupby("volunteer"):
+        kinds = mine.drop_duplicates("group")["kind"].tolist()
+        assert kinds == ["rank"] * 3 + ["check"] + ["rank"] * 3 + ["repeat"]
+        again = mine[mine["kind"] == "repeat"]
+        before = mine[(mine["group"] <= 3) & (mine["prompt"] == again["prompt"].iloc[0])]
+        assert set(again["video"]) == set(before["video"])
+        assert again["video"].tolist() != before["video"].tolist()
+
+
+def with_checks(key: pd.DataFrame, careless: str = "") -> pd.DataFrame:
+    """Ranks of volunteers who like the first method best and do as told, and of a careless one."""
+    parts = []
+    for question in ("q1", "q2", "q3"):
+        rank = key["method"].map({method: place for place, method in enumerate(METHODS, 1)})
+        told = len(METHODS) + 1 - key["position"]
+        rank = rank.where(key["kind"] != "check", told)
+        rank = rank.where(key["volunteer"] != careless, key["position"])
+        parts.append(key.assign(question=question, rank=rank, watched="1"))
+    return pd.concat(parts)
+
+
+def test_analysis_reports_the_checks_and_what_leaving_out_who_failed_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ranks = with_checks(add_checks(assign(PROMPTS, METHODS, 6, 6)), careless="v02")
+    ranks.to_csv(tmp_path / "ranks.csv", index=False)
+    study.main(["analyse", "--ranks", str(tmp_path / "ranks.csv"), "--out", str(tmp_path / "study.csv"),
+                "--resamples", "20"])  # fmt: skip
+    told = capsys.readouterr().out
+    assert "36 rankings a question" in told and "5 of 6 volunteers passed that of attention" in told
+    checks = pd.read_csv(tmp_path / "study_checks.csv").set_index("volunteer")
+    assert checks["failed"].to_dict() == {f"v0{n}": int(n == 2) for n in range(1, 7)}
+    assert checks.loc["v01", "agreement"] == 1 and checks.loc["v02", "agreement"] < 1
+    change = pd.read_csv(tmp_path / "study_excluding.csv").set_index(["question", "method"])
+    assert change.loc[("q1", "sds"), "mean_kept"] == 1 and change.loc[("q1", "sds"), "change"] < 0
+    largest = change["change"].abs().max()
+    assert f"without those who failed mean ranks change by up to {largest:.2f}" in told
+
+
+def test_a_study_without_checks_is_analyzed_as_before(rehearsal: Path, tmp_path: Path) -> None:
+    key = pd.read_csv(rehearsal / "key.csv").drop(columns="kind")
+    shutil.copytree(rehearsal / "answers", tmp_path / "answers")
+    key.to_csv(tmp_path / "key.csv", index=False)
+    files = sorted((tmp_path / "answers").iterdir())
+    for path in files:
+        pd.read_csv(path).drop(columns="watched").to_csv(path, index=False)
+    ranks = collect(tmp_path, files)
+    assert set(ranks["kind"]) == {"rank"}
+    checked = check_volunteers(ranks)
+    assert (
+        checked[["agreement", "attention", "watched"]].isna().all(axis=None) and not checked["failed"].any()
+    )

@@ -118,7 +118,7 @@ def test_tiles_reach_a_picture_of_the_native_size_and_give_nearly_its_latents(pl
 def test_only_what_enters_a_network_is_rounded(dtype: str, vae: str) -> None:
     seen: dict[str, set[torch.dtype]] = {"unet": set(), "vae": set()}
     prior = DiffusersPrior(
-        PRIOR, "cpu", getattr(torch, dtype), "torch", options=NetworkOptions(vae_dtype=vae)  # type: ignore[arg-type]
+        PRIOR, "cpu", getattr(torch, dtype), "torch", options=NetworkOptions(vae_dtype=vae)
     )  # fmt: skip
 
     def watch(name: str) -> Any:

@@ -139,7 +139,7 @@ def test_shards_and_fp16_files_give_the_same_networks(
     folder: Path, form: dict[str, Any], inputs: tuple[Tensor, Tensor]
 ) -> None:
     whole, count = DiffusersPrior(PRIOR, networks="torch"), count_parameters(PRIOR / "unet")
-    unet, vae = (part.half() for part in (whole.networks.unet, whole.networks.vae))  # type: ignore[attr-defined]
+    unet, vae = (part.half() for part in (whole.networks.unet, whole.networks.vae))
     for name, network in (("unet", unet), ("vae", vae)):
         (folder / name / "diffusion_pytorch_model.safetensors").unlink()
         network.save_pretrained(folder / name, **form)

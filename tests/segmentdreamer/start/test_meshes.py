@@ -78,10 +78,7 @@ def test_a_gltf_stands_upright_and_looks_at_the_first_camera(tmp_path: Path) -> 
 
 def test_other_meshes_are_turned_only_if_asked(tmp_path: Path) -> None:
     config = replace(OFFICIAL, kind="mesh", file=str(write_mesh(tmp_path / "a.obj")), count=5000)
-    tallest = [
-        int((state(replace(config, up=up))["means"].std(dim=0)).argmax())  # type: ignore[arg-type]
-        for up in ("auto", "z", "y")
-    ]
+    tallest = [int((state(replace(config, up=up))["means"].std(dim=0)).argmax()) for up in ("auto", "z", "y")]
     assert tallest == [2, 2, 1]  # its z is taken for the front
 
 
@@ -134,7 +131,9 @@ def spoil(folder: Path) -> None:
         ("kind=cube", "start.kind: expected one of ball, sphere, box, points, mesh, point-e, got 'cube'"),
     ],
 )
-def test_a_bad_start_is_one_clear_line(choice: str, reason: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_bad_start_is_one_clear_line(
+    choice: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spoil(tmp_path)
     monkeypatch.chdir(tmp_path)
     overrides = [word for item in choice.split() for word in ("--set", f"start.{item}")]
@@ -176,7 +175,7 @@ def test_the_starts_of_several_prompts_are_those_of_each(tmp_path: Path) -> None
     assert one.read_bytes() == other.read_bytes() != (tmp_path / "p01-of-2.ply").read_bytes()
 
 
-def test_a_start_belongs_to_a_prompt(capsys) -> None:
+def test_a_start_belongs_to_a_prompt(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--out", "a.ply"])
     assert "Give --prompt-id" in capsys.readouterr().err

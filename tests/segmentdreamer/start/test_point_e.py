@@ -102,7 +102,9 @@ def test_a_start_file_is_named_by_prompt_and_seed(tmp_path: Path) -> None:
     assert found == [30, 31]
 
 
-def test_without_the_package_one_line_says_what_to_do(tmp_path: Path, capsys) -> None:
+def test_without_the_package_one_line_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--prompt", "a cat.", "--out", str(tmp_path / "a.ply")]
     for weights, reason in (
         (tmp_path / "none", "lacks base_40m_textvec.pt, upsample_40m.pt, ViT-L-14.pt"),

@@ -48,14 +48,14 @@ def test_the_box_is_uniform_along_each_axis() -> None:
 
 @pytest.mark.parametrize("kind", ["ball", "sphere", "box"])
 def test_a_shape_depends_on_its_seed_alone(kind: str) -> None:
-    config = StartConfig(kind=kind, count=50)  # type: ignore[arg-type]
+    config = StartConfig(kind=kind, count=50)
     assert all(torch.equal(value, state(config)[name]) for name, value in state(config).items())
     assert not torch.equal(state(config)["means"], state(config, seed=2)["means"])
 
 
 @pytest.mark.parametrize("kind", ["ball", "sphere", "box"])
 def test_official_gaussians_are_gray_faint_round_and_unrotated(kind: str) -> None:
-    raw = state(replace(OFFICIAL, kind=kind, count=500))  # type: ignore[arg-type]
+    raw = state(replace(OFFICIAL, kind=kind, count=500))
     splats = activate(raw)
     assert torch.allclose(splats.colors, torch.full((500, 3), 0.498), atol=1e-6)
     assert torch.allclose(splats.opacities, torch.full((500,), 0.1))
@@ -92,7 +92,9 @@ def test_three_points_are_too_few_for_sizes() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), count=st.integers(1, 60), colored=st.booleans())
-def test_a_cloud_survives_its_file(tmp_path_factory, seed: int, count: int, colored: bool) -> None:
+def test_a_cloud_survives_its_file(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int, colored: bool
+) -> None:
     path = tmp_path_factory.mktemp("cloud") / "a.ply"
     cloud = random_cloud(count, seed, colored)
     write_cloud(cloud, path, ["made by a test"])

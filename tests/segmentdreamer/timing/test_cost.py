@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,7 +98,7 @@ def test_costs_add_up_over_resumes_as_if_there_had_been_none(
     seen: list[Cost] = []
     original = optimize.take_step
 
-    def killed(run: optimize.Run, *args, **kwargs):
+    def killed(run: optimize.Run, *args: Any, **kwargs: Any) -> Any:
         if run.step == 4 and not seen:
             seen.append(run.cost)
             raise KeyboardInterrupt

@@ -169,7 +169,9 @@ def test_plain_http_is_refused_before_anything_is_asked(
 
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(100, 40_000), max_size=8))
-def test_wherever_it_is_cut_the_bytes_are_the_same(cuts: list[int], tmp_path_factory) -> None:
+def test_wherever_it_is_cut_the_bytes_are_the_same(
+    cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with Server() as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         server.cuts = list(cuts)
@@ -177,7 +179,9 @@ def test_wherever_it_is_cut_the_bytes_are_the_same(cuts: list[int], tmp_path_fac
         server.shutdown()
 
 
-def test_an_address_is_a_source_like_a_repository(server: Server, tmp_path: Path, monkeypatch) -> None:
+def test_an_address_is_a_source_like_a_repository(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(installation.LOCAL, raising=False)
     server.cuts = [30_000]
     assert obtain(model(server), tmp_path / "net") == {"net.pt": DIGEST}

@@ -68,7 +68,7 @@ def never(*_: object) -> None:
     raise AssertionError("no network here")
 
 
-def test_a_local_folder_is_linked_and_verified(tmp_path: Path, monkeypatch) -> None:
+def test_a_local_folder_is_linked_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "fetch", never)
     local, out = write_model(tmp_path / "mine"), tmp_path / "weights" / "toy"
     digests = obtain(TOY, out, local)
@@ -96,7 +96,9 @@ def test_no_digest_is_pinned_by_what_came_first(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.parent.iterdir()) == ["toy"]
 
 
-def test_a_file_of_our_own_is_written_and_the_others_are_fetched(tmp_path: Path, monkeypatch) -> None:
+def test_a_file_of_our_own_is_written_and_the_others_are_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     def fetch(url: str, path: Path, sha256: str) -> None:
@@ -116,7 +118,9 @@ def test_a_file_of_our_own_is_written_and_the_others_are_fetched(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", list(read_list()))
-def test_offline_ends_with_one_message_that_names_every_file(name: str, tmp_path: Path, monkeypatch) -> None:
+def test_offline_ends_with_one_message_that_names_every_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fetch(*_: object) -> None:
         raise TransferError("no route to host")
 
@@ -134,7 +138,7 @@ def test_offline_ends_with_one_message_that_names_every_file(name: str, tmp_path
     assert not (tmp_path / name).exists()
 
 
-def test_all_missing_weights_are_told_at_once(tmp_path: Path, monkeypatch) -> None:
+def test_all_missing_weights_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(*_: object) -> None:
         raise TransferError("no route to host")
 
@@ -146,7 +150,9 @@ def test_all_missing_weights_are_told_at_once(tmp_path: Path, monkeypatch) -> No
     assert all(f"Put these files into {tmp_path / name}/" in message for name in read_list())
 
 
-def test_check_tells_what_is_there_what_is_missing_and_how_much(tmp_path: Path, capsys) -> None:
+def test_check_tells_what_is_there_what_is_missing_and_how_much(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     listed = write_list(tmp_path / "list.yaml", toy=TOY, net=PICKLED)
     obtain(TOY, tmp_path / "w" / "toy", write_model(tmp_path / "mine"))
     with pytest.raises(SystemExit) as stopped:
@@ -161,7 +167,9 @@ def test_check_tells_what_is_there_what_is_missing_and_how_much(tmp_path: Path, 
     assert stopped.value.code == 0 and "missing" not in capsys.readouterr().out
 
 
-def test_the_variable_names_a_folder_of_folders(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_variable_names_a_folder_of_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     listed = write_list(tmp_path / "list.yaml", toy=TOY)
     write_model(tmp_path / "store" / "toy")
     monkeypatch.setattr(installation, "fetch", never)
@@ -171,7 +179,7 @@ def test_the_variable_names_a_folder_of_folders(tmp_path: Path, monkeypatch, cap
     assert str(TOY.files["unet/weights.safetensors"].sha256) in capsys.readouterr().out
 
 
-def test_the_awaited_file_comes_last(tmp_path: Path, monkeypatch) -> None:
+def test_the_awaited_file_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed installation must not look finished."""
     links: list[str] = []
     original = Path.symlink_to
@@ -180,7 +188,7 @@ def test_the_awaited_file_comes_last(tmp_path: Path, monkeypatch) -> None:
     assert links[-1] == TOY.waits_for and len(links) == 3
 
 
-def test_a_checkpoint_is_converted_once(tmp_path: Path, monkeypatch) -> None:
+def test_a_checkpoint_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = torch.randn(3, 4)
     state = {"a": shared, "tied": shared, "t": shared.t(), "n": torch.tensor(7)}
     local, out = write_checkpoint(tmp_path / "mine", state), tmp_path / "w" / "net"
@@ -193,7 +201,9 @@ def test_a_checkpoint_is_converted_once(tmp_path: Path, monkeypatch) -> None:
     assert digests["net.pt"] == hashlib.sha256((local / "net.pt").read_bytes()).hexdigest()
 
 
-def test_a_checkpoint_put_there_by_hand_is_converted_where_it_stands(tmp_path: Path, monkeypatch) -> None:
+def test_a_checkpoint_put_there_by_hand_is_converted_where_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(installation, "fetch", never)
     out = write_checkpoint(tmp_path / "net", {"w": torch.ones(2)})
     obtain(PICKLED, out)

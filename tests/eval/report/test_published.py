@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import simulated_run as simulated
+from PIL import Image
 
-from eval.tables import publish
+from eval.report import build, published
 from eval.tables import table1 as table
 from segmentdreamer.records import describe_machine, processor_model
 
@@ -23,10 +24,13 @@ RECORD = {"config": {"train": {"steps": 4}}, "hyper_parameters": {}, "asset_sha2
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with its table and page; what else is published is a stand-in."""
     root = simulated.write_run(tmp_path_factory.mktemp("run"), failed=())
+    simulated.add_views(root)
     for path in root.rglob("provenance.json"):
         path.write_text(json.dumps(RECORD))
     table.main(simulated.arguments(root))
-    for name in publish.TABLES:
+    (root / "tables/claims.json").write_text('{"claims": []}')
+    Image.new("RGB", (20, 20), "red").save(root / "tables/sheet.png")
+    for name in published.TABLES:
         if not (root / "tables" / name).exists():
             (root / "tables" / name).write_text("x")
     return root
@@ -40,7 +44,7 @@ def links_of(page: Path) -> list[str]:
     else:
         found = []
         parser = HTMLParser()
-        parser.handle_starttag = lambda tag, attributes: found.extend(  # type: ignore[method-assign]
+        parser.handle_starttag = lambda tag, attributes: found.extend(
             str(value) for key, value in attributes if key in ("href", "src")
         )
         parser.feed(text)
@@ -54,36 +58,50 @@ def dead_links(folder: Path) -> list[tuple[str, str]]:
         (page.name, link)
         for page in pages
         for link in links_of(page)
-        if not (target := (page.parent / unescape(link)).resolve()).exists()
+        if not (target := (page.parent / unescape(link).split("#")[0]).resolve()).exists()
         or not target.is_relative_to(folder.resolve())
     ]
 
 
-def test_every_link_of_the_published_pages_leads_to_a_published_file(results: Path, tmp_path: Path) -> None:
+def test_every_link_of_a_published_site_leads_to_a_file_of_it(results: Path, tmp_path: Path) -> None:
     (results / "theory").mkdir(exist_ok=True)
     (results / "theory/theory.png").write_text("x")
     (results / "theory/theory.md").write_text("![errors](theory.png)\n")
-    assert len(links_of(results / "tables/table1.html")) > 100
-    publish.main(["--results", str(results), "--out", str(tmp_path / "out")])
+    build.publishing([str(results), str(tmp_path / "out")])
     assert dead_links(tmp_path / "out") == []
-    page = (tmp_path / "out/table1.html").read_text()
-    assert "turntable" not in page and "<small></small>" not in page
-    assert ">SCTD<" in page and page.count("<table>") == 4
+    links = links_of(tmp_path / "out/table1.html")
+    assert len([link for link in links if link.startswith("assets/sctd-p01-0.html#")]) == 3
+    front = links_of(tmp_path / "out/index.html")
+    assert "gallery.html#method=sctd&sort=clip" in map(unescape, front) and "manifest.json" in front
 
 
-def test_a_published_page_keeps_the_links_to_what_is_published(tmp_path: Path) -> None:
+def test_a_run_without_its_tables_is_not_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulated.add_views(simulated.write_run(tmp_path / "run"))
+    with pytest.raises(SystemExit, match=r"error: the run has no table1.csv, .*sheet.png"):
+        build.publishing([str(tmp_path / "run"), str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_page_keeps_the_links_to_what_comes_along_and_leads_those_of_assets_to_their_pages(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "tables").mkdir()
     page = tmp_path / "tables/table1.html"
     page.write_text(
         '<p>Every asset. <span class="links">Links: a &amp; b.</span></p><td>1<small>'
-        '<a href="../views/v.mp4">video</a> <a href="../plots/a&amp;b.svg">plot</a></small></td>'
+        '<a href="../views/sds/p01/0/v.mp4">video</a> <a href="../views/cds/p01/0/v.mp4">gone</a> '
+        '<a href="../plots/a&amp;b.svg">plot</a></small></td>'
         '<a href="#top">top</a><a href="https://x.org/">web</a>'
     )
     (tmp_path / "plots").mkdir()
     plot = tmp_path / "plots/a&b.svg"
     plot.write_text("x")
-    text = publish.publish_page(page, {page: "table1.html", plot: "plots/a&b.svg"})
-    assert '<small><a href="plots/a&amp;b.svg">plot</a></small>' in text and "video" not in text
+    files = {page: "table1.html", plot: "plots/a&b.svg"}
+    text = published.lead_links(page, tmp_path, files, {"sds/p01/0": "sds-p01-0"})
+    assert '<a href="assets/sds-p01-0.html#turntable">video</a>' in text and "gone" not in text
+    assert '<a href="plots/a&amp;b.svg">plot</a></small>' in text
     assert '<a href="#top">' in text and "https://x.org/" in text and "Links: a" in text
 
 
@@ -91,7 +109,7 @@ def test_the_manifest_names_the_processor_once_or_with_each_asset_where_they_dif
     results: Path, tmp_path: Path
 ) -> None:
     def made() -> dict:
-        publish.main(["--results", str(results), "--out", str(tmp_path / "out")])
+        build.publishing([str(results), str(tmp_path / "out")])
         return json.loads((tmp_path / "out/manifest.json").read_text())
 
     assert made()["shared"]["machine"] == {"processor": "Model X"}

@@ -1,0 +1,5 @@
+"""`python -m eval.report`."""
+
+from .build import main
+
+main()

@@ -1,0 +1,115 @@
+"""The front page: what was run, Table 1 with links to the assets behind each figure, the claims."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+
+from segmentdreamer.records import ROOT
+
+from ..metrics import columns, heading
+from ..tables.formats import NOTHING, minus
+from ..tables.layout import printed
+from .content import Asset, Content
+
+VERDICTS = ("supported", "contradicted", "unresolved", "not measured")
+
+
+def front(content: Content, files: list[str]) -> dict[str, Any]:
+    """What index.html shows; files: names of those that lie beside it."""
+    claims = content.tables / "claims.json"
+    return {
+        "facts": facts(content), "table": table_one(content), "orders": orders(content),
+        "claims": json.loads(claims.read_text())["claims"] if claims.exists() else [],
+        "plots": [name for name in files if name.startswith("plots/") and name.endswith(".svg")],
+        "files": [name for name in files if name.endswith((".csv", ".md", ".tex", ".json", "table1.html"))],
+        "failed": [asset for asset in content.main if asset.failed],
+    }  # fmt: skip
+
+
+def facts(content: Content) -> dict[str, str]:
+    """What was run, on what, at which cost, as far as records tell."""
+    made = [asset for asset in content.assets if asset.file("assets", "cost.json").exists()]
+    costs = pd.DataFrame([asset.record("assets", "cost.json") for asset in made])
+    machines = {describe_machine(asset) for asset in made}
+    seeds = {asset.seed for asset in content.assets if asset.method in content.methods}
+    told = {
+        "Scale": content.settings.get("scale") or content.table.get("scale", ""),
+        "Methods": ", ".join(content.title(method) for method in content.methods),
+        "Prompts": str(len(content.prompts)), "Seeds": str(len(seeds)),
+        "Assets": f"{len(content.main)} with views"
+        + (f", and {more} of ablations" if (more := len(content.assets) - len(content.main)) else ""),
+        "Commit": commit(), "Processor or card": ", ".join(sorted(machines - {""})),
+    }  # fmt: skip
+    if len(costs):
+        sums = {name: float(costs[name].sum()) for name in ("seconds", "nfe", "tflop") if name in costs}
+        told["Time"] = f"{sums.get('seconds', 0) / 3600:.2f} h of optimization, {len(costs)} assets"
+        units = {"nfe": "network evaluations", "tflop": "TFLOP"}
+        told["Cost"] = ", ".join(f"{sums[name]:,.0f} {unit}" for name, unit in units.items() if name in sums)
+    return {name: text for name, text in told.items() if text}
+
+
+def describe_machine(asset: Asset) -> str:
+    machine = asset.record("assets", "provenance.json").get("machine", {})
+    return machine.get("gpu") or machine.get("processor", "")
+
+
+def commit() -> str:
+    """The commit that the report is built from; empty outside of a clone."""
+    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def table_one(content: Content) -> dict[str, Any] | None:
+    """Header and rows of Table 1, each figure with its interval, letters and the gallery behind it."""
+    tables = content.tables
+    if not content.table or not (tables / "table1.csv").exists():
+        return None
+    wide, summary = pd.read_csv(tables / "table1.csv"), pd.read_csv(tables / "summary.csv")
+    specs = {m: printed(m, summary) for m in content.table["primary"] if m in wide}
+    rows = []
+    for row in wide.to_dict("records"):
+        told = row.get("guidance"), row.get("guidance_omega")
+        guidance = " ".join(str(text) for text in told if text == text)
+        shown = row["method"] in content.titles
+        rows.append({"title": row["title"], "guidance": guidance,
+                     "control": row["method"] not in content.table["methods"],
+                     "cells": [cell(row, m, spec, shown) for m, spec in specs.items()]})  # fmt: skip
+    return {"header": [heading(spec) for spec in specs.values()], "rows": rows,
+            "notes": [f"{spec['name']}: {spec['note']}" for spec in specs.values()]}  # fmt: skip
+
+
+def cell(row: dict[Any, Any], metric: str, spec: dict[str, Any], shown: bool) -> dict[str, str]:
+    """One figure as text; with a link if the row's assets are shown."""
+
+    def tell(key: str) -> str:
+        value = row.get(metric + key)
+        known = value is not None and value == value
+        return minus(f"{value * spec['factor']:.{spec['digits']}f}") if known else ""
+
+    low, high, letters = tell("_low"), tell("_high"), row.get(f"{metric}_letters")
+    return {
+        "text": tell("") or NOTHING, "interval": f"[{low}, {high}]" if low else "", "paper": tell("_paper"),
+        "letters": letters if isinstance(letters, str) else "",
+        "link": "gallery.html#" + urlencode({"method": row["method"], "sort": metric}) if shown else "",
+    }  # fmt: skip
+
+
+def orders(content: Content) -> list[dict[Any, Any]]:
+    """Our order of the methods beside the paper's, a metric a row."""
+    path = content.tables / "paper_order.csv"
+    if not path.exists():
+        return []
+    rows = pd.read_csv(path).to_dict("records")
+    for row in rows:
+        row["metric"] = columns()[row["metric"]]["name"]
+        row |= {whose: " > ".join(map(content.title, row[whose].split(" > "))) for whose in ("ours", "paper")}
+        row["tau"] = minus(f"{row['tau']:.2f}") if row["tau"] == row["tau"] else NOTHING
+    return rows

@@ -1,0 +1,82 @@
+"""Pictures of an asset for pages: a strip of frames that turns, views at full size, the splats' bytes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..views.archive import composite, read_views
+from .content import Asset
+
+FRAMES, SIDE = 36, 128  # of a strip
+STILLS = 12
+
+
+def write_pictures(asset: Asset, out: Path, compact: bool) -> None:
+    """img/SLUG.webp, the strip of FRAMES; besides, unless compact, SLUG-views.webp and SLUG.mp4."""
+    strip, views, video = (out / "img" / f"{asset.slug}{end}" for end in (".webp", "-views.webp", ".mp4"))
+    source, frames = asset.file("views", "views.zip"), FRAMES // (2 if compact else 1)
+    if not is_fresh(strip, source, frames):
+        rgb = composite(read_views(source))
+        write_strip(rgb, frames, min(SIDE, rgb.shape[2]), 75 if compact else 85, strip)
+        if not compact:
+            write_strip(rgb, STILLS, rgb.shape[2], 92, views)
+    movie = asset.file("views", "turntable.mp4")
+    if not compact and movie.exists():
+        shutil.copyfile(movie, video)
+
+
+def shrink(path: Path) -> None:
+    """Write a picture anew in 256 colors, 38 dB from its own ones on a sheet of toys."""
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=3)
+    few.save(path, optimize=True)
+
+
+def is_fresh(strip: Path, source: Path, frames: int) -> bool:
+    """Whether a strip of so many frames is younger than the views."""
+    if not strip.exists() or strip.stat().st_mtime < source.stat().st_mtime:
+        return False
+    with Image.open(strip) as picture:
+        return picture.width == frames * picture.height
+
+
+def write_strip(rgb: np.ndarray, frames: int, side: int, quality: int, path: Path) -> None:
+    """Views (V, H, W, 3) at even steps around, side by side, as WebP."""
+    picked = rgb[[round(i * len(rgb) / frames) % len(rgb) for i in range(frames)]]
+    tiles = [Image.fromarray(view).resize((side, side), Image.Resampling.LANCZOS) for view in picked]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate([np.asarray(tile) for tile in tiles], axis=1)).save(
+        path, quality=quality, method=4
+    )
+
+
+def write_splats(assets: list[Asset], out: Path, budget: int) -> list[Asset]:
+    """data/SLUG.js with the bytes of asset.ply, of as many as fit into `budget` bytes; the assets left out.
+
+    A script, since a page that was opened from disk may not read files.
+    """
+    left_out = []
+    for asset in assets:
+        ply = asset.file("assets", "asset.ply")
+        if asset.failed or not ply.exists():
+            continue
+        text = f'receive("{asset.slug}", "{pack(ply.read_bytes())}");\n'
+        if len(text) > budget:
+            left_out.append(asset)
+            continue
+        budget -= len(text)
+        path = out / "data" / f"{asset.slug}.js"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return left_out
+
+
+def pack(content: bytes) -> str:
+    """Bytes as text for a script, which unpacks it in the browser."""
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()

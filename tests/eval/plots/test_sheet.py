@@ -1,0 +1,58 @@
+"""The contact sheet: letters that can be read, at forty prompts too and in any script."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.font_manager import fontManager
+
+from eval.plots.sheet import AGAIN, LETTER, PAGE, SIDES, TILE, Strip, compose, wrap
+from eval.plots.style import font, letters_of
+
+WHITE = np.full((len(SIDES), 8, 8, 3), 255, np.uint8)
+
+
+def sheet_of(rows: int, columns: int, text: str = "a red bear with a blue hat") -> np.ndarray:
+    sheet = compose(["SDS, CFG 7.5"] * columns, [Strip(text, [WHITE] * columns)] * rows, "front, back")
+    return np.asarray(sheet)
+
+
+@pytest.mark.parametrize("columns", [1, 3, 7])
+def test_letters_are_as_high_as_they_shall_be_on_a_page(columns: int) -> None:
+    """A row of white tiles: what is dark is text; the letter H is .73 of a font's size."""
+    sheet = sheet_of(1, columns, "H")
+    row = sheet[-TILE:, : sheet.shape[1] // 10].min((1, 2)) < 128
+    high = int(row.sum()) / 0.73
+    assert high * min(1, PAGE / sheet.shape[1]) >= 0.9 * min(LETTER, high)
+    assert high >= 12 * 0.9
+
+
+def test_sides_of_an_asset_stand_apart() -> None:
+    black = np.zeros_like(WHITE)
+    sheet = np.asarray(compose(["x"], [Strip("x", [black])]))
+    dark = (sheet[-TILE // 2, sheet.shape[1] // 4 :] == 0).all(-1).astype(int)
+    assert (np.diff(dark) == 1).sum() >= len(SIDES) - 1
+
+
+def test_titles_come_again_at_forty_prompts() -> None:
+    """Above the first column of tiles there is dark where a title is, and only there."""
+    sheet = sheet_of(40, 2)
+    column = sheet[:, 130:200].min((1, 2)) < 128
+    written = np.flatnonzero(column)
+    assert 1 + (np.diff(written) > TILE // 2).sum() == 40 // AGAIN
+
+
+def test_a_text_is_broken_where_it_would_be_too_wide_a_long_word_within() -> None:
+    broken = wrap("a " + "w" * 60 + " b", 100, 12).splitlines()
+    assert len(broken) > 3 and max(font(12).getlength(line) for line in broken) <= 100
+    assert "".join(broken).replace(" ", "") == "a" + "w" * 60 + "b"
+
+
+def test_a_prompt_is_set_in_a_font_that_has_its_letters() -> None:
+    usual = font(12, "a bear").path
+    assert font(12, "Βär, медведь").path == usual
+    covered = {path: letters_of(path) for path in sorted({entry.fname for entry in fontManager.ttflist})}
+    lacking = sorted({letter for letters in covered.values() for letter in letters} - letters_of(str(usual)))
+    if not lacking:
+        pytest.skip("this machine has no font with letters that the usual one lacks")
+    assert lacking[0] in letters_of(str(font(12, chr(lacking[0])).path))
