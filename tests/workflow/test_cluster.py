@@ -188,7 +188,7 @@ def test_every_job_states_memory_runtime_and_disk_or_runs_at_home(config: str, t
 
 def test_a_retry_asks_for_more_memory_and_time(tmp_path: Path) -> None:
     config = {"results": f"{tmp_path}/r", "prompts": "prompts/smoke.tsv", "methods": ["sds"],
-              "overrides": ["prior.path=nowhere"]}  # fmt: skip
+              "overrides": ["prior.sha256=abc"]}  # fmt: skip
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     target = f"{tmp_path}/r/assets/sds/p01/0/asset.ply"
     command = [sys.executable, "-m", "snakemake", target, "-p", "--cores", "1", "--retries", "1",

@@ -75,6 +75,14 @@ if workflow.is_main_process and OWN_SETTINGS:
             stop(fault)
 
 
+# Functions of the attempt cost a fifth of the time that a plan takes: only where an attempt may fail and be repeated.
+GROWING = (
+    workflow.execution_settings
+    and workflow.execution_settings.retries
+    or workflow.attempt > 1
+)
+
+
 def need(stage, **fixed):
     """The resources of a job of this stage, by name; more with every attempt (resources.yaml)."""
     amounts = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
@@ -82,7 +90,7 @@ def need(stage, **fixed):
         name: lambda wildcards, attempt, amount=amount: amount * attempt
         for name, amount in amounts.items()
     }
-    return growing | fixed
+    return (growing if GROWING else amounts) | fixed
 
 
 def prompts_of(wildcards, output):

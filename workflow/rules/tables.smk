@@ -19,7 +19,6 @@ STUDY = [
 rule table1:
     input:
         scores=of_every_asset("scores", "scores.csv"),
-        others=of_every_asset("scores", "features.npz"),
         rewards=of_every_asset("scores", "image_reward.csv") if IMAGE_REWARD else [],
         reference=f"{RESULTS}/reference/features.npz",
         prompts=config["prompts"],
