@@ -28,7 +28,7 @@ def plan(arguments: list[str]) -> dict[str, object]:
         except SystemExit as end:
             code = end.code
     made = [
-        path for line in re.findall(r"^ +output: (.*)$", text.getvalue(), re.M) for path in line.split(", ")
+        path for line in re.findall(r"^ +output: (.*)$", text.getvalue(), re.M) for path in line.replace(" (update)", "").split(", ")
     ]
     return {"code": code, "made": made, "text": text.getvalue()[-2000:] if code else ""}
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("segmentdreamer", "eval", "baselines", "prompts", "toybox/models")
 LINKED = ("workflow", "profiles", "Snakefile")
 CONFIG = {
-    "results": "r", "prompts": "prompts/three.tsv", "methods": ["sds", "sctd"], "reference": {"shards": 3},
+    "results": "r", "prompts": "prompts/three.tsv", "methods": ["sds", "sctd"], "reference": {"shards": 9},
     "assets_per_job": 1, "scores_per_job": 1, "device": "cpu",
 }  # fmt: skip
 PRODUCT = re.compile(
@@ -179,9 +179,9 @@ ROWS: dict[str, tuple[Change, list[str]]] = {
     "an override of one method": (configure(overrides=["methods.sds.omega=4"]), OF_SDS),
     "an override of the prior": (configure(overrides=[f"prior.path={MODELS}/coarse_prior"]), [*OF_ASSETS, *OF_PRIOR]),
     "the views' size": (configure(views={"size": 32}), VIEWS),
-    "the samples' steps": (configure(reference={"steps": 9, "shards": 3}), OF_PRIOR),
-    "the samples' guidance": (configure(reference={"omega": 9, "shards": 3}), OF_PRIOR),
-    "the samples' number": (configure(reference={"count": 9, "shards": 3}), ["samples *"]),
+    "the samples' steps": (configure(reference={"steps": 9, "shards": 9}), OF_PRIOR),
+    "the samples' guidance": (configure(reference={"omega": 9, "shards": 9}), OF_PRIOR),
+    "the samples' number": (configure(reference={"count": 9, "shards": 9}), ["samples *"]),
     "a byte of CLIP": (flip(f"{MODELS}/clip/model.safetensors"), [*SCORES, "samples *"]),
     "CLIP's configuration": (append(f"{MODELS}/clip/toybox-clip.json", " "), [*SCORES, "samples *"]),
     "a byte of the judge": (flip(f"{MODELS}/judge/model.safetensors"), SCORES),

@@ -1,8 +1,17 @@
 """Input functions and what they read: which files, settings and resources a job has."""
 
 import functools
+import inspect
 import os
 from pathlib import Path
+
+from snakemake.common import overwrite_function_params
+
+def quick(function):
+    """The function, its signature looked up once: Snakemake does so for every job, a sixth of a plan's time."""
+    overwrite_function_params(function, inspect.signature(function).parameters)
+    return function
+
 
 INIT = dict(zip(PROMPTS["id"], PROMPTS["init_prompt"]))
 
@@ -37,6 +46,7 @@ def start_files(prompts):
 IMAGE_REWARD = config.get("image_reward", "")
 
 
+@quick
 def settings(wildcards, output):
     """The configured overrides, then the variant's, as options; what of them counts is in the identity."""
     name = wildcards.get("method", "start")
@@ -75,24 +85,17 @@ if workflow.is_main_process and OWN_SETTINGS:
             stop(fault)
 
 
-# Functions of the attempt cost a fifth of the time that a plan takes: only where an attempt may fail and be repeated.
-GROWING = (
-    workflow.execution_settings
-    and workflow.execution_settings.retries
-    or workflow.attempt > 1
-)
-
-
 def need(stage, **fixed):
     """The resources of a job of this stage, by name; more with every attempt (resources.yaml)."""
     amounts = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
     growing = {
-        name: lambda wildcards, attempt, amount=amount: amount * attempt
+        name: quick(lambda wildcards, attempt, amount=amount: amount * attempt)
         for name, amount in amounts.items()
     }
-    return (growing if GROWING else amounts) | fixed
+    return growing | fixed
 
 
+@quick
 def prompts_of(wildcards, output):
     """The prompts of a job, from its first kind of outputs: .../PROMPT/SEED/FILE."""
     return [Path(path).parts[-3] for path in next(iter(dict(output.items()).values()))]
@@ -107,6 +110,7 @@ def shuffled_sources(prompts):
     ]
 
 
+@quick
 def folders_of(wildcards, output):
     """The folders of a job's assets, from its first kind of outputs."""
     return [os.path.dirname(path) for path in next(iter(dict(output.items()).values()))]
