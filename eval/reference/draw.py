@@ -14,6 +14,7 @@ import json
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,6 +76,8 @@ class Shard:
                     arrays[f"{space}/{batch.prompt_id}/{batch.first:06d}"] = part[space]
         write_arrays(self.path, arrays | {ORIGIN: np.array(json.dumps(self.record))})
         shutil.rmtree(self.scratch / self.record["identity"])
+        with suppress(OSError):  # of others, where it is not empty
+            self.scratch.rmdir()
 
 
 Prior = Annotated[Path | None, inputs("a StableDiffusionPipeline folder, instead of the scale's prior")]

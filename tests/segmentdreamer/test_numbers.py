@@ -26,13 +26,15 @@ from segmentdreamer.timing.stopwatch import Stopwatch
 
 GOLDEN = Path(__file__).parents[1] / "data/numbers.json"
 ADVICE = (
-    "the trunk's numbers moved: raise NUMBERS in segmentdreamer/identity.py, so that all assets are made again, "
-    "then `python tests/segmentdreamer/test_numbers.py`, and name the change in CHANGELOG.md"
+    "the trunk's numbers moved: raise NUMBERS in segmentdreamer/identity.py, so that all assets are made "
+    "again, then `python tests/segmentdreamer/test_numbers.py`, and name the change in CHANGELOG.md"
 )
 # What the trunk does within two hundred steps, within four.
-SETTINGS = ["train.steps=4", "train.warmup=2", "train.as_latent=0.3", "train.flip=0.5", "train.disparity=true",
-            "start.count=200", "optimizer.refine_start=1", "optimizer.refine_stop=4", "optimizer.refine_every=2",
-            "optimizer.grow_grad=0.001", "brightness.first=1", "brightness.last=3", "regularizers.tv=0.1"]  # fmt: skip
+SETTINGS = [
+    "train.steps=4", "train.warmup=2", "train.as_latent=0.3", "train.flip=0.5", "train.disparity=true",
+    "start.count=200", "optimizer.refine_start=1", "optimizer.refine_stop=4", "optimizer.refine_every=2",
+    "optimizer.grow_grad=0.001", "brightness.first=1", "brightness.last=3", "regularizers.tv=0.1",
+]  # fmt: skip
 METHODS = [name for name, entry in registry().items() if "class" in entry]
 
 

@@ -1,6 +1,6 @@
 """Plans again and again in one process: a line of arguments in, what Snakemake would make out.
 
-What takes long, importing Snakemake and pandas, is done once; each plan is a fork, which imports our modules anew.
+What takes long, importing Snakemake and pandas, is done once; each plan is a fork, with our own modules.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ def plan(arguments: list[str]) -> dict[str, object]:
             snakemake.cli.main(["-n", "--cores", "2", *arguments])
         except SystemExit as end:
             code = end.code
-    made = [
-        path for line in re.findall(r"^ +output: (.*)$", text.getvalue(), re.M) for path in line.replace(" (update)", "").split(", ")
-    ]
+    lines = re.findall(r"^ +output: (.*)$", text.getvalue().replace(" (update)", ""), re.M)
+    made = [path for line in lines for path in line.split(", ")]
     return {"code": code, "made": made, "text": text.getvalue()[-2000:] if code else ""}
 
 

@@ -47,8 +47,8 @@ class Run:
             "PYTHONDONTWRITEBYTECODE": "1", "SEGMENTDREAMER_CACHE": str(root / "cache"),
         }  # fmt: skip
         self.environment.pop("PYTHONPATH", None)
-        self.targets = [f"r/scores/{method}/p0{i}/0/scores.csv" for i in (1, 2, 3)
-                        for method in ("sds", "sctd", "prior", "truth", "shuffled", "start", "sphere")]  # fmt: skip
+        rows = ("sds", "sctd", "prior", "truth", "shuffled", "start", "sphere")
+        self.targets = [f"r/scores/{row}/p0{i}/0/scores.csv" for i in (1, 2, 3) for row in rows]
         self.targets += ["r/reference/manifest.json", "--configfile", "own.yaml"]
         command = [sys.executable, "-m", "snakemake", "--cores", "4", *self.targets]
         ran = subprocess.run(
@@ -141,43 +141,50 @@ VIEWS = [
 SCALE = "segmentdreamer/scales/mini.yaml"
 MODELS = "toybox/models"
 
+SCENES = "prompts/three.tsv"
+INPUTS = (SCENES, SCALE, "baselines/sds.py", "eval/scores/clip.py", f"{MODELS}/prior/model_index.json",
+          f"{MODELS}/clip/model.safetensors")  # fmt: skip
+ONE_TEXT = ["assets s[dc]* p02", "views s[dc]* p02", "samples p02", "views prior p02", "views shuffled p01"]
+COMMENT, TRUNK = "\n# x\n", "segmentdreamer/identity.py"
+CAR = "p04\ta green car\ta car\tobject\tno\tcar\tgreen\twhite\n"
+DRAWN = [*OF_ASSETS, *OF_PRIOR]
+STARTS = ["* start *", "* sphere *"]
+RENDERED = ["views prior *", "views start *", "views sphere *", *SCORES]
+
 ROWS: dict[str, tuple[Change, list[str]]] = {
     "nothing": (configure(), NONE),
-    "a comment in the trunk": (append("segmentdreamer/optimize.py", "\n# x\n"), NONE),
-    "a comment in a shared scorer": (append("eval/scores/scorers.py", "\n# x\n"), NONE),
-    "a comment in the renderer of views": (append("eval/views/render.py", "\n# x\n"), NONE),
-    "a comment in the sampler": (append("eval/reference/samples.py", "\n# x\n"), NONE),
-    "the times of all inputs": (touch("prompts/three.tsv", SCALE, "baselines/sds.py", "eval/scores/clip.py",
-                                      f"{MODELS}/prior/model_index.json", f"{MODELS}/clip/model.safetensors"), NONE),
-    "the trunk's numbers": (edit("segmentdreamer/identity.py", "NUMBERS = ", "NUMBERS = 1000 + "),
-                            [*OF_ASSETS, *OF_PRIOR, "* start *", "* sphere *"]),
-    "the views' numbers": (edit("eval/identity.py", "VIEWS = ", "VIEWS = 1000 + "), VIEWS),
-    "the scores' numbers": (edit("eval/identity.py", "SCORES = ", "SCORES = 1000 + "), [*SCORES, "samples *"]),
-    "a loss": (append("baselines/sds.py", "\n# x\n"), OF_SDS),
-    "a file that several losses name": (append("segmentdreamer/diffusion/times.py", "\n# x\n"), OF_ASSETS),
-    "a file of one loss": (append("segmentdreamer/segments.py", "\n# x\n"), OF_SCTD),
-    "a loss that does not run": (append("baselines/ism.py", "\n# x\n"), NONE),
-    "a method's settings": (edit("baselines/methods.yaml", "prompts.perp_neg=false", "prompts.perp_neg=true"), OF_SDS),
+    "a comment in the trunk": (append("segmentdreamer/optimize.py", COMMENT), NONE),
+    "a comment in a shared scorer": (append("eval/scores/scorers.py", COMMENT), NONE),
+    "a comment in the renderer of views": (append("eval/views/render.py", COMMENT), NONE),
+    "a comment in the sampler": (append("eval/reference/samples.py", COMMENT), NONE),
+    "the times of all inputs": (touch(*INPUTS), NONE),
+    "the trunk's numbers": (
+        edit(TRUNK, "NUMBERS = ", "NUMBERS = 9 + "),
+        [*DRAWN, *STARTS],
+    ),
+    "the views' numbers": (edit("eval/identity.py", "VIEWS = ", "VIEWS = 9 + "), VIEWS),
+    "the scores' numbers": (edit("eval/identity.py", "SCORES = ", "SCORES = 9 + "), [*SCORES, "samples *"]),
+    "a loss": (append("baselines/sds.py", COMMENT), OF_SDS),
+    "a file that several losses name": (append("segmentdreamer/diffusion/times.py", COMMENT), OF_ASSETS),
+    "a file of one loss": (append("segmentdreamer/segments.py", COMMENT), OF_SCTD),
+    "a loss that does not run": (append("baselines/ism.py", COMMENT), NONE),
+    "a method's settings": (edit("baselines/methods.yaml", "perp_neg=false", "perp_neg=true"), OF_SDS),
     "a method's title": (edit("baselines/methods.yaml", "title: SDS", "title: S"), NONE),
-    "a byte of the UNet": (flip(f"{MODELS}/prior/unet/diffusion_pytorch_model.safetensors"), [*OF_ASSETS, *OF_PRIOR]),
-    "a byte of the prior's scheduler": (flip(f"{MODELS}/prior/scheduler/scheduler_config.json"),
-                                        [*OF_ASSETS, *OF_PRIOR]),
-    "one prompt's text": (edit("prompts/three.tsv", "red bear", "read bear"),
-                          ["assets s[dc]* p02", "views s[dc]* p02", "samples p02", "views prior p02",
-                           "views shuffled p01", *SCORES]),
-    "what a cloud is made of": (edit("prompts/three.tsv", "a bear", "a bare"), NONE),
-    "a prompt more": (append("prompts/three.tsv", "p04\ta green car\ta car\tobject\tno\tcar\tgreen\twhite\n"),
-                      ["truth *", "views truth *", "views shuffled p03", *SCORES, "assets sctd p04", "views sctd p04"]),
+    "a byte of the UNet": (flip(f"{MODELS}/prior/unet/diffusion_pytorch_model.safetensors"), DRAWN),
+    "a byte of the scheduler": (flip(f"{MODELS}/prior/scheduler/scheduler_config.json"), DRAWN),
+    "one prompt's text": (edit(SCENES, "red bear", "read bear"), [*ONE_TEXT, *SCORES]),
+    "what a cloud is made of": (edit(SCENES, "a bear", "a bare"), NONE),
+    "a prompt more": (append(SCENES, CAR), ["truth *", "views truth *", "views shuffled p03", *SCORES]),
     "one method's omega": (edit(SCALE, "sctd: {omega: 3.5}", "sctd: {omega: 3.25}"), OF_SCTD),
     "omega of a method that does not run": (edit(SCALE, "ism: {omega: 5.0}", "ism: {omega: 4.0}"), NONE),
     "a setting of all": (edit(SCALE, "steps: 200", "steps: 201"), OF_ASSETS),
-    "a comment in the scale": (append(SCALE, "\n# x\n"), NONE),
+    "a comment in the scale": (append(SCALE, COMMENT), NONE),
     "the start": (edit(SCALE, "count: 1000", "count: 999"), [*OF_ASSETS, "* start *"]),
     "the view words": (edit(SCALE, "right side", "right"), [*OF_ASSETS, *SCORES]),
-    "how the prior's networks run": (edit(SCALE, "prior:", "prior:\n  vae_tiles: true"), [*OF_ASSETS, *OF_PRIOR]),
+    "how the prior's networks run": (edit(SCALE, "prior:", "prior:\n  vae_tiles: true"), DRAWN),
     "an override": (configure(overrides=["train.steps=3"]), OF_ASSETS),
     "an override of one method": (configure(overrides=["methods.sds.omega=4"]), OF_SDS),
-    "an override of the prior": (configure(overrides=[f"prior.path={MODELS}/coarse_prior"]), [*OF_ASSETS, *OF_PRIOR]),
+    "an override of the prior": (configure(overrides=[f"prior.path={MODELS}/coarse_prior"]), DRAWN),
     "the views' size": (configure(views={"size": 32}), VIEWS),
     "the samples' steps": (configure(reference={"steps": 9, "shards": 9}), OF_PRIOR),
     "the samples' guidance": (configure(reference={"omega": 9, "shards": 9}), OF_PRIOR),
@@ -186,12 +193,12 @@ ROWS: dict[str, tuple[Change, list[str]]] = {
     "CLIP's configuration": (append(f"{MODELS}/clip/toybox-clip.json", " "), [*SCORES, "samples *"]),
     "a byte of the judge": (flip(f"{MODELS}/judge/model.safetensors"), SCORES),
     "the reward's configuration": (append(f"{MODELS}/reward/config.json", " "), SCORES),
-    "a metric": (append("eval/scores/floaters.py", "\n# x\n"), SCORES),
+    "a metric": (append("eval/scores/floaters.py", COMMENT), SCORES),
     "a metric's title": (edit("eval/metrics.yaml", "name: CLIP,", "name: C,"), NONE),
     "threads": (configure(threads=2), OF_ASSETS),
-    "the kind of device": (configure(device="cuda"), [*OF_ASSETS, "samples *", "views prior *", "views start *", "views sphere *", *SCORES]),
+    "the kind of device": (configure(device="cuda"), [*OF_ASSETS, "samples *", *RENDERED]),
     "what is selected": (configure(methods=["sctd", "sds", "ism"], seeds=2), NONE),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("changed", ROWS)
