@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import simulated_run as simulated
 import yaml
+from PIL import Image
 
 from eval import reproduce
 from eval.metrics import columns
-from eval.tables import publish
+from eval.report import publish, published
 from eval.tables import table1 as table
 
 PUBLISHED = Path("results/published/mini")
@@ -35,10 +36,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = simulated.write_run(tmp_path_factory.mktemp("run"), failed=(), features=False)
     for path in root.rglob("provenance.json"):
         path.write_text(made_on("Model X"))
+    simulated.add_views(root)
     table.main(simulated.arguments(root))
-    for name in publish.TABLES:
+    for name in published.TABLES:
         if not (root / "tables" / name).exists():
             (root / "tables" / name).write_text("x")
+    Image.new("RGB", (8, 8)).save(root / "tables/sheet.png")
     publish.main(["--results", str(root), "--out", str(root / "published")])
     return root
 
