@@ -145,9 +145,11 @@ def compared_with(table: pd.DataFrame) -> str:
     if len(rows) == 1:
         return " ".join(rows["label"].iloc[0].split())
     stated = [fields_of(name) for name in rows["variant"]]
-    shared = [in_words(field, plain(value)) for field, value in stated[0].items()
-              if all(field in own and own[field] == value for own in stated)]  # fmt: skip
-    return f"the same method at {', '.join(shared) or 'its official setting'}"
+    others = [fields_of(name) for name in table["variant"].unique()]
+    shared = {field: in_words(field, plain(value)) for field, value in stated[0].items()
+              if all(field in own and own[field] == value for own in stated)}  # fmt: skip
+    telling = [text for field, text in shared.items() if len({str(own.get(field)) for own in others}) > 1]
+    return f"the same method at {', '.join(telling or shared.values()) or 'its official setting'}"
 
 
 def signed(value: float, digits: int) -> str:

@@ -146,7 +146,7 @@ def read_table(text: str, separator: str, path: Path) -> list[dict[str, str]]:
     """
     tabs = separator == "\t"
     verbatim = tabs and path.suffix.lower() != ".csv" and not filled(text)[0].startswith('"')
-    quoting = csv.QUOTE_NONE if verbatim else csv.QUOTE_MINIMAL
+    quoting: Any = csv.QUOTE_NONE if verbatim else csv.QUOTE_MINIMAL
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, quoting=quoting)
     try:
         rows = [(lines.line_num, row) for row in lines if any(field.strip() for field in row)]

@@ -14,7 +14,10 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # In a clone eval, baselines, prompts and toybox stand beside this package; installed, in it.
 PACKAGE = Path(__file__).parent
@@ -186,7 +189,7 @@ def write_json(path: Path, data: Any) -> None:
         partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n", encoding="utf-8")
 
 
-def write_table(path: Path, frame: "DataFrame") -> None:  # noqa: F821
+def write_table(path: Path, frame: "DataFrame") -> None:
     """Write a data frame as CSV, atomically, numbers to six digits."""
     with replacing(path) as partial:
         frame.to_csv(partial, index=False, float_format="%.6g")

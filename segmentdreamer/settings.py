@@ -3,7 +3,6 @@
 import difflib
 import re
 import reprlib
-import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ def read_settings(source: str | Path, overrides: Iterable[str] = ()) -> dict[str
 class Loader(yaml.CSafeLoader):
     """YAML whose numbers are those of version 1.2: 1e-4 is one, 010 is ten, 1:30 a text."""
 
-    yaml_implicit_resolvers: typing.ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own
         first: [(tag, form) for tag, form in pairs if not tag.endswith((":int", ":float"))]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

@@ -107,7 +107,7 @@ def test_tables_and_study_pages_show_hostile_titles_and_prompts_as_text(
 def test_no_prompt_ends_the_script_of_a_volunteers_page() -> None:
     import pandas as pd
 
-    row = {"study": HOSTILE, "source": "s", "volunteer": HOSTILE, "group": 1, "position": 1, "prompt": "p01",
-           "video": "a.mp4", "method": "sds", "seed": 0}  # fmt: skip
+    row = {"study": HOSTILE, "source": "s", "volunteer": HOSTILE, "group": 1, "kind": "", "position": 1,
+           "prompt": "p01", "video": "a.mp4", "method": "sds", "seed": 0}  # fmt: skip
     page = kit.page(pd.DataFrame([row]), {"p01": HOSTILE})
     assert "<img src=x" not in page and "<script>alert" not in page

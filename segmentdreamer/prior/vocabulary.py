@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from segmentdreamer.prior.folder import read_json
 
@@ -32,7 +33,7 @@ def remarks(folder: Path, prompt: str, worded: Sequence[str]) -> list[str]:
     return found
 
 
-def load_tokenizer(part: Path) -> "Tokenizer":  # noqa: F821
+def load_tokenizer(part: Path) -> Any:
     """The fast tokenizer of a folder, from its own file or from CLIP's vocabulary and merges."""
     if (whole := part / "tokenizer.json").is_file():
         from tokenizers import Tokenizer

@@ -103,7 +103,7 @@ def load_ply(path: Path) -> Parameters:
     for name, value in raw.items():  # the logit of an opacity of 0 or 1 is infinite
         if bool((value.isnan() if name == "opacities" else ~torch.isfinite(value)).any()):
             raise ValueError(f"{path} holds {name} that are not finite")
-    if rest := sum(name.startswith("f_rest_") for name in vertex.dtype.names):
+    if rest := sum(name.startswith("f_rest_") for name in vertex.dtype.names or ()):
         degree = round((rest / 3 + 1) ** 0.5) - 1
         print(
             f"note: {path}: of its colors' spherical harmonics, degree 0 of {degree} is read", file=sys.stderr

@@ -59,7 +59,7 @@ def read_cloud(path: Path) -> Cloud:
 def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     vertex = read_vertices(path, {"x", "y", "z"})
     points = np.stack([vertex[name] for name in ("x", "y", "z")], axis=1).astype(np.float32)
-    if "red" not in vertex.dtype.names:
+    if "red" not in (vertex.dtype.names or ()):
         return points, None
     colors = np.stack([vertex[name] for name in ("red", "green", "blue")], axis=1)
     scale = 255 if np.issubdtype(colors.dtype, np.integer) else 1

@@ -10,13 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 
 from segmentdreamer import generate
+from segmentdreamer.generate import Asset
 from segmentdreamer.optimize import AssetFailed, check_result
 from segmentdreamer.prior import onnx_networks
 from segmentdreamer.records import file_name
@@ -32,9 +35,9 @@ def command(out: Path, steps: int, prompt: str = "a yellow duck") -> list[str]:
     return [sys.executable, "-m", "segmentdreamer.generate", "--prompt", prompt, "--out", str(out), *words]
 
 
-def make(out: Path, steps: int = 6, prompt: str = "a yellow duck", **more: object) -> generate.Asset:
+def make(out: Path, steps: int = 6, prompt: str = "a yellow duck", **more: object) -> Asset:
     overrides = [*SMALL, f"train.steps={steps}"]
-    return generate(prompt, overrides=overrides, out=out, quiet=True, **more)  # type: ignore[operator]
+    return generate(prompt, overrides=overrides, out=out, quiet=True, **more)
 
 
 def test_a_signal_saves_the_run_and_the_same_command_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ def test_a_tracker_gets_every_row_once(tmp_path: Path, monkeypatch: pytest.Monke
     rows = []
 
     @contextmanager
-    def remember(out: Path, name: str, settings: dict):
+    def remember(out: Path, name: str, settings: dict[str, Any]) -> Iterator[Any]:
         yield rows.append
 
     monkeypatch.setitem(journal.TRACKERS, "json", remember)  # a module that is there

@@ -74,7 +74,7 @@ def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
 def test_all_ablations_share_the_variants_that_they_have_in_common(tmp_path: Path) -> None:
     ran = snakemake("ablations", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
     jobs = planned(ran.stdout + ran.stderr)
-    assert jobs["generate_variant"] == (8 + 3 + 5 + 3 + 18 + 6 + 20) * 2 and jobs["ablation_table"] == 7
+    assert jobs["generate_variant"] == (8 + 3 + 5 + 3 + 18 + 6 + 20 + 15) * 2 and jobs["ablation_table"] == 8
 
 
 @pytest.mark.parametrize(

@@ -160,9 +160,9 @@ def texts_of(figure: Figure) -> str:
 def test_the_contact_sheet_says_it_above_each_column(results: Path) -> None:
     guidance = {m: guidance_of(results, m, simulated.PROMPTS, [0]) for m in ("start", "cds", "gcs")}
     assert headings(guidance, {"cds": "CDS", "gcs": "GCS"}) == [
-        "zero optimization steps\nfront, right, back, left",
-        "CDS, CFG 40 → 20, no negative\nfront, right, back, left",
-        "GCS, Perp-Neg 7.5, BEG\nfront, right, back, left",
+        "zero optimization steps",
+        "CDS, CFG 40 → 20, no negative",
+        "GCS, Perp-Neg 7.5, BEG",
     ]
     missing = bytes(font(12).getmask("\uffff"))
     assert all(bytes(font(12).getmask(letter)) != missing for letter in "→–ωé")

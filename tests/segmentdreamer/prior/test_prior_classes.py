@@ -19,7 +19,7 @@ OWN = ("prior.class=toys:MixtureImages", "start.count=50")
 def test_a_prior_of_ones_own_needs_a_class_and_a_setting(tmp_path: Path) -> None:
     generated(tmp_path, *OWN, "prior.path=''")
     cost, record = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("cost", "provenance"))
-    assert cost["nfe"] == 4 * 4 * 2 and cost["encodes"] == 0 and cost["tflop"] is None and not cost["failed"]
+    assert cost["nfe"] == 4 * 2 * 2 and cost["encodes"] == 0 and cost["tflop"] is None and not cost["failed"]
     assert record["weights_sha256"] == "" and record["config"]["prior"]["class_"] == "toys:MixtureImages"
 
 

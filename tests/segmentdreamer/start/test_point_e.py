@@ -158,7 +158,15 @@ def test_point_es_environment_needs_little_of_the_project() -> None:
     )
     assert loaded.stdout.split() == [
         f"segmentdreamer.{name}"
-        for name in ("randomness", "records", "start", "start.clouds", "start.point_e")
+        for name in (
+            "randomness",
+            "records",
+            "scene",
+            "scene.gaussians",
+            "start",
+            "start.clouds",
+            "start.point_e",
+        )
     ]
     pins = (ROOT / "workflow/envs/point_e.txt").read_text()
     for name in ("torch==", "numpy==", "plyfile==", "safetensors", "point-e @ git+"):

@@ -136,7 +136,7 @@ def test_a_benchmark_times_each_method_and_counts_its_arithmetic(
     assert rows["sctd", "perp_neg"]["nfe"] == rows["sctd", "cfg"]["nfe"] + 2
     work = Work(**found["work"])
     for row in rows.values():
-        assert row["flops"] == pytest.approx(4 * work.total(row["nfe"], 1, 0))
+        assert row["flops"] == pytest.approx(load_config("mini").cameras.batch * work.total(row["nfe"], 1, 0))
         assert len(row["seconds"]) == 2 and row["waits"] is None
         assert all(seconds > 0 for seconds in row["parts"].values()) and len(row["parts"]) == 4
         assert row["minutes"] == pytest.approx(sum(row["seconds"]) / 2 * 200 / 60)  # mini's 200 steps
@@ -151,7 +151,7 @@ def test_random_weights_cost_the_same_arithmetic_and_need_no_download(tmp_path: 
     work = Work(**found["work"])
     assert found["weights"] == "random" and work == count_work(ROOT / "toybox/models/prior", 64, tokens=77)
     (row,) = found["rows"]
-    assert row["flops"] == pytest.approx(4 * work.total(8, 1, 2))
+    assert row["flops"] == pytest.approx(load_config("mini").cameras.batch * work.total(8, 1, 2))
 
 
 def report(scale: str) -> Report:
