@@ -19,7 +19,7 @@ import yaml
 from eval.scales import read_scale
 from segmentdreamer.config import GenerationConfig
 from segmentdreamer.methods import load_method, registry
-from segmentdreamer.settings import SCALES
+from segmentdreamer.recipe.settings import SCALES
 
 ROOT = Path(__file__).parent.parent
 HEAD = """# Configuration

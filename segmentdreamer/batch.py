@@ -33,7 +33,7 @@ from segmentdreamer.command import (
 )
 
 if TYPE_CHECKING:
-    from segmentdreamer.job import Job
+    from segmentdreamer.recipe.job import Job
 
 Words = list[str] | None
 
@@ -53,7 +53,7 @@ def batch(
         list[Path] | None, outputs("of each (default: in its --out)", metavar="FILE...")
     ] = None,
     identity: Annotated[
-        Words, inputs("what each must be (segmentdreamer.identity), by the plan", metavar="DIGEST...")
+        Words, inputs("what each must be (segmentdreamer.recipe.identity), by the plan", metavar="DIGEST...")
     ] = None,
     quiet: Annotated[bool, hardware("no progress bars", "--quiet")] = False,
 ) -> None:
@@ -65,7 +65,7 @@ def batch(
     check_threads(threads)
     import torch
 
-    from segmentdreamer.job import Task, prepare
+    from segmentdreamer.recipe.job import Task, prepare
     from segmentdreamer.records import check_writable
     from segmentdreamer.timing.record import FILES
 

@@ -15,12 +15,12 @@ from annotated_types import Interval, Predicate
 from segmentdreamer.interfaces import Count, Positive, Share, Whole
 from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.prior.view_prompts import PromptConfig
+from segmentdreamer.recipe.settings import ConfigError, nearest, read_settings
 from segmentdreamer.records import shipped
 from segmentdreamer.scene.brightness import BrightnessConfig
 from segmentdreamer.scene.cameras import PRESETS, CameraConfig
 from segmentdreamer.scene.optimizer import OptimizerConfig
 from segmentdreamer.scene.render import RegularizerConfig, RenderConfig
-from segmentdreamer.settings import ConfigError, nearest, read_settings
 from segmentdreamer.start.shapes import StartConfig
 
 STEPS = {  # what `train.stretch` multiplies, by section

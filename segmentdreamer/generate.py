@@ -45,10 +45,10 @@ Tracker = Literal["tensorboard", "wandb", "mlflow"]
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segmentdreamer.job import Job
     from segmentdreamer.optimize import Row, Run
     from segmentdreamer.prior.diffusers_prior import DiffusersPrior
     from segmentdreamer.prior.view_prompts import ViewPrompts
+    from segmentdreamer.recipe.job import Job
     from segmentdreamer.timing.journal import Journal
 
 
@@ -90,8 +90,8 @@ def generate(
     check_threads(threads)
     import torch
 
-    from segmentdreamer.job import Task, prepare
     from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.recipe.job import Task, prepare
     from segmentdreamer.records import check_writable, file_name
     from segmentdreamer.timing.journal import find_tracker
     from segmentdreamer.timing.record import FILES, finished
@@ -207,8 +207,8 @@ def embed_prompt(job: Job, prior: DiffusersPrior) -> ViewPrompts:
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:
     """Write asset.ply, train.csv, cost.json and provenance.json; began: the monotonic clock at the start."""
-    from segmentdreamer.identity import NUMBERS, revision
-    from segmentdreamer.job import EDITED
+    from segmentdreamer.recipe.identity import NUMBERS, revision
+    from segmentdreamer.recipe.job import EDITED
     from segmentdreamer.records import describe_machine, file_digest, package_versions, write_json
     from segmentdreamer.scene.gaussians import save_ply
     from segmentdreamer.timing.journal import write_rows

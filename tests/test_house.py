@@ -16,7 +16,7 @@ CODE = ("segmentdreamer", "baselines", "eval", "toybox", "workflow/scripts")
 # rooms of one line know nothing of each other.
 FLOORS: list[tuple[str, ...]] = [
     ("segmentdreamer.command", "segmentdreamer.interfaces",
-     "segmentdreamer.randomness", "segmentdreamer.records", "segmentdreamer.segments",
+     "segmentdreamer.randomness", "segmentdreamer.recipe", "segmentdreamer.records", "segmentdreamer.segments",
      "segmentdreamer.torchvision_guard", "segmentdreamer.timing.stopwatch", "segmentdreamer.timing.cost"),
     ("segmentdreamer.diffusion", "segmentdreamer.rasterizer"),
     ("segmentdreamer.prior", "segmentdreamer.scene", "segmentdreamer.sctd", "baselines"),
@@ -25,12 +25,14 @@ FLOORS: list[tuple[str, ...]] = [
     ("segmentdreamer.methods", "segmentdreamer.weights"),
     ("segmentdreamer.optimize",),
     ("segmentdreamer.checkpoint", "segmentdreamer.timing"),
+    ("segmentdreamer.recipe.job",),
     ("segmentdreamer.generate", "segmentdreamer.benchmark"),
     ("segmentdreamer",),
     # Of evaluation. Three modules lie lower than the rooms that they stand in: number formats, the style of
     # plots, where a reference comes from.
     ("eval.metrics", "eval.scales", "eval.prompt_table", "eval.variants", "eval.tables.formats"),
     ("eval.protocol",),
+    ("eval.identity",),
     ("eval.views", "eval.statistics", "eval.guidance"),
     ("eval.distances", "eval.reference.origin", "eval.study"),
     ("eval.scores",),

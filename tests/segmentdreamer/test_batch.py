@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from segmentdreamer import batch, checkpoint, generate, job, methods, optimize
+from segmentdreamer import batch, checkpoint, generate, methods, optimize
+from segmentdreamer.recipe import job
 
 TEXTS = {"p03": "a yellow duck", "p02": "a red bear with a blue hat", "p05": "a pink house"}
 # Density control within a few steps, so that it too may leave nothing behind for the next asset.

@@ -14,20 +14,20 @@ import torch
 
 from segmentdreamer.config import load_config
 from segmentdreamer.diffusion.sampling import sample
-from segmentdreamer.identity import NUMBERS
 from segmentdreamer.interfaces import Conditioning
 from segmentdreamer.methods import load_method, registry, trunk_settings
 from segmentdreamer.optimize import optimize, start_run
 from segmentdreamer.prior.diffusers_prior import open_prior
 from segmentdreamer.prior.view_prompts import embed_views
 from segmentdreamer.randomness import generator
+from segmentdreamer.recipe.identity import NUMBERS
 from segmentdreamer.start.shapes import start_seed, start_state
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 GOLDEN = Path(__file__).parents[1] / "data/numbers.json"
 ADVICE = (
-    "the trunk's numbers moved: raise NUMBERS in segmentdreamer/identity.py, so that all assets are made "
-    "again, then `python tests/segmentdreamer/test_numbers.py`, and name the change in CHANGELOG.md"
+    "the trunk's numbers moved: raise NUMBERS in segmentdreamer/recipe/identity.py, so that all assets are "
+    "made again, then `python tests/segmentdreamer/test_numbers.py`, and name the change in CHANGELOG.md"
 )
 # What the trunk does within two hundred steps, within four.
 SETTINGS = [
@@ -76,7 +76,7 @@ def test_the_trunks_numbers_are_those_of_their_version(name: str) -> None:
 def main() -> None:
     known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {"version": 0}
     if known["version"] == NUMBERS:
-        sys.exit("raise NUMBERS in segmentdreamer/identity.py first")
+        sys.exit("raise NUMBERS in segmentdreamer/recipe/identity.py first")
     numbers = {name: measure(name) for name in METHODS} | {"samples": draw()}
     GOLDEN.write_text(json.dumps({"version": NUMBERS} | numbers, indent=1) + "\n")
 

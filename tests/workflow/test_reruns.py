@@ -145,7 +145,7 @@ SCENES = "prompts/three.tsv"
 INPUTS = (SCENES, SCALE, "baselines/sds.py", "eval/scores/clip.py", f"{MODELS}/prior/model_index.json",
           f"{MODELS}/clip/model.safetensors")  # fmt: skip
 ONE_TEXT = ["assets s[dc]* p02", "views s[dc]* p02", "samples p02", "views prior p02", "views shuffled p01"]
-COMMENT, TRUNK = "\n# x\n", "segmentdreamer/identity.py"
+COMMENT, TRUNK = "\n# x\n", "segmentdreamer/recipe/identity.py"
 CAR = "p04\ta green car\ta car\tobject\tno\tcar\tgreen\twhite\n"
 DRAWN = [*OF_ASSETS, *OF_PRIOR]
 STARTS = ["* start *", "* sphere *"]

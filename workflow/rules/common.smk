@@ -16,7 +16,7 @@ from eval.identity import of_truth
 from eval.metrics import measures, primary_method
 from eval.prompt_table import categories, read_prompts
 from segmentdreamer.records import run_key
-from segmentdreamer.settings import read_settings
+from segmentdreamer.recipe.settings import read_settings
 from eval.variants import method_of, variants
 from eval.variants import overrides as variant_settings
 from batches import split

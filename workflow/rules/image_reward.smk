@@ -14,8 +14,7 @@ if IMAGE_REWARD:
                 vocabulary=ancient(f"{IMAGE_REWARD}/bert-base-uncased/vocab.txt"),
                 environment=environment("image_reward"),
             output:
-                scores=of_job(batch.prompts, "scores", "image_reward.csv"),
-                protocols=of_job(batch.prompts, "scores", "image_reward.json"),
+                of_job(batch.prompts, "scores", "image_reward.csv"),  # written last
             log:
                 f"{RESULTS}/logs/image_reward/{{method}}-{batch.label}.log",
             benchmark:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snakemake.common import overwrite_function_params
 
+
 def quick(function):
     """The function, its signature looked up once: Snakemake does so for every job, a sixth of a plan's time."""
     overwrite_function_params(function, inspect.signature(function).parameters)
@@ -95,10 +96,15 @@ def need(stage, **fixed):
     return growing | fixed
 
 
+def first_of(output):
+    """The first kind of outputs, or all, where they are of one kind."""
+    return next(iter(dict(output.items()).values()), output)
+
+
 @quick
 def prompts_of(wildcards, output):
     """The prompts of a job, from its first kind of outputs: .../PROMPT/SEED/FILE."""
-    return [Path(path).parts[-3] for path in next(iter(dict(output.items()).values()))]
+    return [Path(path).parts[-3] for path in first_of(output)]
 
 
 def shuffled_sources(prompts):
@@ -113,7 +119,7 @@ def shuffled_sources(prompts):
 @quick
 def folders_of(wildcards, output):
     """The folders of a job's assets, from its first kind of outputs."""
-    return [os.path.dirname(path) for path in next(iter(dict(output.items()).values()))]
+    return [os.path.dirname(path) for path in first_of(output)]
 
 
 def of_asset(stage, *files):

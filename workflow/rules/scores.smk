@@ -17,8 +17,7 @@ for variation, batch in SCORED_TOGETHER:
             ),
             truth=rules.truth.output if config["truth"] else [],
         output:
-            scores=of_job(batch.prompts, "scores", "scores.csv"),
-            others=of_job(batch.prompts, "scores", "features.npz", "protocol.json"),
+            of_job(batch.prompts, "scores", "scores.csv"),  # written last, after features and protocol
         log:
             f"{RESULTS}/logs/scores/{{method}}-{batch.label}.log",
         benchmark:

@@ -8,10 +8,7 @@ for variation, batch in SCORED_TOGETHER:
         input:
             assets=of_job(batch.prompts, "assets", "asset.ply"),
         output:
-            views=of_job(batch.prompts, "views", "views.zip"),
-            others=of_job(
-                batch.prompts, "views", "cameras.json", "sheet.webp", "turntable.mp4"
-            ),
+            of_job(batch.prompts, "views", "views.zip"),  # written last, after its gallery
         log:
             f"{RESULTS}/logs/views/{{method}}-{batch.label}.log",
         benchmark:

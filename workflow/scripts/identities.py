@@ -15,7 +15,7 @@ from typing import Any
 from eval import identity
 from eval.metrics import control_kind
 from eval.variants import method_of, overrides
-from segmentdreamer.identity import (
+from segmentdreamer.recipe.identity import (
     NUMBERS,
     Recipe,
     describe_prior,
@@ -23,8 +23,8 @@ from segmentdreamer.identity import (
     located_digest,
     read_recipe,
 )
+from segmentdreamer.recipe.settings import read_settings
 from segmentdreamer.records import content_digest, run_key, shipped
-from segmentdreamer.settings import read_settings
 
 UNKNOWN = "unknown"
 FOREIGN = "foreign"  # an asset that a rule of one's own brings: its file is the rules' input

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-SCALES = Path(__file__).parent / "scales"
+SCALES = Path(__file__).parents[1] / "scales"
 
 
 class ConfigError(ValueError):

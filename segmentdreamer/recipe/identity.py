@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from segmentdreamer.recipe.settings import read_settings
 from segmentdreamer.records import ROOT, content_digest, file_digest, run_key, shipped
-from segmentdreamer.settings import read_settings
 
 # The version of the trunk's numbers: raise it with every change of the trunk that moves an asset's numbers by
 # more than rounding (tests/segmentdreamer/test_numbers.py tells), and all assets are made again.

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from segmentdreamer.config import GenerationConfig
-from segmentdreamer.identity import read_recipe
 from segmentdreamer.interfaces import Method
 from segmentdreamer.methods import check_settings, hyper_parameters, load_method, registry
 from segmentdreamer.prior.diffusers_prior import check_prior, check_size
+from segmentdreamer.recipe.identity import read_recipe
 from segmentdreamer.start.shapes import located, start_digest
 
 EDITED = "what it depends on was edited while it was made: this asset is of what stood there before"
