@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from eval import identity
@@ -152,7 +153,7 @@ class Identities:
 
     def cloud(self, prompt: str, seed: int) -> str:
         """Of the cloud that Point-E makes."""
-        files = [
+        files: list[Path | str] = [
             "weights/point-e",
             *(shipped(f"segmentdreamer/start/{name}.py") for name in ("point_e", "clouds")),
         ]
