@@ -61,6 +61,7 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def imported(name: str) -> Iterator[str]:
@@ -136,6 +137,13 @@ def test_no_folder_is_crowded_and_no_file_too_long() -> None:
     crowded = {f.relative_to(ROOT).as_posix() for f in folders if folders.count(f) > FOLDER}
     assert crowded == CROWDED
     assert not {p.name for p in MODULES.values() if len(p.read_text().splitlines()) > FILE}
+
+
+def test_no_test_file_is_too_long_and_no_two_have_one_name() -> None:
+    """pytest imports a test file by its name alone."""
+    assert not {p.name for p in TESTS if len(p.read_text().splitlines()) > FILE}
+    names = [p.name for p in TESTS if p.name not in ("__init__.py", "conftest.py")]
+    assert len(names) == len(set(names))
 
 
 def test_no_function_is_too_long() -> None:
