@@ -15,7 +15,7 @@ from segmentdreamer.recipe.settings import read_settings
 from segmentdreamer.records import ROOT, content_digest, file_digest, run_key, shipped
 
 # The version of the trunk's numbers: raise it with every change of the trunk that moves an asset's numbers by
-# more than rounding (tests/segmentdreamer/test_numbers.py tells), and all assets are made again.
+# more than rounding (tests/segmentdreamer/test_trunk_numbers.py tells), and all assets are made again.
 NUMBERS = 1
 FROM_FILE = ("points", "mesh", "point-e")  # kinds of start
 
