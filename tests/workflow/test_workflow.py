@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dry_runs import planned, snakemake
+from dry_runs import commands, planned, snakemake
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -44,6 +44,19 @@ def test_the_theory_has_a_table_of_prompts_of_its_own(tmp_path: Path) -> None:
     ran = snakemake("theory", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
     assert planned(ran.stdout + ran.stderr) == {"theory_views": 1, "theory": 1, "total": 2}
     assert len(read_prompts(ROOT / "prompts/theory.tsv")) >= 12
+
+
+def test_a_prior_of_ones_own_serves_every_stage_without_a_folder(tmp_path: Path) -> None:
+    mini = yaml.safe_load((ROOT / "segmentdreamer/scales/mini.yaml").read_text())
+    own = mini | {"scale": "own", "prior": {"class": "toys:MixtureImages"}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    ran = snakemake("table1", "theory", "-n", "-p", "--config", f"results={tmp_path}/r",
+                    f"generation={tmp_path}/own.yaml")  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "model_index.json" not in ran.stdout
+    for made in ("assets/sds/p01/0/asset.ply", "reference/shards/p01.npz", "views/prior/p01/0/views.zip",
+                 "theory/theory.csv"):  # fmt: skip
+        assert f"--scale {tmp_path}/own.yaml" in commands(ran.stdout)[f"{tmp_path}/r/{made}"]
 
 
 @pytest.mark.parametrize(

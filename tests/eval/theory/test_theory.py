@@ -18,6 +18,7 @@ from eval.views.archive import write_views
 from segmentdreamer.diffusion.guidance import conditional, guided, unconditional
 from segmentdreamer.diffusion.mixture import CLEAN, MixturePrior, levels
 from segmentdreamer.diffusion.solver import add_noise, alpha, noise_to_signal, ode_step
+from segmentdreamer.prior.options import PriorConfig
 
 PRIOR = Path("toybox/models/prior")
 
@@ -261,6 +262,16 @@ def test_the_command_writes_table_figure_and_page(tmp_path: Path, monkeypatch: p
     figure = (tmp_path / "once" / "theory.svg").read_text()
     for target in ("t = −1", "t = 0", "t = 20"):  # of each of CDS's curves, on page and figure
         assert f"| CDS | to {target} |" in page and f"to {target}" in figure
+
+
+def test_views_may_be_encoded_by_a_prior_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "p01").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 64, 64, 4)).astype(np.uint8)
+    write_views(pixels, tmp_path / "p01/views.zip")
+    mixture, starts = theory.build(
+        [tmp_path / "p01/views.zip"], PriorConfig(class_="toys:MixtureImages"), 3, 2, 0
+    )
+    assert mixture.centers.shape == (2, 3, 16, 16) and starts.z_0.shape == (2, 3, 16, 16)
 
 
 def test_archives_that_cannot_be_used_end_with_one_line(tmp_path: Path) -> None:
