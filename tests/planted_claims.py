@@ -86,8 +86,11 @@ SPECKLED: Values = {"detail": (around(12.0), around(9.0))}
 CONSISTENT: Values = {"consistency": (always(GATE), lambda p: GATE if p < 7 else GATE - 0.001)}
 FLICKERING: Values = {"consistency": (always(0.5), always(GATE))}
 HARD: Values = {"clip_r_hard": (around(0.3), around(0.6)), "clip": (around(88.0), around(87.0))}
-COSTS: Values = {"seconds": (around(5.0), around(9.0)), "tflop": (around(3.0), around(2.0)),
-                 "nfe": (always(300), always(200))}  # fmt: skip
+COSTS: Values = {
+    "seconds": (around(5.0), around(9.0)),
+    "tflop": (around(3.0), around(2.0)),
+    "nfe": (always(300), always(200)),
+}
 RUNS: dict[str, tuple[int, Values]] = {
     "known_scene": (8, SPECKLED | {"detail_error": (around(0.5), around(0.3))}),
     "few": (3, SPECKLED),

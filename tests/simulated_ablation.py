@@ -22,8 +22,12 @@ ABLATION = {
     "panels": ["clip", "detail", "collapsed", "seconds"],
     "space": [{"method": ["sctd"], "N": [1, 10], "redraw_t": [False, True]}],
 }
-POINTS = ["sctd/N~1/redraw_t~False", "sctd/N~1/redraw_t~True",
-          "sctd/N~10/redraw_t~False", "sctd/N~10/redraw_t~True"]  # fmt: skip
+POINTS = [
+    "sctd/N~1/redraw_t~False",
+    "sctd/N~1/redraw_t~True",
+    "sctd/N~10/redraw_t~False",
+    "sctd/N~10/redraw_t~True",
+]
 PROMPTS = ["p01", "p02", "p03", "p04", "p05", "p06"]
 
 
@@ -63,10 +67,21 @@ def write_run(folder: Path, fields: dict) -> None:
     pd.DataFrame({"step": range(4), "collapsed": collapsed}).to_csv(folder / "train.csv", index=False)
     cost = {"seconds": 7.0, "nfe": 80, "peak_memory_mib": 900.0}
     (folder / "cost.json").write_text(json.dumps(cost))
-    config = {"train": {"steps": 4}, "extra": fields["N"], "methods": {"sctd": fields},
-              "prompts": {"perp_neg": fields["redraw_t"], "negative": ""}}  # fmt: skip
-    record = {"config": config, "hyper_parameters": fields | {"omega": 7.5}, "asset_sha256": "0",
-              "prompt": "x", "weights_sha256": "1", "versions": {}, "machine": {}}  # fmt: skip
+    config = {
+        "train": {"steps": 4},
+        "extra": fields["N"],
+        "methods": {"sctd": fields},
+        "prompts": {"perp_neg": fields["redraw_t"], "negative": ""},
+    }
+    record = {
+        "config": config,
+        "hyper_parameters": fields | {"omega": 7.5},
+        "asset_sha256": "0",
+        "prompt": "x",
+        "weights_sha256": "1",
+        "versions": {},
+        "machine": {},
+    }
     (folder / "provenance.json").write_text(json.dumps(record))
 
 

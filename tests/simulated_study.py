@@ -25,6 +25,7 @@ def analyzed(folder: Path, out: Path, change: dict | None = None) -> Path:
     files = map(str, sorted((folder / "answers").iterdir()))
     study.main(["collect", "--study", str(folder), "--answers", *files, "--out", str(out / "ranks.csv")])
     pd.read_csv(out / "ranks.csv").assign(**(change or {})).to_csv(out / "ranks.csv", index=False)
-    study.main(["analyse", "--ranks", str(out / "ranks.csv"), "--resamples", "50",
-                "--out", str(out / "study.csv")])  # fmt: skip
+    study.main(
+        ["analyse", "--ranks", str(out / "ranks.csv"), "--resamples", "50", "--out", str(out / "study.csv")]
+    )
     return out / "study.csv"

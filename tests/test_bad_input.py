@@ -51,7 +51,7 @@ TABLES = [
     ("x.json", b"[" * 100_000, "is no JSON"),
     ("x.json", b'[{"text": "a"}]', "an entry without a prompt"),
     ("x.csv", b"p01,a cat\n", "looks like a table"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "content", "words"), TABLES)
@@ -80,8 +80,9 @@ def test_gptevals_list_is_a_prompt_table(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(["a cat", "a dog"]))
     found = read_prompts(tmp_path / "x.json")
     assert found[["id", "prompt", "init_prompt", "camera"]].to_numpy().tolist() == [
-        ["p01", "a cat", "a cat", "object"], ["p02", "a dog", "a dog", "object"]
-    ]  # fmt: skip
+        ["p01", "a cat", "a cat", "object"],
+        ["p02", "a dog", "a dog", "object"],
+    ]
 
 
 def write_ply(path: Path, fields: list[str], types: dict[str, str] | None = None, **values: float) -> Path:
@@ -197,7 +198,7 @@ FOLDERS: list[tuple[Callable[[Path], object], str]] = [
     (lambda f: (f / WEIGHTS).write_bytes((2**60).to_bytes(8, "little")), "is no whole safetensors file"),
     (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-10]), "its header tells of"),
     (lambda f: (f / WEIGHTS).unlink(), "no file"),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +239,7 @@ OTHERS: list[tuple[Callable[[Path], object], str]] = [
     (lambda t: check_writable(Path("/proc/nothing/a.ply")), "cannot be written"),
     (lambda t: (t / "a.npz").write_bytes(b"PK") and read_cloud(t / "a.npz"), "is not a readable point cloud"),
     (lambda t: np.savez(t / "a.npz", coords=np.array([{}])) or read_cloud(t / "a.npz"), "allow_pickle=False"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("wrong", "words"), OTHERS)

@@ -191,10 +191,15 @@ def time_methods(
     prior, prompts, work = load(base, prompt, random_weights, device, threads)
     named = base.prior.class_ or base.prior.path
     report = Report(
-        base.scale, "random" if random_weights else named, asdict(base.prior),
-        describe_machine(device), package_versions(), str(prior.dtype).removeprefix("torch."),
-        matrix_rate(device, prior.dtype), work,
-    )  # fmt: skip
+        base.scale,
+        "random" if random_weights else named,
+        asdict(base.prior),
+        describe_machine(device),
+        package_versions(),
+        str(prior.dtype).removeprefix("torch."),
+        matrix_rate(device, prior.dtype),
+        work,
+    )
     for (name, guidance), config in configs.items():
         if GUIDANCE[guidance] and not getattr(load_method(name, {}), "has_perp_neg", True):
             continue

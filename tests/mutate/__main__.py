@@ -44,14 +44,16 @@ AREAS: dict[str, tuple[str, str]] = {
     ),
     "statistics": ("eval/statistics/*.py", "tests/eval/statistics tests/eval/claims tests/eval/tables"),
     "distances": ("eval/distances/*.py", "tests/eval/distances tests/eval/scores/test_exchanged.py"),
-    "protocol": ("eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/janus.py "
-                 "eval/scores/consistency.py eval/scores/floaters.py eval/metrics.py",
-                 "tests/eval/scores tests/eval/views tests/eval/tables"),
+    "protocol": (
+        "eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/janus.py "
+        "eval/scores/consistency.py eval/scores/floaters.py eval/metrics.py",
+        "tests/eval/scores tests/eval/views tests/eval/tables",
+    ),
     "workflow": (
         "workflow/rules/*.smk",
         "tests/workflow/test_wiring.py tests/workflow tests/eval/plots/test_variants.py",
     ),
-}  # fmt: skip
+}
 
 
 def main() -> None:

@@ -36,10 +36,14 @@ def mutants(path: str, source: str) -> list[Mutant]:
     except SyntaxError:  # a file with rules
         places = [*rule_places(source)]
     found = [
-        Mutant(path, source[:start].count("\n") + 1, f"{source[start:end].strip()!r} -> {new!r}",
-               source[:start] + new + source[end:])
+        Mutant(
+            path,
+            source[:start].count("\n") + 1,
+            f"{source[start:end].strip()!r} -> {new!r}",
+            source[:start] + new + source[end:],
+        )
         for start, end, new in sorted(set(places))
-    ]  # fmt: skip
+    ]
     return [m for m in found if m.source != source]
 
 

@@ -88,8 +88,12 @@ def test_every_timestep_has_its_lower_edge(n: int, t: int) -> None:
 
 
 def test_impossible_segmentations_are_refused() -> None:
-    for call in (lambda: equal_edges(0), lambda: monotone_edges(1, 100), lambda: monotone_edges(8, 130),
-                 lambda: lower_edge([20, 980], 10)):  # fmt: skip
+    for call in (
+        lambda: equal_edges(0),
+        lambda: monotone_edges(1, 100),
+        lambda: monotone_edges(8, 130),
+        lambda: lower_edge([20, 980], 10),
+    ):
         with pytest.raises(ValueError, match=r"\d"):
             call()
 

@@ -50,12 +50,17 @@ def test_a_prior_of_ones_own_serves_every_stage_without_a_folder(tmp_path: Path)
     mini = yaml.safe_load((ROOT / "segmentdreamer/scales/mini.yaml").read_text())
     own = mini | {"scale": "own", "prior": {"class": "toys:MixtureImages"}}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
-    ran = snakemake("table1", "theory", "-n", "-p", "--config", f"results={tmp_path}/r",
-                    f"generation={tmp_path}/own.yaml")  # fmt: skip
+    ran = snakemake(
+        "table1", "theory", "-n", "-p", "--config", f"results={tmp_path}/r", f"generation={tmp_path}/own.yaml"
+    )
     assert ran.returncode == 0, ran.stderr
     assert "model_index.json" not in ran.stdout
-    for made in ("assets/sds/p01/0/asset.ply", "reference/shards/p01.npz", "views/prior/p01/0/views.zip",
-                 "theory/theory.csv"):  # fmt: skip
+    for made in (
+        "assets/sds/p01/0/asset.ply",
+        "reference/shards/p01.npz",
+        "views/prior/p01/0/views.zip",
+        "theory/theory.csv",
+    ):
         assert f"--scale {tmp_path}/own.yaml" in commands(ran.stdout)[f"{tmp_path}/r/{made}"]
 
 

@@ -76,8 +76,15 @@ def test_a_claim_stands_once(tmp_path: Path) -> None:
 
 
 def test_an_ablation_leaves_its_values_for_the_ledger(tmp_path: Path) -> None:
-    space = {"n": {"title": "N", "official": [{"N": 5}], "x": "N", "panels": ["clip"],
-                   "space": [{"method": ["sctd"], "N": [1, 5]}]}}  # fmt: skip
+    space = {
+        "n": {
+            "title": "N",
+            "official": [{"N": 5}],
+            "x": "N",
+            "panels": ["clip"],
+            "space": [{"method": ["sctd"], "N": [1, 5]}],
+        }
+    }
     (tmp_path / "spaces.yaml").write_text(yaml.safe_dump(space))
     for n in (1, 5):
         for number, prompt in enumerate(simulated.PROMPTS):
@@ -131,8 +138,11 @@ def test_margins_are_smaller_than_the_differences_that_the_paper_counts() -> Non
 
 def test_what_the_paper_says_of_one_method_is_put_to_a_threshold() -> None:
     """Severe Janus artifacts, over-exposure, weak conditioning: no comparison can show or refute these."""
-    absolute = {claim.id for claim in read_ledger(LEDGER).claims
-                if all(contrast.direction in ABSOLUTE for contrast in claim.contrasts)}  # fmt: skip
+    absolute = {
+        claim.id
+        for claim in read_ledger(LEDGER).claims
+        if all(contrast.direction in ABSOLUTE for contrast in claim.contrasts)
+    }
     assert {"janus_severe", "ism_over_exposed", "gcs_over_exposed", "cds_condition"} <= absolute
 
 
@@ -141,8 +151,15 @@ def test_the_papers_own_table_supports_what_it_claims_of_it() -> None:
     from eval.tables.paper import read_paper
 
     paper = read_paper(Path("baselines/paper.yaml"))
-    keys = {"alignment": "clip", "reward": "image_reward", "fid": "fid", "time": "seconds",
-            "q1": "q1", "q2": "q2", "q3": "q3"}  # fmt: skip
+    keys = {
+        "alignment": "clip",
+        "reward": "image_reward",
+        "fid": "fid",
+        "time": "seconds",
+        "q1": "q1",
+        "q2": "q2",
+        "q3": "q3",
+    }
     checked = 0
     for claim in read_ledger(LEDGER).claims:
         for contrast in claim.contrasts if claim.source == "table1" else ():

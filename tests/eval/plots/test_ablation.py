@@ -103,8 +103,9 @@ def test_two_settings_in_one_variant_are_refused(results: Path, table: pd.DataFr
 
 def test_a_missing_asset_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .*scores\.csv"):
-        ablation_table.main(["--results", str(tmp_path), "--name", "n", "--spaces", str(SPACES),
-                             "--prompts", "p01"])  # fmt: skip
+        ablation_table.main(
+            ["--results", str(tmp_path), "--name", "n", "--spaces", str(SPACES), "--prompts", "p01"]
+        )
 
 
 def test_the_grid_has_a_row_a_variant_and_the_numbers_beside(results: Path, table: pd.DataFrame) -> None:

@@ -32,9 +32,13 @@ def test_the_plot_has_a_panel_a_metric_and_a_curve_a_line(table: pd.DataFrame) -
     assert labels[:2] == ["t lifted, CFG 7.5", "t redrawn, Perp-Neg 7.5"]
 
 
-NFE = {"x": "nfe", "lines": "method", "panels": ["iou", "clip"],
-       "official": [{"method": "sctd", "train.stretch": 1.0}],
-       "space": [{"method": ["sds", "sctd"], "train.stretch": [0.5, 1.0]}]}  # fmt: skip
+NFE = {
+    "x": "nfe",
+    "lines": "method",
+    "panels": ["iou", "clip"],
+    "official": [{"method": "sctd", "train.stretch": 1.0}],
+    "space": [{"method": ["sds", "sctd"], "train.stretch": [0.5, 1.0]}],
+}
 
 
 def test_quality_over_evaluations_is_a_curve_a_method_at_its_measured_cost_against_one_official() -> None:
@@ -43,9 +47,15 @@ def test_quality_over_evaluations_is_a_curve_a_method_at_its_measured_cost_again
     assert set(against.values()) == {"sctd/train.stretch~1.0"}
     rng = np.random.default_rng(0)
     cost = {"sds": 800, "sctd": 1900}
-    rows = [(v.name, prompt, metric, value) for v in chosen for place, prompt in enumerate(PROMPTS)
-            for metric, value in (("nfe", 2 * cost[v.method] * v.fields["train.stretch"] + place),
-                                  ("iou", v.fields["train.stretch"] / 10 + rng.random()))]  # fmt: skip
+    rows = [
+        (v.name, prompt, metric, value)
+        for v in chosen
+        for place, prompt in enumerate(PROMPTS)
+        for metric, value in (
+            ("nfe", 2 * cost[v.method] * v.fields["train.stretch"] + place),
+            ("iou", v.fields["train.stretch"] / 10 + rng.random()),
+        )
+    ]
     values = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
     table = ablation_table.tabulate(values, against, describe(chosen, TITLES), {})
     figure = plots.draw_ablation(table, NFE, TITLES)
@@ -94,8 +104,12 @@ def test_no_text_of_any_ablation_leaves_its_figure(name: str) -> None:
     """Drawn with negative levels and the longest guidance."""
     entry = read_ablation(SPACES, name)
     chosen = variants(entry)
-    values = [(v.name, prompt, metric, -0.12345 * (3 + place + at % 4)) for place, v in enumerate(chosen)
-              for at, prompt in enumerate(PROMPTS) for metric in entry["panels"]]  # fmt: skip
+    values = [
+        (v.name, prompt, metric, -0.12345 * (3 + place + at % 4))
+        for place, v in enumerate(chosen)
+        for at, prompt in enumerate(PROMPTS)
+        for metric in entry["panels"]
+    ]
     guidance = {v.name: Guidance("Perp-Neg", "7.5", "BEG" * (at % 2), "") for at, v in enumerate(chosen)}
     against = official_variants(chosen, entry["official"])
     frame = pd.DataFrame(values, columns=["method", "prompt", "metric", "value"])

@@ -43,9 +43,12 @@ def test_balanced_components_are_the_classic_mean_squares() -> None:
     ms_both = s * v * (rest**2).sum() / ((p - 1) * (m - 1))
     ms_prompt, ms_method = s * v * m * cell.mean(1).var(ddof=1), s * v * p * cell.mean(0).var(ddof=1)
     expected = [
-        (ms_prompt - ms_both) / (s * v * m), (ms_method - ms_both) / (s * v * p),
-        (ms_both - ms_seed) / (s * v), (ms_seed - ms_view) / v, ms_view,
-    ]  # fmt: skip
+        (ms_prompt - ms_both) / (s * v * m),
+        (ms_method - ms_both) / (s * v * p),
+        (ms_both - ms_seed) / (s * v),
+        (ms_seed - ms_view) / v,
+        ms_view,
+    ]
     assert split_metric(long_table(y)) == pytest.approx(expected, rel=1e-9)
 
 

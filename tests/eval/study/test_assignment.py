@@ -15,9 +15,13 @@ from eval.study.assignment import add_checks, assign
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.integers(1, 45), st.integers(1, 30), st.integers(1, 12), st.integers(2, 6), st.integers(1, 3),
+    st.integers(1, 45),
+    st.integers(1, 30),
+    st.integers(1, 12),
+    st.integers(2, 6),
+    st.integers(1, 3),
     st.integers(0, 9),
-)  # fmt: skip
+)
 def test_prompts_positions_and_seeds_are_balanced(
     prompts: int, volunteers: int, groups: int, methods: int, seeds: int, shuffle: int
 ) -> None:

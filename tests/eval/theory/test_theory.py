@@ -133,8 +133,14 @@ def test_the_fitted_order_of_the_first_order_solver_is_one(single: MixturePrior)
     for point, step in enumerate(theory.STEPS):
         times = np.linspace(596, 404, round(192 / step) + 1).tolist()
         miss = single.march(z_t, times, cond) - exact
-        shared = {"part": "step", "method": "SCTD", "region": "404-596", "point": point, "target": 404,
-                  "step": step}  # fmt: skip
+        shared = {
+            "part": "step",
+            "method": "SCTD",
+            "region": "404-596",
+            "point": point,
+            "target": 404,
+            "step": step,
+        }
         rows += theory.by_start(theory.Starts(z_0, noise, list("abcde")), shared, {"error": miss})
     fitted = theory_fit.fit_exponents(pd.DataFrame(rows)).iloc[0]
     assert fitted["exponent"] == pytest.approx(1, abs=0.02) and fitted["verdict"] == "agrees"

@@ -35,8 +35,10 @@ def test_its_steps_are_timed_without_a_count_of_operations(
     (row,) = report["rows"]
     assert report["weights"] == "toys:MixtureImages" and report["work"] is row["flops"] is None
     assert row["nfe"] == 2 and "| sds | cfg | 2.00 |" in capsys.readouterr().out
-    for command in (lambda: benchmark.main([*few, *settings, "--random-weights"]),
-                    lambda: flops.scale_work(load_config("mini", [*OWN]))):  # fmt: skip
+    for command in (
+        lambda: benchmark.main([*few, *settings, "--random-weights"]),
+        lambda: flops.scale_work(load_config("mini", [*OWN])),
+    ):
         with pytest.raises((SystemExit, ValueError), match=r"prior\.class toys:MixtureImages"):
             command()
 
