@@ -123,7 +123,7 @@ def draw(copy: Path, patterns: list[str], sample: int, seed: int) -> list[Mutant
     equal = {line.split("  #")[0].strip() for line in listed}
     files = sorted({p for pattern in patterns for p in copy.glob(pattern)})
     found = [m for p in files for m in mutants(str(p.relative_to(copy)), p.read_text())]
-    found = [m for m in found if f"{m.path}  {m.change}" not in equal]
+    found = [m for m in found if not equal & {f"{m.path}  {m.change}", f"{m.path}  {m.change}  in {m.code}"}]
     return found if not sample or sample >= len(found) else random.Random(seed).sample(found, sample)
 
 

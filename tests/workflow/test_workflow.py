@@ -119,6 +119,27 @@ def test_a_wrong_ablation_ends_with_one_clear_line(tmp_path: Path, ablations: di
     assert not (tmp_path / "r").exists()
 
 
+def test_a_wrong_variant_ends_with_one_clear_line_though_no_ablation_has_it(tmp_path: Path) -> None:
+    asset = f"{tmp_path}/r/assets/sctd/M~1/p01/0/asset.ply"
+    ran = snakemake(asset, "-n", "--config", f"results={tmp_path}/r")
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
+    assert ran.returncode != 0 and len(errors) == 1, ran.stderr
+    assert errors[0].startswith("error: sctd/M~1: ") and "methods.sctd.M" in errors[0]
+
+
+def test_a_finished_run_prints_its_table_and_ledger_and_where_a_selection_lies(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(ROOT / "tests/workflow/stand_in")
+    for part in ("tables/sds/table1.md", "logs/sds/claims.log"):
+        (tmp_path / "r" / part).parent.mkdir(parents=True)
+        (tmp_path / "r" / part).write_text(f"what {part} says")
+    target = f"{tmp_path}/r/assets/sphere/p01/0/asset.ply"
+    ran = snakemake(target, "--config", f"results={tmp_path}/r", "methods=[sds]", first=tmp_path / "bin")
+    assert ran.returncode == 0, ran.stderr
+    assert f"selected on the command line: sds; tables in {tmp_path}/r/tables/sds" in ran.stdout
+    assert "what tables/sds/table1.md says" in ran.stdout and "what logs/sds/claims.log says" in ran.stdout
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
@@ -127,9 +148,13 @@ def test_a_wrong_ablation_ends_with_one_clear_line(tmp_path: Path, ablations: di
         ("seeds=0", "minimum"),
         ("reference={control: 24}", "'control' was unexpected"),
         ("prompts=missing.tsv", "no such file: missing.tsv"),
+        ("overrides=[train.stesp=3]", "is 'steps' meant?"),
+        ("generation=OWN", "is 'steps' meant?"),  # a scale of one's own
     ],
 )
 def test_a_wrong_configuration_ends_with_one_clear_line(tmp_path: Path, setting: str, words: str) -> None:
+    (tmp_path / "own.yaml").write_text("scale: own\ntrain: {stesp: 3}\nprior: {path: toybox/models/prior}\n")
+    setting = setting.replace("OWN", f"{tmp_path}/own.yaml")
     ran = snakemake("-n", "--config", f"results={tmp_path}/r", setting)
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
     assert ran.returncode != 0 and len(errors) == 1 and words in errors[0]

@@ -40,7 +40,8 @@ def test_where_only_equal_signs_reject_it_is_where_all_signs_agree() -> None:
 
 def test_so_few_prompts_that_no_p_is_small_enough_find_nothing() -> None:
     assert smallest_effect(6, 0.025 / 10) == smallest_effect(1, 0.025) == np.inf
-    assert smallest_effect(6, 0.025) < 3
+    assert smallest_effect(6, 0.025) < 3 and smallest_effect(2, 0.3) < np.inf
+    assert smallest_effect(5, 0.1) == smallest_effect(5, 0.1, FLIPS, 0) != smallest_effect(5, 0.1, FLIPS, 1)
 
 
 @pytest.mark.parametrize(("n", "tests"), [(10, 10), (12, 12), (40, 12)])
