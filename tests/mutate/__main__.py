@@ -4,7 +4,7 @@
     python tests/mutate losses --sample 0      every change of one area
 
 Prints each change that no test notices, and the share that some test does. A change that no test could
-notice (it is equal to what stands there) is listed in equivalent.txt with the reason, and not drawn.
+notice (it is equal to what stands there) is listed in equivalent.txt with its line and reason, and not drawn.
 """
 
 from __future__ import annotations
