@@ -40,6 +40,7 @@ AREAS: dict[str, tuple[str, str]] = {
         "segmentdreamer/diffusion/[gst]*.py segmentdreamer/scene/brightness.py",
         "tests/baselines tests/segmentdreamer/test_times.py tests/segmentdreamer/test_trajectory.py "
         "tests/segmentdreamer/test_step.py tests/segmentdreamer/test_trunk.py "
+        "tests/segmentdreamer/test_trunk_numbers.py "
         "tests/segmentdreamer/test_official_defaults.py",
     ),
     "statistics": ("eval/statistics/*.py", "tests/eval/statistics tests/eval/claims tests/eval/tables"),

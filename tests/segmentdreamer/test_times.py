@@ -151,7 +151,9 @@ def test_every_window_is_filled_to_both_ends() -> None:
     late = [Progress(2000, 5000, seed) for seed in range(6000)]
     drawn = {draw_t(p) for p in late}
     assert (min(drawn), max(drawn)) == (21, 500)
-    compact = [t for t in (draw_compact(80, p) for p in late) if t.t > 2 * 80 + 2]
+    every = [draw_compact(80, p) for p in late]
+    assert min(t.t for t in every) == 80 + 2, "a t below its interval is lifted to where s is 2"
+    compact = [t for t in every if t.t > 2 * 80 + 2]
     assert {t.t - t.e for t in compact} == set(range(80 + 11, 2 * 80 + 1))
     lifted = [draw_segmented([20, 980], 80, False, p) for p in late if draw_t(p, both_ends=True) <= 100]
     assert {t.s for t in lifted} == set(range(30, 90))  # e + 10 .. t - 11 of e = 20 and t = 100
