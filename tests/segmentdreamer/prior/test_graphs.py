@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.prior import random_networks as stable_diffusion
+from segmentdreamer.prior.arrangement import arrange
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.graphs import CudaRecorder, Recording, Replayed, ReplayedGradient
-from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks, arrange
+from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks
 
 PRIOR = Path(__file__).parents[3] / "toybox/models/prior"
 
