@@ -15,8 +15,8 @@ from torch import Tensor
 from segmentdreamer.prior.arrangement import arrange
 from segmentdreamer.prior.folder import find_weights, loading
 from segmentdreamer.prior.graphs import CudaRecorder, Recorder, Replayed, ReplayedGradient
-from segmentdreamer.prior.onnx_networks import cache_folder
 from segmentdreamer.prior.options import NetworkOptions
+from segmentdreamer.records import cache_folder
 
 COMPILER = "inductor"  # torch.compile's backend
 DECODED = 4  # latents that are decoded at a time under graphs: more take their memory and are no faster
