@@ -18,6 +18,8 @@ class Arrangement:
     """How each part runs."""
 
     unet_layout: torch.memory_format
+    vae_layout: torch.memory_format
+    by_channels: tuple[str, ...]  # the parts whose group norms are `norms.ChannelNorm`, named as the next
     plain: tuple[str, ...]  # the parts whose attention is plain: of "unet", "encoder" and "decoder"
     graphs: bool
     compiled: bool
@@ -35,6 +37,8 @@ def arrange(options: NetworkOptions, device: str) -> Arrangement:
     plain: tuple[str, ...] = ("encoder",) if cuda and options.attention is None else ()
     return Arrangement(
         torch.channels_last if last else torch.contiguous_format,
+        torch.contiguous_format,
+        (),
         ("unet", "encoder", "decoder") if options.attention == "plain" else plain,
         cuda and options.graphs,
         compiled,

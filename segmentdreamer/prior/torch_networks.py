@@ -15,6 +15,7 @@ from torch import Tensor
 from segmentdreamer.prior.arrangement import arrange
 from segmentdreamer.prior.folder import find_weights, loading
 from segmentdreamer.prior.graphs import CudaRecorder, Recorder, Replayed, ReplayedGradient
+from segmentdreamer.prior.norms import norm_by_channels
 from segmentdreamer.prior.options import NetworkOptions
 from segmentdreamer.records import cache_folder
 
@@ -66,11 +67,14 @@ class TorchNetworks:
         self._embed, self.device = embed, device
         self.reduction = 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.scaling_factor = float(vae.config["scaling_factor"])
-        self.layout = chosen.unet_layout
+        self.layout, self.vae_layout = chosen.unet_layout, chosen.vae_layout
         self.unet.to(memory_format=self.layout)
+        self.vae.to(memory_format=self.vae_layout)
         parts = {"unet": self.unet, "encoder": self.vae.encoder, "decoder": self.vae.decoder}
         for name in chosen.plain:
             unfuse_attention(parts[name])
+        for name in chosen.by_channels:
+            norm_by_channels(parts[name])
         if options.vae_tiles:
             use_tiles(self.vae, unet.config["sample_size"] * self.reduction // 2, self.reduction)
         for part in parts.values() if chosen.compiled else ():
@@ -105,10 +109,10 @@ class TorchNetworks:
         return self.unet(x, t, encoder_hidden_states=cond, return_dict=False)[0]
 
     def _run_encoder(self, images: Tensor) -> Tensor:
-        return self.vae.encode(images.contiguous()).latent_dist.parameters
+        return self.vae.encode(images.contiguous(memory_format=self.vae_layout)).latent_dist.parameters
 
     def _run_decoder(self, latents: Tensor) -> Tensor:
-        return self.vae.decode(latents.contiguous(), return_dict=False)[0]
+        return self.vae.decode(latents.contiguous(memory_format=self.vae_layout), return_dict=False)[0]
 
     def forget(self) -> None:
         """Drop all recordings and give their memory back: they are made again when they are needed."""
