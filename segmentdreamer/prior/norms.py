@@ -1,7 +1,7 @@
 """Group normalization by the sums of each channel, for pictures whose channels lie last.
 
-torch's own reads a group at a time, a few channels of every pixel, which in this layout lie far apart; sums of
-channels read what lies together, and compiled take one pass forwards and one backwards.
+torch's own reads a group at a time, a few channels of every pixel, which in this layout lie far apart; sums
+of channels read what lies together, and compiled take one pass forwards and one backwards.
 """
 
 from torch import Tensor, nn

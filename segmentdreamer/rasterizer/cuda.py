@@ -41,9 +41,7 @@ def build_kernels() -> None:
     folder = Path(_get_build_directory("gsplat_cuda", verbose=False))
     with alone(folder.with_suffix(".lock")):
         if not (find_spec("gsplat.csrc") or any(folder.glob("gsplat_cuda*.so"))):
-            print(
-                "building gsplat's CUDA kernels, once: a minute and a half", file=sys.stderr, flush=True
-            )
+            print("building gsplat's CUDA kernels, once: a minute and a half", file=sys.stderr, flush=True)
         from gsplat.cuda._backend import _C
     if _C is None:
         raise ValueError(
