@@ -93,8 +93,8 @@ def test_as_many_jobs_share_a_device_as_gpu_share_says(tmp_path: Path) -> None:
     (tmp_path / "bin/python").write_text(stub)
     (tmp_path / "bin/python").chmod(0o755)
     command = [
-        sys.executable, "-m", "snakemake", "--nolock", "--cores", "4", "--resources", "gpu=1",
-        *(f"{tmp_path}/r/assets/sds/p0{i}/0/asset.ply" for i in (1, 2)),
+        sys.executable, "-m", "snakemake", *(f"{tmp_path}/r/assets/sds/p0{i}/0/asset.ply" for i in (1, 2)),
+        "--nolock", "--cores", "4", "--resources", "gpu=1",
         "--config", f"results={tmp_path}/r", "device=cuda", "gpu_share=2", "assets_per_job=1",
     ]  # fmt: skip
     env = environment(
