@@ -58,11 +58,12 @@ def time_scoring(scorers: Scorers, views: np.ndarray, repeats: int) -> tuple[flo
 
 def time_reference(folder: Path, device: str, count: int) -> float:
     """Seconds an image of drawing `count` batches of the reference set, after one, with random weights."""
-    from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+    from segmentdreamer.config import load_config
+    from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.prior.random_networks import random_networks
 
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    prior = DiffusersPrior(folder, device, dtype, random_networks(folder, device, dtype))
+    config = replace(load_config("paper").prior, path=str(folder))
+    prior = open_prior(config, device, build=random_networks)
     drawn = draw(prior, {"p": PROMPT}, batches(["p"], (count + 1) * BATCH), Sampler(), "benchmark")
     next(drawn)
     began = time.perf_counter()
