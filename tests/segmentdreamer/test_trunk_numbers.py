@@ -26,8 +26,9 @@ from segmentdreamer.timing.stopwatch import Stopwatch
 
 GOLDEN = Path(__file__).parents[1] / "data/numbers.json"
 ADVICE = (
-    "the trunk's numbers moved: raise NUMBERS in segmentdreamer/recipe/identity.py, so that all assets are made "
-    "again, then `python tests/segmentdreamer/test_trunk_numbers.py`, and name the change in CHANGELOG.md"
+    "the trunk's numbers moved: raise NUMBERS in segmentdreamer/recipe/identity.py, so that all assets are "
+    "made again, then `python tests/segmentdreamer/test_trunk_numbers.py`, and name the change "
+    "in CHANGELOG.md"
 )
 # What the trunk does within two hundred steps, within four.
 SETTINGS = [
