@@ -17,7 +17,8 @@ class NetworkOptions:
     vae_dtype: DType | None = None  # of the autoencoder; null: as the UNet's
     # "sdpa": torch's fused attention, which stores no (tokens, tokens) matrix; "plain": a softmax of its own.
     attention: Literal["sdpa", "plain"] | None = None
-    channels_last: bool | None = None  # the UNet's convolutions in the layout that tensor cores read
+    # The UNet in the layout that tensor cores read; true: the autoencoder too where it is compiled.
+    channels_last: bool | None = None
     graphs: bool = True  # CUDA graphs of all networks, recorded once for each batch size (see `graphs`)
     # torch.compile of UNet and autoencoder, minutes at first; null: on CUDA where there is a C compiler.
     compile: bool | None = False

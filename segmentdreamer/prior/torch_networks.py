@@ -73,8 +73,8 @@ class TorchNetworks:
         parts = {"unet": self.unet, "encoder": self.vae.encoder, "decoder": self.vae.decoder}
         for name in chosen.plain:
             unfuse_attention(parts[name])
-        for name in chosen.by_channels:
-            norm_by_channels(parts[name])
+        if self.vae_layout == torch.channels_last:
+            norm_by_channels(self.vae)
         if options.vae_tiles:
             use_tiles(self.vae, unet.config["sample_size"] * self.reduction // 2, self.reduction)
         for part in parts.values() if chosen.compiled else ():

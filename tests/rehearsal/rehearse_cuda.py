@@ -45,7 +45,7 @@ def parts(out: Path) -> dict[str, Part]:
         ),
         "steps": Part(
             "-m segmentdreamer.benchmark --scale paper --random-weights --warmup 3 --steps 10 --views "
-            f"--out {out}", 600,
+            f"--out {out}", 1200,
         ),
         "scoring": Part("-m eval.benchmark --threads 8", 60),
         "reference": Part("-m eval.benchmark --reference 2", 300),
@@ -94,7 +94,7 @@ def tabulate_runs(out: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rehearse on CUDA; prints the table of docs/performance.md.")
     parser.add_argument("--out", type=Path, default=Path("rehearsal"), help="(default: rehearsal)")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for all parts (default: 600)")
+    parser.add_argument("--limit", type=float, default=1800, help="seconds for all parts (default: 1800)")
     parser.add_argument("--parts", nargs="+", choices=list(parts(Path())), default=list(DEFAULT),
                         help=f"(default: {' '.join(DEFAULT)})")  # fmt: skip
     args = parser.parse_args()

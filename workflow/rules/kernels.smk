@@ -27,7 +27,7 @@ rule kernels:
         methods=[name for name in config["methods"] if name in OURS] or OURS[:1],
         folder=subpath(output[0], parent=True),
     message:
-        "Compiling gsplat's kernels and networks for this GPU, once: two to five minutes."
+        "Compiling gsplat's kernels and networks for this GPU, once: five to ten minutes."
     shell:
         "{params.device}python -m segmentdreamer.benchmark --scale {input.generation:q} {params.settings:q}"
         " --methods {params.methods} --random-weights --warmup 3 --steps 3 --out {params.folder:q} > {log:q} 2>&1"

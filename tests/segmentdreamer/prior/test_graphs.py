@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from eval.reference.samples import configure
+from segmentdreamer.config import load_config
 from segmentdreamer.prior import arrangement
 from segmentdreamer.prior import random_networks as stable_diffusion
 from segmentdreamer.prior.arrangement import arrange
@@ -196,25 +198,36 @@ def test_a_loss_that_differentiates_the_unet_gets_the_network_itself() -> None:
 @pytest.mark.parametrize(
     ("device", "options", "last", "plain", "graphs"),
     [
-        ("cpu", {}, False, (), False),
-        ("cpu", {"compile": True}, False, (), False),
-        ("cuda", {}, False, ("encoder",), True),
-        ("cuda:0", {"compile": True}, True, ("encoder",), True),
-        ("cuda", {"compile": True, "channels_last": False}, False, ("encoder",), True),
-        ("cuda", {"channels_last": True, "attention": "sdpa", "graphs": False}, True, (), False),
-        ("cuda", {"attention": "plain"}, False, ("unet", "encoder", "decoder"), True),
-        ("cuda", {"compile": None}, True, ("encoder",), True),
-        ("cpu", {"compile": None}, False, (), False),
+        ("cpu", {}, (), (), False),
+        ("cpu", {"compile": True}, (), (), False),
+        ("cuda", {}, (), ("encoder",), True),
+        ("cuda:0", {"compile": True}, ("unet",), ("encoder",), True),
+        ("cuda", {"compile": True, "channels_last": False}, (), ("encoder",), True),
+        ("cuda", {"compile": True, "channels_last": True}, ("unet", "vae"), ("encoder",), True),
+        ("cuda", {"channels_last": True, "attention": "sdpa", "graphs": False}, ("unet",), (), False),
+        ("cuda", {"attention": "plain"}, (), ("unet", "encoder", "decoder"), True),
+        ("cuda", {"compile": None}, ("unet",), ("encoder",), True),
+        ("cpu", {"compile": None}, (), (), False),
     ],
 )
 def test_each_part_runs_as_was_measured_to_be_fastest_unless_told(
-    device: str, options: dict[str, Any], last: bool, plain: tuple[str, ...], graphs: bool,
+    device: str, options: dict[str, Any], last: tuple[str, ...], plain: tuple[str, ...], graphs: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(arrangement, "can_compile", lambda: True)
     chosen = arrange(NetworkOptions(**options), device)
-    assert (chosen.unet_layout == torch.channels_last) == last
+    layouts = {"unet": chosen.unet_layout, "vae": chosen.vae_layout}
+    assert tuple(part for part, layout in layouts.items() if layout == torch.channels_last) == last
     assert chosen.plain == plain and chosen.graphs == graphs
+
+
+def test_the_papers_scale_is_compiled_wherever_it_can_be_in_runs_and_the_reference_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arrangement, "can_compile", lambda: True)
+    for prior in (load_config("paper").prior, configure(None, "paper", None)):
+        assert arrange(prior, "cuda").compiled and not arrange(prior, "cpu").compiled
+    assert not arrange(load_config("paper", ["prior.compile=false"]).prior, "cuda").compiled
 
 
 def test_without_a_compiler_networks_run_uncompiled_and_a_line_says_what_is_missing(
@@ -240,6 +253,18 @@ def test_group_norms_by_channels_are_group_norms_in_value_and_gradient(shape: tu
     assert type(network[0]) is ChannelNorm
     for ours, theirs in zip(pulled(network, x), expected, strict=True):
         assert torch.allclose(ours, theirs, atol=2e-5)
+
+
+def test_an_autoencoder_asked_for_in_channels_last_gives_the_same_by_norms_of_its_own() -> None:
+    torch.manual_seed(0)
+    plain = networks()
+    torch.manual_seed(0)
+    last = networks(compile=True, channels_last=True)
+    norms = [m for m in last.vae.modules() if isinstance(m, torch.nn.GroupNorm)]
+    assert norms and all(isinstance(norm, ChannelNorm) for norm in norms)
+    assert not any(isinstance(module, ChannelNorm) for module in last.unet.modules())
+    with torch.compiler.set_stance("force_eager"):
+        assert_same(*(DiffusersPrior(PRIOR, networks=n) for n in (last, plain)), tolerance=1e-4)
 
 
 @pytest.mark.cuda
