@@ -1,11 +1,11 @@
 """Time the scoring of one asset's views with networks of the paper's size and random weights.
 
     python -m eval.benchmark --views 120 --size 512
-    python -m eval.benchmark --reference 2
+    python -m eval.benchmark --reference 2 --set prior.compile=false
 
-The second draws that many batches of the reference set instead. What the first times is what a run does
-(`scorers.score_asset`: CLIP, Inception under both resize protocols, pathologies), on a synthetic asset;
-reading the archive and ImageReward, a program of its own, are not in it.
+The second draws that many batches of the reference set instead, as the paper's scale does but for --set. What
+the first times is what a run does (`scorers.score_asset`: CLIP, Inception under both resize protocols,
+pathologies), on a synthetic asset; reading the archive and ImageReward, a program of its own, are not in it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from segmentdreamer.command import Device, Program, Threads, check_threads, find_device, inputs, settings
+from segmentdreamer.command import (
+    Device,
+    Overrides,
+    Program,
+    Threads,
+    check_threads,
+    find_device,
+    inputs,
+    settings,
+)
 from segmentdreamer.timing.flops import shapes
 from segmentdreamer.timing.stopwatch import Stopwatch
 
@@ -56,13 +65,14 @@ def time_scoring(scorers: Scorers, views: np.ndarray, repeats: int) -> tuple[flo
     return statistics.median(seconds), {part: s / repeats for part, s in models.watch.seconds.items()}
 
 
-def time_reference(folder: Path, device: str, count: int) -> float:
+def time_reference(folder: Path, device: str, count: int, overrides: list[str] | None = None) -> float:
     """Seconds an image of drawing `count` batches of the reference set, after one, with random weights."""
-    from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+    from segmentdreamer.config import load_config
+    from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.prior.random_networks import random_networks
 
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    prior = DiffusersPrior(folder, device, dtype, random_networks(folder, device, dtype))
+    config = replace(load_config("paper", overrides).prior, path=str(folder))
+    prior = open_prior(config, device, build=random_networks)
     drawn = draw(prior, {"p": PROMPT}, batches(["p"], (count + 1) * BATCH), Sampler(), "benchmark")
     next(drawn)
     began = time.perf_counter()
@@ -78,6 +88,7 @@ def time_scores(
     repeats: Annotated[int, settings("how often", min=1)] = 3,
     reference: Annotated[int | None, settings("time N batches of the reference set instead", min=1)] = None,
     prior: Annotated[Path, inputs("whose shapes draw them (default: SD 2.1-base's)")] = SD21,
+    overrides: Overrides = None,
     device: Device = None,
     threads: Threads = 1,
 ) -> None:
@@ -87,7 +98,7 @@ def time_scores(
     device = find_device(device)
     if reference:
         with tempfile.TemporaryDirectory() as scratch:
-            image = time_reference(shapes(prior, Path(scratch)), device, reference)
+            image = time_reference(shapes(prior, Path(scratch)), device, reference, overrides)
         hours = image * IMAGES / 3600
         return print(f"reference set on {device}: {image:.3f} s an image, {hours:.2f} hours for {IMAGES:,}")
     try:

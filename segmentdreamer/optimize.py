@@ -24,6 +24,7 @@ from segmentdreamer.interfaces import Conditioning, Gradient, Method, Progress
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.view_prompts import ViewPrompts
 from segmentdreamer.randomness import derive_seed, generator
+from segmentdreamer.rasterizer import cuda
 from segmentdreamer.scene.brightness import equalize
 from segmentdreamer.scene.cameras import training_cameras
 from segmentdreamer.scene.density import build_strategy
@@ -55,6 +56,8 @@ class AssetFailed(RuntimeError):
 
 def start_run(start: Mapping[str, Tensor], config: GenerationConfig, device: str | None = None) -> Run:
     """A run at its first step, on a copy of its parameters, on their device by default."""
+    if device and torch.device(device).type == "cuda":
+        cuda.build_kernels()  # here, since without them no asset could be made at all
     copies = {name: value.detach().to(device or value.device, copy=True) for name, value in start.items()}
     params = {name: torch.nn.Parameter(value) for name, value in copies.items()}
     state = build_strategy(config.optimizer).initialize_state(scene_scale=config.optimizer.extent)

@@ -62,14 +62,25 @@ def signature(inputs: tuple[Tensor, ...]) -> Signature:
 
 
 class Replayed:
-    """A function of tensors without gradient, recorded when it meets a shape and replayed from then on."""
+    """A function of tensors without gradient, recorded when it meets a shape and replayed from then on.
 
-    def __init__(self, function: Callable[..., Tensor], recorder: Recorder):
-        self.function, self.recorder = function, recorder
+    rows: at most so many are computed at a time. Functions whose recorder is one share their memory.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], recorder: Recorder, rows: int | None = None):
+        self.function, self.recorder, self.rows = function, recorder, rows
         self.recordings: dict[Signature, tuple[tuple[Tensor, ...], Recording]] = {}
 
-    @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> Tensor:
+        parts = zip(*(x.split(self.rows or len(x)) for x in inputs), strict=True)
+        outputs = [self.run(*part) for part in parts]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    def forget(self) -> None:
+        self.recordings.clear()
+
+    @torch.no_grad()
+    def run(self, *inputs: Tensor) -> Tensor:
         key = signature(inputs)
         if key not in self.recordings:
             own = tuple(torch.empty_like(x, memory_format=torch.contiguous_format).copy_(x) for x in inputs)
@@ -96,6 +107,10 @@ class ReplayedGradient:
 
     def __call__(self, x: Tensor) -> Tensor:
         return _Function.apply(x, self)
+
+    def forget(self) -> None:
+        self.passes.clear()
+        self.newest = None
 
     def run(self, x: Tensor, mark: object) -> Tensor:
         """The forward pass, now the newest, under a mark; the result is the recording's own memory."""

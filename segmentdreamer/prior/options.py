@@ -10,16 +10,18 @@ DType = Literal["float32", "float16", "bfloat16"]
 class NetworkOptions:
     """How PyTorch runs the networks. Exported networks (`onnx_networks`) know none of this.
 
-    The defaults are exact and need no compiler; null: as `torch_networks.arrange` chooses. All but
+    The defaults are exact and need no compiler; null: as `arrangement.arrange` chooses. All but
     `vae_dtype`, `vae_tiles` and `tf32` change results by rounding alone.
     """
 
     vae_dtype: DType | None = None  # of the autoencoder; null: as the UNet's
     # "sdpa": torch's fused attention, which stores no (tokens, tokens) matrix; "plain": a softmax of its own.
     attention: Literal["sdpa", "plain"] | None = None
-    channels_last: bool | None = None  # the UNet's convolutions in the layout that tensor cores read
-    graphs: bool = True  # CUDA graphs of UNet and encoder, recorded once for each batch size (see `graphs`)
-    compile: bool = False  # torch.compile of UNet and autoencoder: minutes at first, needs a C compiler
+    # The UNet in the layout that tensor cores read; true: the autoencoder too where it is compiled.
+    channels_last: bool | None = None
+    graphs: bool = True  # CUDA graphs of all networks, recorded once for each batch size (see `graphs`)
+    # torch.compile of UNet and autoencoder, minutes at first; null: on CUDA where there is a C compiler.
+    compile: bool | None = False
     vae_tiles: bool = False  # pictures of the full size in tiles, for little memory; leaves traces of seams
     tf32: bool = False  # float32 products of networks on CUDA with 10 bits of mantissa
 

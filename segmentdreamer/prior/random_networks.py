@@ -1,14 +1,17 @@
 """Stable Diffusion 2.1-base without its weights: its shapes, and networks of any shape with random ones."""
 
 import json
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from segmentdreamer.prior.options import NetworkOptions
+from segmentdreamer.prior.diffusers_prior import DiffusersPrior, open_prior
+from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import TorchNetworks, vae_type
 from segmentdreamer.randomness import generator
 from segmentdreamer.records import write_json
@@ -84,3 +87,10 @@ def random_networks(
     torch.nn.Module.to(unet, dtype)
     torch.nn.Module.to(vae, vae_type(options, dtype))
     return TorchNetworks(unet, vae, embed, device, options)
+
+
+def open_random(config: PriorConfig, device: str, threads: int) -> DiffusersPrior:
+    """What `prior.class` may name: random weights in the shapes of `prior.path`, else of SD 2.1-base."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = config.path or str(write_shapes(Path(scratch)))
+        return open_prior(replace(config, class_="", path=path), device, threads, random_networks)

@@ -3,8 +3,8 @@
 `onnx_networks` offers the same five names to CPUs, faster and without these two libraries.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,38 +12,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from segmentdreamer.prior.arrangement import arrange
 from segmentdreamer.prior.folder import find_weights, loading
 from segmentdreamer.prior.graphs import CudaRecorder, Recorder, Replayed, ReplayedGradient
+from segmentdreamer.prior.norms import norm_by_channels
 from segmentdreamer.prior.options import NetworkOptions
+from segmentdreamer.records import cache_folder
 
 COMPILER = "inductor"  # torch.compile's backend
+DECODED = 4  # latents that are decoded at a time under graphs: more take their memory and are no faster
 
 Embed = Callable[[Sequence[str]], Tensor]
-
-
-@dataclass(frozen=True)
-class Arrangement:
-    """How each part runs on a device."""
-
-    unet_layout: torch.memory_format
-    plain: tuple[str, ...]  # the parts whose attention is plain: of "unet", "encoder" and "decoder"
-    graphs: bool
-
-
-def arrange(options: NetworkOptions, device: str) -> Arrangement:
-    """What was measured to be the fastest (docs/performance.md), wherever the options leave the choice.
-
-    The autoencoder stays contiguous, whose encoder's one head of 512 channels has a slow fused backward; the
-    UNet gains by channels last when compiled, and loses without.
-    """
-    cuda = torch.device(device).type == "cuda"
-    last = cuda and options.compile if options.channels_last is None else options.channels_last
-    plain: tuple[str, ...] = ("encoder",) if cuda and options.attention is None else ()
-    return Arrangement(
-        torch.channels_last if last else torch.contiguous_format,
-        ("unet", "encoder", "decoder") if options.attention == "plain" else plain,
-        cuda and options.graphs,
-    )
 
 
 class Networks(Protocol):
@@ -88,20 +67,27 @@ class TorchNetworks:
         self._embed, self.device = embed, device
         self.reduction = 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.scaling_factor = float(vae.config["scaling_factor"])
-        self.layout = chosen.unet_layout
+        self.layout, self.vae_layout = chosen.unet_layout, chosen.vae_layout
         self.unet.to(memory_format=self.layout)
+        self.vae.to(memory_format=self.vae_layout)
         parts = {"unet": self.unet, "encoder": self.vae.encoder, "decoder": self.vae.decoder}
         for name in chosen.plain:
             unfuse_attention(parts[name])
+        if self.vae_layout == torch.channels_last:
+            norm_by_channels(self.vae)
         if options.vae_tiles:
             use_tiles(self.vae, unet.config["sample_size"] * self.reduction // 2, self.reduction)
-        for part in parts.values() if options.compile else ():
+        for part in parts.values() if chosen.compiled else ():
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
             part.compile(dynamic=False, backend=COMPILER)  # one program a batch size: faster than one for any
         self._predict: Callable[..., Tensor] = self._run_unet
         self._moments: Callable[[Tensor], Tensor] = self._run_encoder
+        self._decode: Callable[[Tensor], Tensor] = self._run_decoder
         if recorder or chosen.graphs:
             record = recorder or CudaRecorder
-            self._predict = Replayed(self._run_unet, record())
+            shared = record()  # what is forgotten once it is copied may lie in one memory
+            self._predict = Replayed(self._run_unet, shared)
+            self._decode = Replayed(self._run_decoder, shared, rows=DECODED)
             self._moments = ReplayedGradient(self._run_encoder, record())
 
     def predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
@@ -113,7 +99,7 @@ class TorchNetworks:
         return self._moments(images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        return self.vae.decode(latents.contiguous(), return_dict=False)[0]
+        return self._decode(latents)
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         return self._embed(texts).to(self.device)
@@ -123,7 +109,16 @@ class TorchNetworks:
         return self.unet(x, t, encoder_hidden_states=cond, return_dict=False)[0]
 
     def _run_encoder(self, images: Tensor) -> Tensor:
-        return self.vae.encode(images.contiguous()).latent_dist.parameters
+        return self.vae.encode(images.contiguous(memory_format=self.vae_layout)).latent_dist.parameters
+
+    def _run_decoder(self, latents: Tensor) -> Tensor:
+        return self.vae.decode(latents.contiguous(memory_format=self.vae_layout), return_dict=False)[0]
+
+    def forget(self) -> None:
+        """Drop all recordings and give their memory back: they are made again when they are needed."""
+        for part in (self._predict, self._moments, self._decode):
+            if isinstance(part, Replayed | ReplayedGradient):
+                part.forget()
 
 
 def unfuse_attention(network: torch.nn.Module) -> None:

@@ -21,7 +21,8 @@ PAPER_COLUMN = "paper, min"  # stands beside its own scale alone
 NOTES = """\
 Step: the median; mean: the mean, from which the minutes follow; steps follow one another without a wait.
 Floor: the counted operations at the matrix rate. The split is of other steps, which wait for the device
-wherever a part ends. Waits: how often a step makes the host wait for the device. Peak: held in reserve.
+wherever a part ends. Waits: how often a step makes the host wait for the device. Peak: held in reserve by
+this method alone, recordings and warm-up included.
 Ratios to SCTD: of means, of counted operations and of NFE, under the same guidance."""
 PAPER_NOTE = """\
 Paper: minutes on one A100; of the methods other than SCTD it does not say whether under Perp-Neg."""

@@ -5,6 +5,7 @@ time they draw count on average. Peak memory is what CUDA's allocator held; on a
 never sinks from row to row.
 """
 
+import gc
 import itertools
 import resource
 import statistics
@@ -25,6 +26,7 @@ from segmentdreamer.optimize import Run, start_run, take_step
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior, open_prior
 from segmentdreamer.prior.folder import check_folder
 from segmentdreamer.prior.random_networks import random_networks
+from segmentdreamer.prior.torch_networks import TorchNetworks
 from segmentdreamer.prior.view_prompts import ViewPrompts, embed_views
 from segmentdreamer.records import describe_machine, package_versions
 from segmentdreamer.scene.cameras import orbit
@@ -65,10 +67,10 @@ def measure(
         take_step(run, method, bench.prior, prompts, config, 0, strategy, bench.prior.watch)
 
     total = config.train.steps
+    if bench.device != "cpu":
+        forget(bench)
     for step in spread(total, warmup):
         take(step)
-    if bench.device != "cpu":
-        torch.cuda.reset_peak_memory_stats(bench.device)
     before = read_meters(bench.prior)
     seconds = time_each(take, spread(total, steps), bench.device)
     spent = read_meters(bench.prior) - before
@@ -84,6 +86,15 @@ def measure(
         None if bench.device == "cpu" else count_waits(lambda: take(total // 2)),
         peak, statistics.fmean(seconds) * total / 60,
     )  # fmt: skip
+
+
+def forget(bench: Bench) -> None:
+    """Drop what other methods left in the device's memory, so that the peak is that of one alone."""
+    if isinstance(bench.prior.networks, TorchNetworks):
+        bench.prior.networks.forget()
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(bench.device)
 
 
 def time_each(take: Callable[[int], Any], steps: Sequence[int], device: str) -> tuple[float, ...]:

@@ -1,26 +1,31 @@
 #!/usr/bin/env python3
 """What a CUDA machine does with this project, in one command, without any download.
 
-    python workflow/scripts/rehearse_cuda.py --out rehearsal
+    python tests/rehearsal/rehearse_cuda.py --out rehearsal
+    python tests/rehearsal/rehearse_cuda.py --out rehearsal --limit 7200 --parts sds ism cds gcs sctd
 
 runs the tests that need a device, the step benchmark, the scoring benchmark and the rate of the reference
 set, with random weights in the shapes of SD 2.1-base, each as a program of its own within its time. It prints
 what they print, the table of docs/performance.md among it, and writes it to OUT/rehearsal.md. A part that
-fails is named with its reason, and the next begins. Two parts take longer and must be asked for: `compiled`,
-the step benchmark with prior.compile, and `runs`, all steps of a run of each method.
+fails is named with its reason, and the next begins. A method's name is a part as well: a run of all 5,000
+steps. One that the limit stops goes on when the same is asked for again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-STEPS = "-m segmentdreamer.benchmark --scale paper --random-weights --warmup 3"
-TESTS = ("test_gsplat_parity", "test_graphs", "test_step", "test_pathologies")
+TESTS = ("test_gsplat_parity", "prior/test_graphs", "test_step")
+METHODS = ("sds", "ism", "cds", "gcs", "sctd")
+DEFAULT = ("tests", "steps", "scoring", "reference")
+RANDOM = "--set prior.class=segmentdreamer.prior.random_networks:open_random --set prior.path='' "
 
 
 @dataclass(frozen=True)
@@ -32,38 +37,37 @@ class Part:
 
 
 def parts(out: Path) -> dict[str, Part]:
-    files = " ".join(f"tests/{name}.py" for name in TESTS)
+    files = " ".join(f"tests/segmentdreamer/{name}.py" for name in TESTS)
+    run = "-m segmentdreamer.generate --prompt duck --scale paper --set start.kind=ball --quiet " + RANDOM
     return {
-        "tests": Part(f"-m pytest -m cuda --continue-on-collection-errors --tb=short {files}", 120),
-        "steps": Part(f"{STEPS} --steps 10 --views --out {out}", 180),
+        "tests": Part(
+            f"-m pytest -m cuda --tb=short {files} tests/eval/scores/test_pathologies.py", 120
+        ),
+        "steps": Part(
+            "-m segmentdreamer.benchmark --scale paper --random-weights --warmup 3 --steps 10 --views "
+            f"--out {out}", 1200,
+        ),
         "scoring": Part("-m eval.benchmark --threads 8", 60),
-        "reference": Part("-m eval.benchmark --reference 2", 60),
-        "compiled": Part(f"{STEPS} --steps 10 --methods sctd --set prior.compile=true", 600),
-        "runs": Part(f"{STEPS} --steps 5000 --guidance cfg", 3 * 3600),
-    }
-
-
-DEFAULT = ("tests", "steps", "scoring", "reference")
+        "reference": Part("-m eval.benchmark --reference 2", 300),
+        **{name: Part(f"{run}--method {name} --out {out}/{name}", 3600) for name in METHODS},
+    }  # fmt: skip
 
 
 def rehearse(name: str, part: Part, left: float) -> tuple[bool, str]:
-    """Whether a part succeeded, and its section of the report."""
+    """Whether a part succeeded, and its section of the report; what the limit ends may save its state."""
     began = time.monotonic()
     limit = min(part.seconds, left)
     if limit <= 0:
         return False, f"## {name}\n\nleft out: the time is up\n"
+    program = subprocess.Popen(
+        [sys.executable, *part.arguments.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
-        done = subprocess.run(
-            [sys.executable, *part.arguments.split()],
-            capture_output=True,
-            text=True,
-            timeout=limit,
-            check=False,
-        )
-        told, errors, code = done.stdout, done.stderr, done.returncode
-        reason = "" if code == 0 else f"failed with status {code}"
-    except subprocess.TimeoutExpired as stopped:
-        told, errors = (decode(text) for text in (stopped.stdout, stopped.stderr))
+        told, errors = program.communicate(timeout=limit)
+        reason = f"failed with status {program.returncode}" if program.returncode else ""
+    except subprocess.TimeoutExpired:
+        program.send_signal(signal.SIGTERM)
+        told, errors = program.communicate()
         reason = f"stopped after {limit:.0f} s"
     lines = [f"## {name}", "", f"`python {part.arguments}`: {time.monotonic() - began:.0f} s", "", told]
     if reason:
@@ -71,14 +75,26 @@ def rehearse(name: str, part: Part, left: float) -> tuple[bool, str]:
     return not reason, "\n".join(lines)
 
 
-def decode(text: bytes | str | None) -> str:
-    return text.decode(errors="replace") if isinstance(text, bytes) else text or ""
+def tabulate_runs(out: Path) -> str:
+    """A line for each finished run."""
+    lines = ["| method | steps | minutes | with start-up | NFE a view and step | Gaussians | peak, GiB |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    for name in METHODS:
+        if (path := out / name / "cost.json").exists():
+            cost = json.loads(path.read_text())
+            figures = (
+                cost["steps"], f"{cost['seconds'] / 60:.1f}", f"{cost['wall_seconds'] / 60:.1f}",
+                f"{cost['nfe'] / cost['encodes']:.2f}", cost["gaussians"],
+                f"{cost.get('peak_gpu_memory_mib', cost['peak_memory_mib']) / 1024:.1f}",
+            )  # fmt: skip
+            lines.append(f"| {name} | {' | '.join(map(str, figures))} |")
+    return "\n".join(["## runs", "", *lines, ""]) if len(lines) > 2 else ""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rehearse on CUDA; prints the table of docs/performance.md.")
     parser.add_argument("--out", type=Path, default=Path("rehearsal"), help="(default: rehearsal)")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for all parts (default: 600)")
+    parser.add_argument("--limit", type=float, default=1800, help="seconds for all parts (default: 1800)")
     parser.add_argument(
         "--parts",
         nargs="+",
@@ -94,7 +110,8 @@ def main() -> None:
         print(section, flush=True)
         sections.append(section)
         failed += [] if good else [name]
-        (args.out / "rehearsal.md").write_text("\n".join(sections))
+        (args.out / "rehearsal.md").write_text("\n".join([*sections, tabulate_runs(args.out)]))
+    print(tabulate_runs(args.out), end="")
     if failed:
         sys.exit(f"error: {', '.join(failed)} did not succeed")
 

@@ -76,6 +76,39 @@ def test_two_jobs_share_a_device_only_if_asked(tmp_path: Path) -> None:
     assert [job.communicate()[0].split() for job in jobs] == [["a", "b"], ["a", "b"]]
 
 
+STUB = """#!/bin/sh
+case $1 in *with_gpu.py) exec {python} "$@" ;; esac
+if [ $2 = segmentdreamer.batch ]; then
+  touch {signs}/$$; n=0
+  until [ $(ls {signs} | wc -l) = 2 ] || [ $n = 300 ]; do sleep 0.1; n=$((n+1)); done
+  [ $(ls {signs} | wc -l) = 2 ] || exit 1
+fi
+exec {stand_in} "$@"
+"""
+
+
+def test_as_many_jobs_share_a_device_as_gpu_share_says(tmp_path: Path) -> None:
+    """Each asset waits for the other one's sign: were they to take turns, the first would fail."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "signs").mkdir()
+    stub = STUB.format(
+        python=sys.executable, signs=tmp_path / "signs", stand_in=ROOT / "tests/workflow/stand_in"
+    )
+    (tmp_path / "bin/python").write_text(stub)
+    (tmp_path / "bin/python").chmod(0o755)
+    command = [
+        sys.executable, "-m", "snakemake", *(f"{tmp_path}/r/assets/sds/p0{i}/0/asset.ply" for i in (1, 2)),
+        "--nolock", "--cores", "4", "--resources", "gpu=1",
+        "--config", f"results={tmp_path}/r", "device=cuda", "gpu_share=2", "assets_per_job=1",
+    ]  # fmt: skip
+    env = environment(
+        tmp_path, "0", PATH=f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    )
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert (tmp_path / "r/kernels/benchmark.md").exists()  # before both
+
+
 def test_a_killed_job_gives_its_device_back(tmp_path: Path) -> None:
     env = environment(tmp_path, "0")
     job = subprocess.Popen(show(60), env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)

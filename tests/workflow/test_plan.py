@@ -19,11 +19,12 @@ from segmentdreamer.weights.catalog import read_list
 ROOT = Path(__file__).parents[2]
 
 COSTS = plan.read_figures()
+RATES = {"step": 66.0, "sampling": 66.0}
 TABLE1 = {"sds": False, "ism": True, "cds": False, "gcs": True, "sctd": True}
 PAPER = Work(
     methods=TABLE1, prompts=40, seeds=1, steps=5000, batch=4, side=512, views=120, view_side=512,
-    reference=50_000, reference_steps=25, shards=40, assets_per_job=1, scores_per_job=8, truth=False,
-    point_e=True, image_reward=True,
+    reference=50_000, reference_steps=25, shards=40, assets_per_job=5, scores_per_job=8, truth=False,
+    point_e=True, image_reward=True, gpu=True,
 )  # fmt: skip
 WORK = st.builds(
     Work,
@@ -45,6 +46,7 @@ WORK = st.builds(
     truth=st.booleans(),
     point_e=st.booleans(),
     image_reward=st.booleans(),
+    gpu=st.booleans(),
 )
 
 
@@ -52,11 +54,11 @@ def merged(name: str) -> dict:
     return read_scale(f"{ROOT}/workflow/config/{name}.yaml")
 
 
-def test_the_papers_own_minutes_come_out() -> None:
-    rate = COSTS["devices"]["a100"]["tflops"]
-    for perp_neg, minutes in ((True, 38), (False, 32)):
+def test_the_measured_minutes_come_out() -> None:
+    rate = COSTS["devices"]["h200"]["step"]
+    for perp_neg, minutes in ((True, 8.4), (False, 7.2)):
         work = replace(PAPER, methods={"sctd": perp_neg}, prompts=1)
-        assert generation_tflop(work, COSTS) / rate / 60 == pytest.approx(minutes, rel=0.05)
+        assert generation_tflop(work, COSTS) / rate / 60 == pytest.approx(minutes, rel=0.07)
 
 
 def test_the_papers_plan_is_that_of_its_configuration() -> None:
@@ -68,7 +70,7 @@ def test_the_papers_plan_is_that_of_its_configuration() -> None:
 
 def test_the_priors_row_is_planned_with_as_many_images_as_a_method_has_views() -> None:
     def hours(views: int) -> float:
-        return estimate(replace(PAPER, views=views), COSTS, 66).stages["controls"].gpu_hours
+        return estimate(replace(PAPER, views=views), COSTS, RATES).stages["controls"].gpu_hours
 
     image = sampling_tflop(PAPER, COSTS) / 66 / 3600
     assert hours(120) - hours(60) == pytest.approx(60 * 40 * image)
@@ -76,7 +78,7 @@ def test_the_priors_row_is_planned_with_as_many_images_as_a_method_has_views() -
 
 @given(WORK)
 def test_the_totals_are_the_sums_of_the_stages(work: Work) -> None:
-    made = estimate(work, COSTS, 66)
+    made = estimate(work, COSTS, RATES)
     assert made.gpu_hours == pytest.approx(sum(stage.gpu_hours for stage in made.stages.values()))
     assert made.bytes == pytest.approx(sum(stage.bytes for stage in made.stages.values()))
     assert made.jobs == {rule: n for rule, n in count_jobs(work).items() if n}
@@ -94,7 +96,7 @@ def test_assets_grow_in_proportion_to_prompts_steps_and_seeds(work: Work) -> Non
 
 @given(WORK, st.sampled_from(["prompts", "seeds", "steps", "views", "reference", "shards"]))
 def test_more_work_never_costs_less(work: Work, factor: str) -> None:
-    less, more = estimate(work, COSTS, 66), estimate(replace(work, **{factor: 100_000}), COSTS, 66)
+    less, more = estimate(work, COSTS, RATES), estimate(replace(work, **{factor: 100_000}), COSTS, RATES)
     assert more.gpu_hours >= less.gpu_hours and more.bytes >= less.bytes
 
 
@@ -106,7 +108,7 @@ def test_methods_add_up(work: Work) -> None:
 
 
 def test_a_faster_device_takes_less_of_the_arithmetic_and_no_less_of_the_rest() -> None:
-    slow, fast = (estimate(PAPER, COSTS, rate) for rate in (66, 660))
+    slow, fast = (estimate(PAPER, COSTS, {"step": rate, "sampling": rate}) for rate in (66.0, 660.0))
     assert fast.stages["assets"].gpu_hours < 0.2 * slow.stages["assets"].gpu_hours
     assert fast.stages["views"] == slow.stages["views"]
 
@@ -114,6 +116,18 @@ def test_a_faster_device_takes_less_of_the_arithmetic_and_no_less_of_the_rest() 
 def test_every_figure_names_its_source() -> None:
     for section in ("seconds", "bytes", *COSTS["devices"]):
         assert (COSTS.get(section) or COSTS["devices"][section])["source"], section
+
+
+def test_what_was_not_measured_is_derived_by_the_peaks() -> None:
+    measured, derived = COSTS["devices"]["h200"], COSTS["devices"]["a100"]
+    for kind in RATES:
+        assert derived[kind] == pytest.approx(measured[kind] * 312 / 989, rel=0.02)
+
+
+def test_the_plan_says_which_card_was_measured_and_when_and_what_others_take() -> None:
+    text = plan.describe(merged("paper"))
+    assert re.search(r"^GPU-hours of h200, measured on one NVIDIA H200, \d+ \w+ 20\d\d", text, re.M)
+    assert re.search(r"^\d+ GPU-hours of a100, derived from the H200's", text, re.M)
 
 
 @pytest.mark.parametrize("name", ["paper", pytest.param("smoke", marks=pytest.mark.slow)])
@@ -152,7 +166,7 @@ def test_a_scale_that_ships_its_models_needs_no_download(tmp_path: Path) -> None
 def test_the_command_prints_the_plan_or_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     plan.main(["--configfile", str(ROOT / "workflow/config/paper.yaml"), "--device", "h200"])
     printed = capsys.readouterr().out
-    assert re.search(r"^assets +\d+\.\d\d +[\d.]+ GB  generate 200$", printed, re.M)
+    assert re.search(r"^assets +\d+\.\d\d +[\d.]+ GB  generate 40$", printed, re.M)
     with pytest.raises(SystemExit, match="error: no device 'abacus'.*a100"):
         plan.main(["--device", "abacus"])
     with pytest.raises(SystemExit, match="error: .*nothing.yaml"):

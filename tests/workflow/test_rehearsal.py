@@ -12,6 +12,7 @@ import architectures
 import numpy as np
 import pytest
 import random_weights
+import rehearse_cuda
 import torch
 from rehearsal_checks import check_cost, check_features, check_results, check_scores, check_views
 from rehearse import measured_rate, read_jobs, report_jobs
@@ -198,6 +199,28 @@ def test_the_rate_is_arithmetic_over_time() -> None:
     assets = [{"method": "gcs", "nfe": 24, "seconds": 30.0}, {"method": "sds", "nfe": 8, "seconds": 10.0}]
     # (24 + 2 * 5 + 2 * 2 * 10) + (8 + 2 * 5) TFLOP in 40 s
     assert measured_rate(assets, {"steps": 1, "batch": 2}, costs) == pytest.approx(92 / 40)
+
+
+def test_the_rehearsal_on_cuda_names_tests_that_are_there(tmp_path: Path) -> None:
+    named = [
+        word for word in rehearse_cuda.parts(tmp_path)["tests"].arguments.split() if word.endswith(".py")
+    ]
+    assert named and all((ROOT / path).exists() for path in named)
+
+
+def test_a_run_that_the_limit_stops_may_save_its_state_and_finished_ones_are_told(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(
+        "import signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (open({str(tmp_path / 'saved')!r}, 'w'), sys.exit(143)))\n"
+        "time.sleep(60)\n"
+    )
+    good, section = rehearse_cuda.rehearse("sds", rehearse_cuda.Part(f"{tmp_path}/run.py", 60), 8)
+    assert not good and "stopped after 8 s" in section and (tmp_path / "saved").exists()
+    assert rehearse_cuda.tabulate_runs(tmp_path) == ""
+    (tmp_path / "cds").mkdir()
+    cost = {"steps": 5000, "seconds": 390, "wall_seconds": 420, "nfe": 80, "encodes": 20, "gaussians": 90000}
+    (tmp_path / "cds/cost.json").write_text(json.dumps(cost | {"peak_memory_mib": 1024}))
+    assert "| cds | 5000 | 6.5 | 7.0 | 4.00 | 90000 | 1.0 |" in rehearse_cuda.tabulate_runs(tmp_path)
 
 
 def rehearsed(*arguments: str) -> subprocess.CompletedProcess:

@@ -9,6 +9,7 @@ for variation, batch in MADE_TOGETHER:
             generation=SETTINGS_FILE,
             weights=PRIOR_FILES,
             start=start_files(batch.prompts),
+            kernels=KERNELS,
         output:
             assets=update(of_job(batch.prompts, "assets", "asset.ply")),
             others=update(

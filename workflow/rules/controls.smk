@@ -58,6 +58,7 @@ for batch in split(IDS, config["assets_per_job"]):
             prompts=PROMPT_TABLE,
             generation=SETTINGS_FILE,
             weights=PRIOR_FILES,
+            kernels=KERNELS,
         output:
             views=of_control("prior", batch.prompts, "views", "views.zip"),
         log:

@@ -11,6 +11,7 @@ for batch in split(IDS, -(-len(IDS) // config["reference"]["shards"])):
             prompts=PROMPT_TABLE,
             generation=SETTINGS_FILE,
             weights=PRIOR_FILES,
+            kernels=KERNELS,
             clip=ancient(config["clip"]["weights"]),
             inception=ancient(config["inception"]) if config["inception"] else [],
         output:

@@ -7,6 +7,7 @@ for variation, batch in SCORED_TOGETHER:
             f"views{batch.name}"
         input:
             assets=of_job(batch.prompts, "assets", "asset.ply"),
+            kernels=KERNELS,
         output:
             of_job(batch.prompts, "views", "views.zip"),  # written last, after its gallery
         log:

@@ -36,6 +36,7 @@ class Work:
     truth: bool
     point_e: bool
     image_reward: bool
+    gpu: bool  # whether jobs ask for one
 
     @property
     def assets(self) -> int:
@@ -74,8 +75,11 @@ class Plan:
         return sum(stage.bytes for stage in self.stages.values())
 
 
-def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
-    """Jobs, GPU-hours and bytes of every stage. tflops: TFLOP/s that the device reaches in a step."""
+def estimate(work: Work, costs: Costs, rates: Mapping[str, Any]) -> Plan:
+    """Jobs, GPU-hours and bytes of every stage.
+
+    rates: TFLOP/s that the device reaches in a step of an optimization (`step`) and in `sampling` images.
+    """
     counts, seconds = count_jobs(work), costs["seconds"]
 
     def stage(busy: float, amount: float, *rules: str) -> Stage:
@@ -86,12 +90,13 @@ def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
     size, runs = costs["bytes"], work.prompts * work.seeds
     assets = (len(work.methods) + 2) * runs  # the start and the sphere have assets too
     shown = assets + (2 + work.truth) * runs  # and shuffled, prior, truth have views
-    image, feature = sampling_tflop(work, costs) / tflops, size["feature"]
+    image, feature = sampling_tflop(work, costs) / rates["sampling"], size["feature"]
     asset, pictures = size["gaussian"] * size["gaussians"], work.views * work.view_side**2 * size["pixel"]
     reward = seconds["reward"] * work.views * shown if work.image_reward else 0.0
-    generating = generation_tflop(work, costs) / tflops
+    generating = generation_tflop(work, costs) / rates["step"]
     return Plan(
         {
+            "kernels": stage(seconds["kernels"] if work.gpu else 0.0, 0, "kernels"),
             "starts": stage(seconds["cloud"] * runs if work.point_e else 0.0, 0, "point_e"),
             "assets": stage(generating, work.assets * (asset + size["records"]), "generate"),
             "controls": stage(image * work.views * runs, 0, "prior_views"),
@@ -121,6 +126,7 @@ def count_jobs(work: Work) -> dict[str, int]:
     methods, controls = len(work.methods), 4 + work.truth
     scored = (methods + controls) * each
     return {
+        "kernels": int(work.gpu),
         "point_e": runs if work.point_e else 0,
         "generate": methods * made,
         "start": each,

@@ -3,9 +3,9 @@
 
     python workflow/scripts/plan.py --configfile workflow/config/paper.yaml
 
-GPU-hours are arithmetic over the rate that a device reaches, plus estimates; workflow/config/costs.yaml has
-every figure with its source. Counted for Table 1 alone and from nothing: of what is there already, only
-weights are subtracted.
+GPU-hours are arithmetic over the rates that a device reaches, plus seconds beside it; every figure stands
+with its source in workflow/config/costs.yaml. Counted for Table 1 alone and from nothing: of what is there
+already, only weights are subtracted.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from segmentdreamer.weights.commands import missing_files
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "workflow" / "config"
 DEFAULT = CONFIG / "default.yaml"
+DEVICE = "h200"  # whose figures were measured
 
 
 def read_work(config: Mapping[str, Any]) -> Work:
@@ -58,6 +59,7 @@ def read_work(config: Mapping[str, Any]) -> Work:
         truth=bool(config.get("truth")),
         point_e=makes_clouds(generation.start),
         image_reward=bool(config.get("image_reward")),
+        gpu=config.get("device") == "cuda",
     )
 
 
@@ -94,12 +96,12 @@ def read_figures() -> dict[str, Any]:
     return costs | counted
 
 
-def make_plan(config: Mapping[str, Any], device: str = "a100", root: Path = Path("weights")) -> Plan:
+def make_plan(config: Mapping[str, Any], device: str = DEVICE, root: Path = Path("weights")) -> Plan:
     """The plan of a merged configuration. Raises ValueError for an unknown device, OSError for a file."""
     costs = read_figures()
     if device not in costs["devices"]:
         raise ValueError(f"no device {device!r} in costs.yaml; known: {', '.join(costs['devices'])}")
-    planned = estimate(read_work(config), costs, costs["devices"][device]["tflops"])
+    planned = estimate(read_work(config), costs, costs["devices"][device])
     entries = needed_weights(config, read_list())
     missing = missing_files(entries, root)
     download = sum(entries[name].files[file].bytes for name, files in missing.items() for file in files)
@@ -108,15 +110,16 @@ def make_plan(config: Mapping[str, Any], device: str = "a100", root: Path = Path
     return Plan(stages, download, missing)
 
 
-def format_plan(plan: Plan, device: str, source: str) -> str:
-    """A table of the stages, and what is to be fetched."""
+def format_plan(plan: Plan, device: str, source: str, elsewhere: str = "") -> str:
+    """A table of the stages, and what is to be fetched. elsewhere: lines on other devices."""
     lines = [f"{'stage':<12} {'GPU-hours':>10} {'disk':>9}  jobs"]
     for name, stage in plan.stages.items():
         jobs = ", ".join(f"{rule} {n}" for rule, n in stage.jobs.items() if n)
         lines.append(f"{name:<12} {stage.gpu_hours:>10.2f} {format_bytes(stage.bytes):>9}  {jobs}")
     total = sum(plan.jobs.values())
     lines.append(f"{'total':<12} {plan.gpu_hours:>10.2f} {format_bytes(plan.bytes):>9}  {total}")
-    lines.append(f"GPU-hours of {device} ({source}); more in workflow/config/costs.yaml")
+    lines.append(f"GPU-hours of {device}, {source}; more in workflow/config/costs.yaml")
+    lines += [elsewhere] if elsewhere else []
     if plan.missing:
         lines.append(
             f"to download: {format_bytes(plan.download)}, {', '.join(plan.missing)} "
@@ -125,15 +128,20 @@ def format_plan(plan: Plan, device: str, source: str) -> str:
     return "\n".join(lines)
 
 
-def describe(config: Mapping[str, Any], device: str = "a100") -> str:
+def describe(config: Mapping[str, Any], device: str = DEVICE) -> str:
     """The plan of a merged configuration as text, for whoever is about to start it."""
-    costs = read_figures()
-    return format_plan(make_plan(config, device), device, costs["devices"][device]["source"])
+    devices, plan = read_figures()["devices"], make_plan(config, device)
+    others = [
+        f"{make_plan(config, name).gpu_hours:.0f} GPU-hours of {name}, {devices[name]['source']}"
+        for name in devices
+        if name != device
+    ]
+    return format_plan(plan, device, devices[device]["source"], "\n".join(others))
 
 
 def print_plan(
     configfile: Annotated[Path, inputs("laid over the default, e.g. workflow/config/paper.yaml")] = DEFAULT,
-    device: Annotated[str, settings("an entry of costs.yaml")] = "a100",
+    device: Annotated[str, settings("an entry of costs.yaml")] = DEVICE,
 ) -> None:
     """Print what a run will take before it starts."""
     from segmentdreamer.eval.scales import read_scale

@@ -6,7 +6,7 @@
 Takes a lock on the first free device (files under the temporary folder), waits while all are taken, and
 becomes the command, which sees that device alone. The lock is the command's own: it lasts as long as the
 command and what it has started, however they end. Where no device is visible, or a scheduler assigned just
-one, the command runs as it is. Two jobs share a device only if asked: GPU_SLOTS=2.
+one, the command runs as it is. GPU_SLOTS jobs share a device (1; the workflow's setting gpu_share).
 """
 
 from __future__ import annotations

@@ -12,10 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from eval.reference.samples import configure
+from segmentdreamer.config import load_config
+from segmentdreamer.prior import arrangement
 from segmentdreamer.prior import random_networks as stable_diffusion
+from segmentdreamer.prior.arrangement import arrange
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.graphs import CudaRecorder, Recording, Replayed, ReplayedGradient
-from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks, arrange
+from segmentdreamer.prior.norms import ChannelNorm, norm_by_channels
+from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks
 
 PRIOR = Path(__file__).parents[3] / "toybox/models/prior"
 
@@ -76,6 +81,15 @@ def test_what_a_recording_reads_is_its_own_and_takes_inputs_of_any_strides() -> 
     first.fill_(9)
     x = torch.randn(5, 2).T
     assert torch.equal(f(x, 2 * one.expand(2, 5)), x + 2)
+
+
+def test_what_is_computed_a_few_rows_at_a_time_is_recorded_for_those_alone() -> None:
+    recorder = Again()
+    f = Replayed(lambda x: 2 * x, recorder, rows=4)
+    for rows in (4, 8, 10):
+        x = torch.randn(rows, 3)
+        assert torch.equal(f(x), 2 * x)
+    assert (recorder.recorded, recorder.replays) == (2, 1 + 2 + 3)  # of four rows, and of the last two
 
 
 def test_value_and_gradient_are_the_functions_for_every_shape() -> None:
@@ -141,6 +155,8 @@ def assert_same(recorded: DiffusersPrior, plain: DiffusersPrior, tolerance: floa
     """Predictions, all kept, and latents with their gradients, of several batch sizes in turn."""
     for batch in (2, 4, 2):
         x, cond, images = inputs(batch, plain)
+        ours, theirs = (prior.decode(x) for prior in (recorded, plain))
+        assert torch.allclose(ours, theirs, atol=tolerance)
         predictions = [[prior.eps(x, t, cond) for t in (20, 500, 980)] for prior in (recorded, plain)]
         pulls = [pulled(prior.encode, images) for prior in (recorded, plain)]
         for ours, theirs in zip(*predictions, strict=True):
@@ -161,8 +177,12 @@ def test_a_prior_over_recorded_networks_gives_and_counts_the_same() -> None:
     recorded = networks(recorder=recorder)
     plain = TorchNetworks(recorded.unet, recorded.vae, lambda texts: torch.zeros(0), "cpu")
     assert_same(*(DiffusersPrior(PRIOR, networks=n) for n in (recorded, plain)), tolerance=1e-6)
-    # The encoder's memory holds a pass until its gradient: it shares none with the UNet's recordings.
-    assert [recorder.recorded for recorder in recorders] == [2, 4]
+    # The encoder's memory holds a pass until its gradient: it shares none with the UNet's and the decoder's.
+    assert [recorder.recorded for recorder in recorders] == [4, 4]
+    recorded.forget()
+    with torch.no_grad():
+        recorded.predict(*(torch.zeros(shape) for shape in ((2, 4, 16, 16), (2,), (2, 16, 96))))
+    assert [recorder.recorded for recorder in recorders] == [5, 4]
 
 
 def test_a_loss_that_differentiates_the_unet_gets_the_network_itself() -> None:
@@ -178,21 +198,73 @@ def test_a_loss_that_differentiates_the_unet_gets_the_network_itself() -> None:
 @pytest.mark.parametrize(
     ("device", "options", "last", "plain", "graphs"),
     [
-        ("cpu", {}, False, (), False),
-        ("cpu", {"compile": True}, False, (), False),
-        ("cuda", {}, False, ("encoder",), True),
-        ("cuda:0", {"compile": True}, True, ("encoder",), True),
-        ("cuda", {"compile": True, "channels_last": False}, False, ("encoder",), True),
-        ("cuda", {"channels_last": True, "attention": "sdpa", "graphs": False}, True, (), False),
-        ("cuda", {"attention": "plain"}, False, ("unet", "encoder", "decoder"), True),
+        ("cpu", {}, (), (), False),
+        ("cpu", {"compile": True}, (), (), False),
+        ("cuda", {}, (), ("encoder",), True),
+        ("cuda:0", {"compile": True}, ("unet",), ("encoder",), True),
+        ("cuda", {"compile": True, "channels_last": False}, (), ("encoder",), True),
+        ("cuda", {"compile": True, "channels_last": True}, ("unet", "vae"), ("encoder",), True),
+        ("cuda", {"channels_last": True, "attention": "sdpa", "graphs": False}, ("unet",), (), False),
+        ("cuda", {"attention": "plain"}, (), ("unet", "encoder", "decoder"), True),
+        ("cuda", {"compile": None}, ("unet",), ("encoder",), True),
+        ("cpu", {"compile": None}, (), (), False),
     ],
 )
 def test_each_part_runs_as_was_measured_to_be_fastest_unless_told(
-    device: str, options: dict[str, Any], last: bool, plain: tuple[str, ...], graphs: bool
-) -> None:
+    device: str, options: dict[str, Any], last: tuple[str, ...], plain: tuple[str, ...], graphs: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(arrangement, "can_compile", lambda: True)
     chosen = arrange(NetworkOptions(**options), device)
-    assert (chosen.unet_layout == torch.channels_last) == last
+    layouts = {"unet": chosen.unet_layout, "vae": chosen.vae_layout}
+    assert tuple(part for part, layout in layouts.items() if layout == torch.channels_last) == last
     assert chosen.plain == plain and chosen.graphs == graphs
+
+
+def test_the_papers_scale_is_compiled_wherever_it_can_be_in_runs_and_the_reference_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arrangement, "can_compile", lambda: True)
+    for prior in (load_config("paper").prior, configure(None, "paper", None)):
+        assert arrange(prior, "cuda").compiled and not arrange(prior, "cpu").compiled
+    assert not arrange(load_config("paper", ["prior.compile=false"]).prior, "cuda").compiled
+
+
+def test_without_a_compiler_networks_run_uncompiled_and_a_line_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    assert not arrange(NetworkOptions(compile=None), "cuda").compiled
+    told = capsys.readouterr().err
+    assert "without a C compiler (gcc)" in told and told.count("\n") == 1
+    assert arrange(NetworkOptions(compile=True), "cuda").compiled  # who asks for it learns of the failure
+
+
+@pytest.mark.parametrize("shape", [(2, 64, 8, 8), (3, 64, 50)])
+def test_group_norms_by_channels_are_group_norms_in_value_and_gradient(shape: tuple[int, ...]) -> None:
+    norm = torch.nn.GroupNorm(32, 64)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x = 3 + torch.randn(shape)
+    expected = pulled(norm, x)
+    network = torch.nn.Sequential(norm)
+    norm_by_channels(network)
+    assert type(network[0]) is ChannelNorm
+    for ours, theirs in zip(pulled(network, x), expected, strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-5)
+
+
+def test_an_autoencoder_asked_for_in_channels_last_gives_the_same_by_norms_of_its_own() -> None:
+    torch.manual_seed(0)
+    plain = networks()
+    torch.manual_seed(0)
+    last = networks(compile=True, channels_last=True)
+    norms = [m for m in last.vae.modules() if isinstance(m, torch.nn.GroupNorm)]
+    assert norms and all(isinstance(norm, ChannelNorm) for norm in norms)
+    assert not any(isinstance(module, ChannelNorm) for module in last.unet.modules())
+    with torch.compiler.set_stance("force_eager"):
+        assert_same(*(DiffusersPrior(PRIOR, networks=n) for n in (last, plain)), tolerance=1e-4)
 
 
 @pytest.mark.cuda

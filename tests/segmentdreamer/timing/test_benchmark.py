@@ -234,7 +234,10 @@ def test_a_row_that_fails_is_named_and_the_others_are_measured(
 def test_the_rate_of_the_reference_set_is_that_of_drawing_it(capsys: pytest.CaptureFixture[str]) -> None:
     from eval import benchmark as scoring
 
-    scoring.main(["--reference", "1", "--prior", str(ROOT / "toybox/models/prior"), "--device", "cpu"])
+    asked = ["--reference", "1", "--prior", str(ROOT / "toybox/models/prior"), "--device", "cpu"]
+    with pytest.raises(SystemExit, match="error: prior.compile: expected bool"):
+        scoring.main([*asked, "--set", "prior.compile=3"])
+    scoring.main([*asked, "--set", "prior.compile=false"])
     printed = capsys.readouterr().out
     seconds, hours = (float(word) for word in printed.split() if word.replace(".", "").isdigit())
     assert seconds > 0 and hours == pytest.approx(seconds * 50_000 / 3600, abs=0.01 * 50)
