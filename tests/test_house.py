@@ -16,8 +16,9 @@ CODE = ("segmentdreamer", "baselines", "eval", "toybox", "workflow/scripts")
 # rooms of one line know nothing of each other.
 FLOORS: list[tuple[str, ...]] = [
     ("segmentdreamer.command", "segmentdreamer.interfaces", "segmentdreamer.randomness",
-     "segmentdreamer.recipe", "segmentdreamer.records", "segmentdreamer.segments",
-     "segmentdreamer.torchvision_guard", "segmentdreamer.timing.stopwatch", "segmentdreamer.timing.cost"),
+     "segmentdreamer.records", "segmentdreamer.segments", "segmentdreamer.torchvision_guard",
+     "segmentdreamer.timing.stopwatch", "segmentdreamer.timing.cost"),
+    ("segmentdreamer.recipe",),
     ("segmentdreamer.diffusion", "segmentdreamer.rasterizer"),
     ("segmentdreamer.prior", "segmentdreamer.scene", "segmentdreamer.sctd", "baselines"),
     ("segmentdreamer.start",),

@@ -141,9 +141,18 @@ def find_assets(results: Path) -> list[Asset]:
     for archive in sorted((results / "views").rglob("views.zip")):
         *method, prompt, seed = archive.parent.relative_to(results / "views").parts
         if method and seed.isdigit():
-            failed = read_failure(archive) or ""
-            found.append(Asset(results, "/".join(method), prompt, int(seed), failed))
+            asset = Asset(results, "/".join(method), prompt, int(seed))
+            found.append(replace(asset, failed=why_failed(asset, archive)))
     return found
+
+
+def why_failed(asset: Asset, archive: Path) -> str:
+    """Why an asset has no views, or none that can be scored; empty for any other."""
+    try:
+        told = read_failure(archive)
+    except (ValueError, OSError) as error:
+        told = str(error)
+    return told or asset.record("scores", "protocol.json").get("reason") or ""
 
 
 def read_prompts(settings: dict[str, Any], assets: list[Asset]) -> dict[str, dict[str, str]]:

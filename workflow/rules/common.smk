@@ -22,6 +22,7 @@ from eval.variants import overrides as variant_settings
 from batches import split
 from identities import Identities, known, of_prompts, of_shards
 from progress import follow
+from running import begin, drop_earlier, set_aside
 from selection import (
     check_folder,
     folders,
