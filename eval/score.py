@@ -22,7 +22,6 @@ import pandas as pd
 import torch
 from typer import Argument, BadParameter
 
-from segmentdreamer.recipe.attempts import attempt, excuse, restarting
 from segmentdreamer.command import (
     Device,
     Profile,
@@ -36,6 +35,7 @@ from segmentdreamer.command import (
     outputs,
     settings,
 )
+from segmentdreamer.recipe.attempts import attempt, excuse, restarting
 from segmentdreamer.records import shipped, write_arrays, write_json, write_table
 
 from .prompt_table import read_texts

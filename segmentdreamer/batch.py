@@ -91,10 +91,10 @@ def batch(
 
 def make_all(jobs: Sequence[Job], out: Sequence[Path], checkpoint: Sequence[Path], quiet: bool) -> list[str]:
     """Make the assets one after the other; the ids of those that could not be made."""
-    from segmentdreamer.recipe.attempts import attempt
     from segmentdreamer.checkpoint import save_checkpoint
     from segmentdreamer.generate import optimize_asset, write_asset
     from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.recipe.attempts import attempt
     from segmentdreamer.timing.record import finished
 
     prior, lost = open_prior(jobs[0].config.prior, jobs[0].task.device, jobs[0].task.threads), list[str]()

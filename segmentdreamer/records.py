@@ -185,14 +185,19 @@ def file_name(text: str) -> str:
 
 def write_json(path: Path, data: Any) -> None:
     """Write atomically, keys in their order, floats as they are."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(data, indent=2, default=_plain) + "\n")
 
 
-def write_table(path: Path, frame: "DataFrame") -> None:
-    """Write a data frame as CSV, atomically, numbers to six digits."""
+def write_text(path: Path, text: str) -> None:
+    """Write atomically, as UTF-8."""
     with replacing(path) as partial:
-        frame.to_csv(partial, index=False, float_format="%.6g")
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_table(path: Path, frame: "DataFrame", digits: int = 6) -> None:
+    """Write a data frame as CSV, atomically, numbers to so many digits."""
+    with replacing(path) as partial:
+        frame.to_csv(partial, index=False, float_format=f"%.{digits}g")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

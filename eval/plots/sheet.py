@@ -45,7 +45,7 @@ class Strip:
 
 
 def pick(path: Path, turns: Collection[float]) -> np.ndarray | str:
-    """The views at these shares of the orbit, over white: (len(turns), H, W, 3); of a failed asset the reason."""
+    """The views at these shares of the orbit, over white: (len(turns), H, W, 3); or why there are none."""
     views = views_or_reason(path)
     if isinstance(views, str):
         return f"failed: {views}"
@@ -53,10 +53,10 @@ def pick(path: Path, turns: Collection[float]) -> np.ndarray | str:
 
 
 def compose(header: list[str], rows: list[Strip], sides: Collection[str]) -> Image:
-    """A labeled sheet: `header` over the columns, each row's text at its left, the names of sides above these.
+    """A labeled sheet: `header` over the columns, each row's text at its left, `sides` above these.
 
-    Letters are so large that they can be read when the sheet is as wide as a page; texts that are too long are
-    wrapped, and titles come again every few rows. Where an asset has no pictures its tile says why.
+    Letters are so large that they can be read when the sheet is as wide as a page; texts that are too long
+    are wrapped, and titles come again every few rows. Where an asset has no pictures its tile says why.
     """
     from PIL import Image, ImageDraw
 

@@ -33,7 +33,7 @@ from segmentdreamer.command import (
     outputs,
     settings,
 )
-from segmentdreamer.records import file_digest, run_key, shipped, write_arrays, write_json
+from segmentdreamer.records import file_digest, replacing, run_key, shipped, write_arrays, write_json
 
 from ..distances.frechet import Moments, save_moments
 from ..prompt_table import read_prompts
@@ -197,7 +197,8 @@ def write_sheet(rows: list[np.ndarray], path: Path, side: int = 128) -> None:
     shown = min(len(row) for row in rows)
     sheet = Image.fromarray(np.concatenate([np.concatenate(list(row[:shown]), axis=1) for row in rows]))
     scale = min(1.0, side / rows[0].shape[1])
-    sheet.resize((round(sheet.width * scale), round(sheet.height * scale))).save(path)
+    with replacing(path) as partial:
+        sheet.resize((round(sheet.width * scale), round(sheet.height * scale))).save(partial, "PNG")
 
 
 def views(

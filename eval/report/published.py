@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from segmentdreamer.records import write_json
+from segmentdreamer.records import replacing, write_json, write_text
 
 TABLES = (
     "table1.csv", "table1.md", "table1.tex", "table1.html", "table1.json", "table1_extended.csv",
@@ -113,11 +113,11 @@ def lead_links(page: Path, results: Path, files: Mapping[Path, str], slugs: Mapp
 def copy_files(results: Path, selection: str, slugs: Mapping[str, str], out: Path) -> list[str]:
     """Copy the files and write manifest.json, if there are assets; the names of all."""
     for path, name in (files := chosen_files(results, selection)).items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".html":
-            (out / name).write_text(lead_links(path, results, files, slugs), encoding="utf-8")
+            write_text(out / name, lead_links(path, results, files, slugs))
         else:
-            shutil.copyfile(path, out / name)
+            with replacing(out / name) as partial:
+                shutil.copyfile(path, partial)
     records = read_records(results)
     if records:
         write_json(out / "manifest.json", manifest(records))

@@ -4,8 +4,8 @@
     python -m eval.views --asset a.ply b.ply --out A B --gpteval3d methods/mine
 
 The second also writes pictures and normals as GPTEval3D reads them. An asset without a single Gaussian is a
-failed one: its views.zip states the reason instead (see archive), which is read from `cost.json` beside it. In
-a plan (--identity) so is one that cannot be read or rendered: the others of the job go on.
+failed one: its views.zip states the reason instead (see archive), read from `cost.json` beside it. Of a plan
+(--identity), so is one that cannot be read or rendered: the others of the job go on.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from typer import BadParameter
 
-from segmentdreamer.recipe.attempts import attempt, excuse
 from segmentdreamer.command import Device, Program, find_device, inputs, outputs, settings
+from segmentdreamer.recipe.attempts import attempt, excuse
 from segmentdreamer.records import replacing, write_json
 
 from ..scales import read_scale
@@ -196,7 +196,7 @@ def render_assets(
 def try_to_render(
     asset: Path, view: Mapping[str, Any], device: str, planned: bool, failure: str = ""
 ) -> tuple[tuple[np.ndarray, dict, Surface] | None, str]:
-    """What render_surface gives, or why there is nothing; raises for what is no asset, unless it is planned."""
+    """What render_surface gives, or why there is nothing; raises for what is no asset, if not planned."""
     try:
         return (None, failure) if failure else (render_surface(asset, view, device), "")
     except FailedAsset as error:

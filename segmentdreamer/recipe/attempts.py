@@ -42,7 +42,7 @@ def attempt(record: Path, *state: Any) -> Iterator[str]:
 
 
 def excuse(error: Exception) -> str:
-    """Why something planned has failed, in a line: by its input, or for want of memory; other errors are raised."""
+    """Why something planned has failed, in a line: its input, or a lack of memory. Raises other errors."""
     if not isinstance(error, ValueError | OSError) and not out_of_memory(error):
         raise error
     return out_of_memory(error) or in_one_line(str(error))

@@ -1,7 +1,7 @@
 """One run at a time in a folder of results, and what a run that was killed there has left.
 
-A run holds a lock on RESULTS/.running, which the system frees however the run ends. Its jobs carry the folder's
-name in their environment: by it those of a dead run are found, and of nobody else.
+A run holds a lock on RESULTS/.running, which the system frees however the run ends. Its jobs carry the
+folder's name in their environment: by it those of a dead run are found, and of nobody else.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def begin(results: str) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ValueError(
-            f"a run is writing to {results} already ({owner or 'it began just now'}): wait until it has ended, "
-            "or give this one a folder of its own (--config results=FOLDER)"
+            f"a run is writing to {results} already ({owner or 'it began just now'}): wait until it has "
+            "ended, or give this one a folder of its own (--config results=FOLDER)"
         ) from None
     except OSError:  # a file system without locks: who runs there is not known
         return
@@ -52,8 +52,16 @@ def begin(results: str) -> None:
     stream.write(f"process {os.getpid()} on {socket.gethostname()}")
     stream.flush()
     HELD.append(stream)
-    atexit.register(stream.truncate, 0)
+    atexit.register(end)
     os.environ[MARK] = str(folder)
+
+
+def end() -> None:
+    """Let go of what this process holds; who is killed before leaves its name in the lock's file."""
+    while HELD:
+        with HELD.pop() as stream:
+            stream.truncate(0)
+    os.environ.pop(MARK, None)
 
 
 def end_orphans(folder: Path) -> None:
@@ -71,7 +79,7 @@ def end_orphans(folder: Path) -> None:
 
 
 def orphans(folder: Path) -> list[psutil.Process]:
-    """This user's processes that bear the folder's name; not this one, nor what it was started by."""
+    """The user's processes that bear the folder's name; not this one, nor what it was started by."""
     own, found = psutil.Process(), []
     kin = {own.pid, *(parent.pid for parent in own.parents())}
     for process in psutil.process_iter():
