@@ -57,4 +57,7 @@ onsuccess:
 
 
 onerror:
-    print(f"what is done is kept: the same command goes on; tables of before, if any, lie in {RESULTS}/earlier", file=sys.stderr)
+    print(
+        f"what is done is kept: the same command goes on; tables of before, if any, lie in {RESULTS}/earlier",
+        file=sys.stderr,
+    )

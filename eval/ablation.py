@@ -45,7 +45,7 @@ FIGURES = ("level", "difference", "low", "high", "n")
 @cache
 def ablation_columns() -> dict[str, dict[str, Any]]:
     """What each metric is called and how it is printed, in the order of the table."""
-    shared, own = (yaml.safe_load(path.read_text()) for path in (METRICS, COLUMNS))
+    shared, own = (yaml.safe_load(path.read_text("utf-8")) for path in (METRICS, COLUMNS))
     return {metric: spec or shared[metric] for metric, spec in own.items()}
 
 

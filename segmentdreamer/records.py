@@ -79,7 +79,7 @@ def large_digest(path: str, *state: int) -> str:
 
 def read_digests() -> dict[str, list[Any]]:
     try:
-        found = json.loads((cache_folder() / DIGESTS).read_text())
+        found = json.loads((cache_folder() / DIGESTS).read_text("utf-8"))
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError, RecursionError):
         return {}
@@ -124,7 +124,7 @@ def describe_machine(device: str) -> dict[str, Any]:
 
 def processor_model(path: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's model, on which the last bits of floating point depend; its architecture if unknown."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
     known = (value.strip() for key, _, value in (line.partition(":") for line in lines)
              if key.strip().lower() in ("model name", "hardware"))  # fmt: skip
     return next(known, "") or platform.processor() or platform.machine()

@@ -151,7 +151,7 @@ def decide_claims(
     """Decide the paper's claims by this run, and print them."""
     tables = Tables(results / "tables" / selection, results / "tables" / ablations)
     out = results / "tables" / "-".join(filter(None, (selection, ablations)))
-    record = json.loads((tables.table1 / "table1.json").read_text())
+    record = json.loads((tables.table1 / "table1.json").read_text("utf-8"))
     ledger = read_ledger(claims)
     scale, titles = record["scale"], record["methods"]
     decided, contrasts = evaluate(ledger, tables, scale)

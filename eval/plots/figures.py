@@ -196,7 +196,7 @@ def add_note(figure: Figure, titles: dict[str, str], told: dict[str, str]) -> Fi
 
 def draw_all(tables: Path) -> dict[str, Figure]:
     """Every figure of a run, by name."""
-    record = json.loads((tables / "table1.json").read_text())
+    record = json.loads((tables / "table1.json").read_text("utf-8"))
     summary = pd.read_csv(tables / "summary.csv")
     per_prompt = pd.read_csv(tables / "per_prompt.csv", dtype={"prompt": str})
     alive = set(per_prompt["method"])

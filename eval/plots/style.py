@@ -77,7 +77,7 @@ def spare(registry: Mapping[str, Mapping[str, Any]]) -> list[Look]:
 
 @cache
 def registered() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load(REGISTRY.read_text())
+    return yaml.safe_load(REGISTRY.read_text("utf-8"))
 
 
 def look(name: str) -> Look:

@@ -49,7 +49,7 @@ class Asset:
     def record(self, room: str, name: str) -> dict[str, Any]:
         """A JSON file of the asset; empty if it has none."""
         path = self.file(room, name)
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def read_content(results: Path, selection: str = "") -> Content:
     if not found and not settings:
         raise FileNotFoundError(f"no run at {results}: it has neither views/ nor {SETTINGS}")
     path = results / "tables" / selection / "table1.json"
-    table = json.loads(path.read_text()) if path.exists() else {}
+    table = json.loads(path.read_text("utf-8")) if path.exists() else {}
     if selection:
         asked = table
         found = [a for a in found if a.method in {*table.get("methods", ()), *table.get("controls", ())}]
@@ -132,7 +132,7 @@ def read_content(results: Path, selection: str = "") -> Content:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
+    return (yaml.safe_load(path.read_text("utf-8")) if path.exists() else None) or {}
 
 
 def find_assets(results: Path) -> list[Asset]:

@@ -36,8 +36,8 @@ def read_records(results: Path) -> dict[str, dict[str, Any]]:
     """What made each asset, by METHOD/PROMPT/SEED, where a variant's method has folders of its own."""
     records = {}
     for path in sorted((results / "assets").rglob("provenance.json")):
-        record, cost = json.loads(path.read_text()), path.with_name("cost.json")
-        record["cost"] = json.loads(cost.read_text()) if cost.exists() else {}
+        record, cost = json.loads(path.read_text("utf-8")), path.with_name("cost.json")
+        record["cost"] = json.loads(cost.read_text("utf-8")) if cost.exists() else {}
         # The recorded configuration lists all methods' hyper-parameters; the asset's own are listed apart.
         config = pd.json_normalize([record.get("config", {})]).to_dict("records")[0]  # section.key -> value
         record["config"] = {k: v for k, v in config.items() if not str(k).startswith("methods.")}

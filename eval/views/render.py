@@ -56,7 +56,7 @@ def render_surface(asset: Path, view: Mapping[str, Any], device: str) -> tuple[n
     params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
     if not len(params["means"]):
         cost = asset.with_name("cost.json")
-        told = json.loads(cost.read_text()) if cost.exists() else {}
+        told = json.loads(cost.read_text("utf-8")) if cost.exists() else {}
         raise FailedAsset(told.get("failed") or "the asset has no Gaussians")
     cameras = orbit(view["count"], view["elevation"], view["radius"], view["fov"], view["size"])
     images = render_depth(activate(params), cameras)  # (V, H, W, 5), premultiplied

@@ -30,7 +30,7 @@ def attempt(record: Path, *state: Any) -> Iterator[str]:
     record: the file that stands while it is tried. state: what the work is, and how far it has come.
     """
     try:
-        known = json.loads(record.read_text())
+        known = json.loads(record.read_text("utf-8"))
         deaths = int(known["deaths"]) if known["state"] == [*state] else 0
     except (OSError, ValueError, LookupError, TypeError):
         deaths = 0

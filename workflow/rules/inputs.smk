@@ -192,11 +192,15 @@ def print_results(made):
         print(f"selected on the command line: {SELECTED}; tables in {TABLES}")
     table, record = (f"{TABLES}/table1.{ending}" for ending in ("md", "json"))
     if table in made:
-        print(Path(table).read_text())
+        print(Path(table).read_text("utf-8"))
     if f"{CLAIMS}/claims.json" in made:
-        print((Path(CLAIMS_LOGS) / "claims.log").read_text())
-    if record in made and (failed := json.loads(Path(record).read_text())["failed"]):
-        print(f"{len(failed)} assets failed (to try one again, delete its folder below {RESULTS}/assets):")
+        print((Path(CLAIMS_LOGS) / "claims.log").read_text("utf-8"))
+    if record in made and (
+        failed := json.loads(Path(record).read_text("utf-8"))["failed"]
+    ):
+        print(
+            f"{len(failed)} assets failed (to try one again, delete its folder below {RESULTS}/assets):"
+        )
         for row in failed:
             print("  {method} {prompt}, seed {seed}: {reason}".format(**row))
 

@@ -104,7 +104,7 @@ def flatten(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 def check_folder(results: str, settings: Settings) -> None:
     """ValueError in one line if the folder was made with other settings, as far as it says."""
     record = Path(results) / RECORD
-    kept = yaml.safe_load(record.read_text()) if record.is_file() else {}
+    kept = yaml.safe_load(record.read_text("utf-8")) if record.is_file() else {}
     differ = [key for key in settings if key in kept and kept[key] != settings[key]]
     if differ:
         shown = "; ".join(f"{key} {kept[key]!r}, not {settings[key]!r}" for key in differ[:3])
@@ -118,7 +118,7 @@ def check_folder(results: str, settings: Settings) -> None:
 def keep_settings(results: str, settings: Settings) -> None:
     """Write down what the folder is made with; prompts that it has had before stay."""
     record = Path(results) / RECORD
-    kept = yaml.safe_load(record.read_text()) if record.is_file() else {}
+    kept = yaml.safe_load(record.read_text("utf-8")) if record.is_file() else {}
     write_text(record, yaml.safe_dump({**kept, **settings}, sort_keys=False, allow_unicode=True))
 
 
