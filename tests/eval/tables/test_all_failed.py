@@ -33,6 +33,7 @@ def lose(root: Path, method: str, prompt: str) -> None:
     pd.DataFrame(columns=["view", "metric", "value"]).to_csv(folder / "scores.csv", index=False)
 
 
+FIGURES = ("quality_time", "quality_nfe", "heat_map", "critical_difference")  # that the rule waits for
 QUICK = ("all methods", "each prompt of another method")
 
 
@@ -46,6 +47,8 @@ def test_a_run_of_which_much_has_failed_ends_well(tmp_path: Path, lost: str) -> 
     simulated.add_views(root)
     table(simulated.arguments(root))
     figures(["--results", str(root)])
+    drawn = {path.name for path in (root / "plots").iterdir()}
+    assert drawn == {f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png")}
     claims(["--results", str(root)])
     shown = ["start", *simulated.METHODS, "truth"]
     sheet(["--results", str(root), "--prompts", str(root / "prompts.tsv"), "--methods", *shown,
