@@ -2,6 +2,7 @@
 """Kill jobs and Snakemake itself (-9) at seeded random moments, and compare with a run that nobody disturbs.
 
     python tests/faults/kill.py --kills 100 --seed 0
+    python tests/faults/kill.py --kills 3 --target scores/sctd/p01/0/scores.csv
 
 After every kill of Snakemake, and where a killed job ends a run, the same command is given again and nothing
 else. A run that has ended well must have the bytes of the undisturbed one, in files of the same names.
@@ -36,7 +37,7 @@ TINY = {
 }  # fmt: skip
 # What tells of time, machine or attempts, and so is never twice the same.
 APART = re.compile(r"(^|/)(logs|benchmarks|report|\.running|cost\.json|provenance\.json)(/|$)")
-TIMED = re.compile(r"^(tables|plots)/")  # of these per_prompt.csv is compared, less its costs
+TIMED = re.compile(r"^(tables|plots)/|^settings.yaml$")  # of these per_prompt.csv counts, less its costs
 COSTS = ("seconds", "cpu_seconds", "alone", "peak_memory")
 TWICE = 2  # a job is killed no more often: a third death at one point is a failed asset, as promised
 LONGEST = 5.0  # seconds from one kill to the next, at most, while something runs
@@ -96,11 +97,12 @@ def command(process: psutil.Process) -> str:
     return " ".join(process.cmdline())
 
 
-def run(results: Path, kills: Kills | None = None) -> None:
-    """Give the command until it ends well, disturbed by the kills that are left."""
+def run(results: Path, targets: list[str], kills: Kills | None = None) -> None:
+    """Give the command until it ends well, disturbed by the kills that are left. targets: below results."""
     settings = results.with_suffix(".yaml")
     settings.write_text(yaml.safe_dump(TINY | {"results": str(results)}))
-    words = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(settings)]
+    words = [sys.executable, "-m", "snakemake", "--cores", "2", *(str(results / name) for name in targets)]
+    words += ["--configfile", str(settings)]
     calm = 0  # ends that no kill explains
     while True:
         before, log = kills.done if kills else 0, results.with_suffix(".log")
@@ -128,9 +130,9 @@ def products(results: Path) -> dict[str, str]:
     """name -> digest of the files that a run leaves, of tables and plots the name alone."""
     found = {path.relative_to(results).as_posix(): path for path in results.rglob("*") if path.is_file()}
     return {
-        name: "" if TIMED.match(name) or name == "settings.yaml" else read_digest(path)
+        name: values(path) if name.endswith("/per_prompt.csv") else "" if TIMED.search(name) else read_digest(path)
         for name, path in found.items() if not APART.search(name)
-    } | {"values": values(results / "tables/per_prompt.csv")}  # fmt: skip
+    }  # fmt: skip
 
 
 def read_digest(path: Path) -> str:
@@ -149,14 +151,15 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--target", nargs="*", default=[], help="files below the folder of results")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kills") as folder:
         os.environ["SEGMENTDREAMER_CACHE"] = f"{folder}/cache"
-        run(Path(folder) / "straight")
+        run(Path(folder) / "straight", args.target)
         expected, kills = products(Path(folder) / "straight"), Kills(random.Random(args.seed), args.kills)
         while kills.done < args.kills:
             kills.lines.clear()
-            run(results := Path(folder) / "killed", kills)
+            run(results := Path(folder) / "killed", args.target, kills)
             kills.runs += 1
             found = products(results)
             if apart := sorted({*expected.items()} ^ {*found.items()}):
