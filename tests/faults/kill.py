@@ -129,10 +129,9 @@ def run(results: Path, targets: list[str], kills: Kills | None = None) -> None:
 def products(results: Path) -> dict[str, str]:
     """name -> digest of the files that a run leaves, of tables and plots the name alone."""
     found = {path.relative_to(results).as_posix(): path for path in results.rglob("*") if path.is_file()}
-    return {
-        name: values(path) if name.endswith("/per_prompt.csv") else "" if TIMED.search(name) else read_digest(path)
-        for name, path in found.items() if not APART.search(name)
-    }  # fmt: skip
+    compared = {name: path for name, path in found.items() if not APART.search(name)}
+    digests = {name: "" if TIMED.search(name) else read_digest(path) for name, path in compared.items()}
+    return digests | {name: values(found[name]) for name in digests if name.endswith("/per_prompt.csv")}
 
 
 def read_digest(path: Path) -> str:

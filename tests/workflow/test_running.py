@@ -159,3 +159,15 @@ def test_a_path_that_would_be_a_pattern_is_refused_in_one_line(tmp_path: Path, k
     ran = snakemake("-n", "--configfile", f"{tmp_path}/own.yaml")
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
     assert ran.returncode == 1 and len(errors) == 1 and "{a}" in errors[0], ran.stderr
+
+
+def test_a_run_needs_no_home_no_cache_no_locale_and_no_backend(tmp_path: Path) -> None:
+    """Snakemake's own cache is its own affair: it lies where XDG_CACHE_HOME says."""
+    odd = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "LC_ALL": "C",
+           "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TMPDIR": str(tmp_path),
+           "SEGMENTDREAMER_CACHE": "/proc/nothing", "MPLBACKEND": "module://no_such.backend",
+           "XDG_CACHE_HOME": str(tmp_path)}  # fmt: skip
+    target = f"{tmp_path}/r/assets/sphere/p01/0/asset.ply"
+    words = [sys.executable, "-m", "snakemake", "--cores", "1", target, "--config", f"results={tmp_path}/r"]
+    ran = subprocess.run(words, cwd=ROOT, env=odd, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and Path(target).exists(), ran.stderr
