@@ -216,8 +216,10 @@ def read_cost(folder: Path) -> dict[str, float]:
 
 def read_log(folder: Path) -> dict[str, float]:
     """LOGGED of one optimization, as far as its train.csv has them."""
-    path = folder / "train.csv"
-    log = pd.read_csv(path, usecols=lambda name: name in LOGGED) if path.exists() else pd.DataFrame()
+    try:
+        log = pd.read_csv(folder / "train.csv", usecols=lambda name: name in LOGGED)
+    except (FileNotFoundError, pd.errors.EmptyDataError):  # of a run without a step
+        return {}
     return {str(name): float(log[name].mean()) for name in log}
 
 

@@ -66,7 +66,6 @@ def write_pages(content: Content, out: Path, files: list[str], compact: bool) ->
     def write(name: str, template: str, **given: Any) -> None:
         write_text(out / name, pages.get_template(template).render(**given))
 
-    write("index.html", "index.html", root="", page="front", **front(content, files))
     data = gallery(content)
     write("gallery.html", "gallery.html", root="", page="gallery", data=data)
     write("compare.html", "compare.html", root="", page="compare", data=data)
@@ -79,6 +78,7 @@ def write_pages(content: Content, out: Path, files: list[str], compact: bool) ->
               curves=curves(asset)[: FEW if compact else None], siblings=siblings(content, asset),
               record=asset.record("assets", "provenance.json"), cost=asset.record("assets", "cost.json"),
               protocol=asset.record("scores", "protocol.json"))  # fmt: skip
+    write("index.html", "index.html", root="", page="front", **front(content, files))  # last: all is there
 
 
 def environment(content: Content, compact: bool) -> Environment:
