@@ -43,7 +43,8 @@ rule all:
 onstart:
     try:
         begin(RESULTS)
-        set_aside(RESULTS, outputs_of(workflow.dag.needrun_jobs()))
+        if not workflow.touch:
+            set_aside(RESULTS, outputs_of(workflow.dag.needrun_jobs()))
         keep_settings(RESULTS, SETTINGS)
         if not SELECTED:
             keep_selection(RESULTS, config, IDS)

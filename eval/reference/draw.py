@@ -129,11 +129,11 @@ def draw(
         shards.append(Shard(path, json.loads(json.dumps(own)), batches([name], count), begun))
     shards = [shard for shard in shards if not shard.is_drawn()]
     open_work = {b: part for shard in shards for b, part in shard.parts.items() if not part.exists()}
-    began = time.time()
+    began = time.monotonic()
     for i, (batch, images) in enumerate(draw_images(network, texts, [*open_work], sampler, "reference"), 1):
         stored = {"thumbnails": images[: SHOWN if batch.first == 0 else 0], **features_of(models, images)}
         write_arrays(open_work[batch], stored)
-        left = (time.time() - began) / i * (len(open_work) - i) / 60
+        left = (time.monotonic() - began) / i * (len(open_work) - i) / 60
         print(f"[{i}/{len(open_work)}] {batch.name}, {left:.1f} min left", file=sys.stderr, flush=True)
     for shard in shards:
         shard.join()

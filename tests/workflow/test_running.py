@@ -95,6 +95,9 @@ def test_what_is_made_anew_of_tables_stands_apart_until_it_is(tmp_path: Path) ->
     assert not (tmp_path / "tables/table1.md").exists() and (tmp_path / "tables/mine/table1.md").exists()
     assert (tmp_path / "scores/a/scores.csv").exists() and (tmp_path / "plots/a.svg").exists()
     running.drop_earlier(str(tmp_path))
+    assert (tmp_path / "earlier/tables/table1.md").exists()
+    (tmp_path / "tables/table1.md").write_text("new")
+    running.drop_earlier(str(tmp_path))
     assert not (tmp_path / "earlier").exists()
 
 

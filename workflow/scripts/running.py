@@ -10,10 +10,10 @@ import atexit
 import fcntl
 import os
 import re
-import shutil
 import socket
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -110,5 +110,11 @@ def set_aside(results: str, outputs: Iterable[str]) -> None:
 
 
 def drop_earlier(results: str) -> None:
-    """Delete what was set aside, where all of it is made anew."""
-    shutil.rmtree(Path(results) / EARLIER, ignore_errors=True)
+    """Delete what was set aside and is made anew."""
+    earlier = Path(results) / EARLIER
+    for path in sorted(earlier.rglob("*"), reverse=True):
+        if path.is_file() and Path(results, path.relative_to(earlier)).exists():
+            path.unlink()
+    for folder in [*sorted(earlier.rglob("*"), reverse=True), earlier]:
+        with suppress(OSError):  # of a file, or of a folder that is not empty
+            folder.rmdir()
