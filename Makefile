@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 READY := $(VENV)/.ready
 
-.PHONY: env lock table1 test test-slow test-slurm lint smoke rehearsal clean
+.PHONY: env lock table1 test test-slow test-faults test-slurm lint smoke rehearsal clean
 
 table1: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -15,6 +15,11 @@ test: $(READY)
 
 test-slow: $(READY)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+
+# Kills jobs and Snakemake at random moments of every stage; the end must be that of a run left alone. Half an hour.
+KILLS ?= 100
+test-faults: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/faults/kill.py --kills $(KILLS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -42,10 +42,24 @@ rule all:
 
 
 onstart:
-    keep_settings(RESULTS, SETTINGS)
-    if not SELECTED:
-        keep_selection(RESULTS, config, IDS)
+    try:
+        begin(RESULTS)
+        if not workflow.touch:
+            set_aside(RESULTS, outputs_of(workflow.dag.needrun_jobs()))
+        keep_settings(RESULTS, SETTINGS)
+        if not SELECTED:
+            keep_selection(RESULTS, config, IDS)
+    except (ValueError, OSError) as error:
+        stop(error)
 
 
 onsuccess:
-    print_results()
+    print_results(outputs_of(workflow.dag.jobs))
+    drop_earlier(RESULTS)
+
+
+onerror:
+    print(
+        f"what is done is kept: the same command goes on; tables of before, if any, lie in {RESULTS}/earlier",
+        file=sys.stderr,
+    )

@@ -19,6 +19,7 @@ import pandas as pd
 import yaml
 
 from segmentdreamer.command import Identities, Program, Results, Selection, Titles, inputs, settings
+from segmentdreamer.records import write_table, write_text
 
 from .guidance import NOTE, Guidance, from_columns, tell_each
 from .metrics import METRICS, control_title, heading, read_titles
@@ -44,7 +45,7 @@ FIGURES = ("level", "difference", "low", "high", "n")
 @cache
 def ablation_columns() -> dict[str, dict[str, Any]]:
     """What each metric is called and how it is printed, in the order of the table."""
-    shared, own = (yaml.safe_load(path.read_text()) for path in (METRICS, COLUMNS))
+    shared, own = (yaml.safe_load(path.read_text("utf-8")) for path in (METRICS, COLUMNS))
     return {metric: spec or shared[metric] for metric, spec in own.items()}
 
 
@@ -186,11 +187,10 @@ def tabulate_ablation(
     values = prompt_means(run.scores[~control | (run.scores["seed"] == 0)])
     table = tabulate(values, against, describe(chosen, read_titles(titles)), run.guidance)
     out = results / "tables" / selection
-    out.mkdir(parents=True, exist_ok=True)
     top = caption(table, ablation["title"], scale, prompts, seeds)
-    (out / f"ablation_{name}.md").write_text(f"{top}\n\n{grid(*readable(table))}\n", encoding="utf-8")
+    write_text(out / f"ablation_{name}.md", f"{top}\n\n{grid(*readable(table))}\n")
     for ending, frame in {"": table, "_per_prompt": values.rename(columns={"method": "variant"})}.items():
-        frame.to_csv(out / f"ablation_{name}{ending}.csv", index=False, float_format="%.6g")
+        write_table(out / f"ablation_{name}{ending}.csv", frame)
 
 
 main = Program(tabulate_ablation)

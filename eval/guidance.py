@@ -38,7 +38,7 @@ def from_columns(row: Mapping[Any, Any]) -> Guidance:
 
 def read_record(path: Path) -> Guidance:
     """The guidance of one provenance.json; unknown where the file does not tell, as a foreign method's."""
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text("utf-8"))
     config, own = record.get("config", {}), record.get("hyper_parameters", {})
     if "prompts" not in config:
         return Guidance()

@@ -26,7 +26,7 @@ ARROWS = {"up": " ↑", "down": " ↓"}
 @cache
 def columns() -> dict[str, dict[str, Any]]:
     """Every metric of metrics.yaml, in the order of the table."""
-    return yaml.safe_load(METRICS.read_text())
+    return yaml.safe_load(METRICS.read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -111,5 +111,5 @@ def named(spec: dict[str, Any], key: str) -> set[str]:
 
 def read_titles(path: Path | None) -> dict[str, str]:
     """method -> title, of a YAML file whose entries have a `title`; empty without a file."""
-    registered = yaml.safe_load(path.read_text()) if path else {}
+    registered = yaml.safe_load(path.read_text("utf-8")) if path else {}
     return {name: spec["title"] for name, spec in registered.items()}

@@ -65,8 +65,10 @@ def read_folder(root: Path, selection: str = "") -> Folder:
     """A run (tables below RESULTS/tables) or a published folder; FileNotFoundError without a table1.json."""
     published = (root / "manifest.json").exists()
     tables = root if published else root / "tables" / selection
-    record = json.loads((tables / "table1.json").read_text())
-    made = json.loads((root / "manifest.json").read_text()) if published else manifest(read_records(root))
+    record = json.loads((tables / "table1.json").read_text("utf-8"))
+    made = (
+        json.loads((root / "manifest.json").read_text("utf-8")) if published else manifest(read_records(root))
+    )
     return Folder(tables, record, made)
 
 
@@ -191,7 +193,7 @@ def reproduce(
     fresh, kept = read_folder(run, selection), read_folder(published)
     refuse(fresh, kept)
     same = fresh.machines() == kept.machines()
-    compared = compare(fresh, kept, yaml.safe_load(tolerances.read_text()), same)
+    compared = compare(fresh, kept, yaml.safe_load(tolerances.read_text("utf-8")), same)
     print("\n".join(lines(compared, same)))
     return int(not compared["agrees"].all())
 

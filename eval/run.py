@@ -125,9 +125,9 @@ def read_protocol(folder: Path) -> dict[str, Any]:
     """
     known = {"status": "ok", "reason": "", "protocol": {}, "protocol_id": ""}
     path, reward = folder / "protocol.json", folder / "image_reward.json"
-    record = known | (json.loads(path.read_text()) if path.exists() else {})
+    record = known | (json.loads(path.read_text("utf-8")) if path.exists() else {})
     if reward.exists():
-        theirs = json.loads(reward.read_text())
+        theirs = json.loads(reward.read_text("utf-8"))
         record["protocol"] = record["protocol"] | theirs["protocol"]
         record["protocol_id"] += f"+{theirs['protocol_id']}"
     if record["status"] not in ("ok", "failed"):
@@ -156,7 +156,7 @@ def check_planned(
     def read(method: str, prompt: str, seed: int) -> list[str]:
         folder = results / "scores" / path_of(method, prompt, seed)
         files = [folder / "protocol.json", folder / "image_reward.json"]
-        return [json.loads(file.read_text()).get("identity", "") for file in files if file.exists()]
+        return [json.loads(file.read_text("utf-8")).get("identity", "") for file in files if file.exists()]
 
     found = of_cells(read, methods, controls, prompts, seeds) if planned else []
     names = [(method, prompt) for method in [*methods, *controls] for prompt in prompts] if planned else []
@@ -176,7 +176,7 @@ def check_alike(results: Path, keys: list[Key]) -> None:
     found: dict[tuple[str, Any], Path] = {}
     for key in keys:
         path = results / "assets" / path_of(*key) / "provenance.json"
-        record = json.loads(path.read_text()) if path.exists() else {}
+        record = json.loads(path.read_text("utf-8")) if path.exists() else {}
         for name in ("numbers", "device", "threads"):
             if record.get(name) is not None:
                 found.setdefault((name, record[name]), path)
@@ -209,7 +209,7 @@ def read_cost(folder: Path) -> dict[str, float]:
     alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
     """
     path = folder / "cost.json"
-    figures = json.loads(path.read_text()) if path.exists() else {}
+    figures = json.loads(path.read_text("utf-8")) if path.exists() else {}
     known = {metric: figures.get(metric) for metric in COSTS}
     known["alone"] = bool(known["alone"]) if figures else None
     known["peak_memory"] = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
@@ -218,8 +218,10 @@ def read_cost(folder: Path) -> dict[str, float]:
 
 def read_log(folder: Path) -> dict[str, float]:
     """LOGGED of one optimization, as far as its train.csv has them."""
-    path = folder / "train.csv"
-    log = pd.read_csv(path, usecols=lambda name: name in LOGGED) if path.exists() else pd.DataFrame()
+    try:
+        log = pd.read_csv(folder / "train.csv", usecols=lambda name: name in LOGGED)
+    except (FileNotFoundError, pd.errors.EmptyDataError):  # of a run without a step
+        return {}
     return {str(name): float(log[name].mean()) for name in log}
 
 
@@ -231,7 +233,7 @@ def guidance_of(results: Path, method: str, prompts: Iterable[str], seeds: Itera
 def read_device(results: Path, methods: list[str], keys: list[Key]) -> str:
     """The devices that the methods were optimized on, as their costs tell; empty if none does."""
     paths = [results / "assets" / path_of(*key) / "cost.json" for key in keys if key[0] in methods]
-    found = {json.loads(path.read_text()).get("device", "") for path in paths if path.exists()}
+    found = {json.loads(path.read_text("utf-8")).get("device", "") for path in paths if path.exists()}
     return ", ".join(sorted(found - {""}))
 
 

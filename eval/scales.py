@@ -20,15 +20,15 @@ def read_scale(name: str) -> dict[str, Any]:
     source = shipped(SCALES.get(name, name))
     if not source.is_file():
         raise FileNotFoundError(f"no scale {name!r}; known: {', '.join(SCALES)}, or a YAML file")
-    config = yaml.safe_load(shipped(SCALES["mini"]).read_text())
-    update_config(config, yaml.safe_load(source.read_text()) or {})
+    config = yaml.safe_load(shipped(SCALES["mini"]).read_text("utf-8"))
+    update_config(config, yaml.safe_load(source.read_text("utf-8")) or {})
     return config
 
 
 def scorers_of(name: str) -> dict[str, Any]:
     """What a scale scores with: clip, clip_weights, reward, inception, view_words, and size of its views."""
     config = read_scale(name)
-    generation = yaml.safe_load(shipped(config["generation"]).read_text())
+    generation = yaml.safe_load(shipped(config["generation"]).read_text("utf-8"))
     folders = {key: shipped(config[key]) if config.get(key) else None for key in ("reward", "inception")}
     return {
         "clip": config["clip"]["name"],

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,7 @@ from segmentdreamer.command import (
     outputs,
     settings,
 )
+from segmentdreamer.recipe.attempts import attempt, excuse, restarting
 from segmentdreamer.records import shipped, write_arrays, write_json, write_table
 
 from .prompt_table import read_texts
@@ -50,25 +52,42 @@ scorers = partial(option, "Scorers (default: the scale's)")
 def score_archive(
     scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting, identity: str = ""
 ) -> None:
-    """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
-    failed, notes = read_failure(views), list[str]()
-    scores, features = pd.DataFrame(columns=COLUMNS), Metrics()
-    if failed is None:
-        with scorers.models.watch.part("reading"):
-            asset = read_asset(views)
-        whole, notes = judge(asset, views, views.parent, setting)
-        truth = setting.truth / prompt_id if setting.truth else None
-        scores, features = score_asset(scorers, asset.rgba, prompt_id, truth, whole, asset.surface)
-    notes = [*notes, *(note for name, note in text_notes(scorers) if name == prompt_id)]
-    for note in notes:
-        print(f"note: {views}: {note}", file=sys.stderr)
-    text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
-    record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes, "identity": identity}
-    out.mkdir(parents=True, exist_ok=True)
-    arrays = {space: values.astype(np.float32) for space, values in features.items()}
-    write_arrays(out / "features.npz", arrays)
-    write_json(out / "protocol.json", record)
-    write_table(out / "scores.csv", scores)
+    """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`.
+
+    Of a plan (identity), what cannot be scored is a failed asset; else an error.
+    """
+    scores, features, notes = pd.DataFrame(columns=COLUMNS), Metrics(), list[str]()
+    with attempt(out / ".attempt", identity) if identity else nullcontext("") as failed:
+        try:
+            if not (failed := failed or read_failure(views) or ""):
+                scores, features, notes = measure(scorers, views, prompt_id, setting)
+        except Exception as error:
+            if not identity:
+                raise
+            failed = excuse(error)
+            print(f"{views}: failed: {failed}", file=sys.stderr)
+        notes = [*notes, *(note for name, note in text_notes(scorers) if name == prompt_id)]
+        for note in notes:
+            print(f"note: {views}: {note}", file=sys.stderr)
+        text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
+        record = scorers.protocol.record(views, failed)
+        record |= {"prompt": text, "notes": notes, "identity": identity}
+        out.mkdir(parents=True, exist_ok=True)
+        arrays = {space: values.astype(np.float32) for space, values in features.items()}
+        write_arrays(out / "features.npz", arrays)
+        write_json(out / "protocol.json", record)
+        write_table(out / "scores.csv", scores)
+
+
+def measure(
+    scorers: Scorers, views: Path, prompt_id: str, setting: Setting
+) -> tuple[pd.DataFrame, Metrics, list[str]]:
+    """The scores and features of an archive of views, and what is to be said of them."""
+    with scorers.models.watch.part("reading"):
+        asset = read_asset(views)
+    whole, notes = judge(asset, views, views.parent, setting)
+    truth = setting.truth / prompt_id if setting.truth else None
+    return *score_asset(scorers, asset.rgba, prompt_id, truth, whole, asset.surface), notes
 
 
 def check_usage(
@@ -107,6 +126,7 @@ def score(
     view_words: Annotated[Words, scorers(f"front first, as {VIEW_WORDS}", metavar="WORD...")] = None,
     orbit: Annotated[str, settings("how views were taken, for the protocol", metavar="TEXT")] = "",
     identity: Annotated[Words, inputs("of each asset's scores (eval.identity)", metavar="DIGEST...")] = None,
+    count: Annotated[int | None, settings("views an asset must have (default: any)", min=1)] = None,
     arc: Annotated[float | None, settings("degrees around (default: cameras.json's, else 360)")] = None,
     device: Device = None,
     threads: Threads = 1,
@@ -129,7 +149,7 @@ def score(
              "view_words": view_words}  # fmt: skip
     chosen = {"view_words": VIEW_WORDS, "size": None} | (scorers_of(scale) if scale else {})
     chosen |= {name: value for name, value in named.items() if value}
-    setting = Setting(reference, truth, chosen.pop("size"), arc)
+    setting = Setting(reference, truth, chosen.pop("size"), arc, count)
     models = load_models(**chosen, device=device, orbit=orbit)
     loaded = time.perf_counter() - began
     scorers = prepare(models, read_texts(shipped(prompts)))
@@ -149,4 +169,4 @@ def score(
 main = Program(score)
 
 if __name__ == "__main__":
-    main()
+    restarting(main)

@@ -44,7 +44,7 @@ class Variant:
 
 def read_ablation(path: Path | str, name: str) -> dict[str, Any]:
     """One entry of the file of ablations; ValueError if there is none of this name."""
-    ablations = yaml.safe_load(Path(path).read_text())
+    ablations = yaml.safe_load(Path(path).read_text("utf-8"))
     if name not in ablations:
         raise ValueError(f"{path}: no ablation {name!r}; known: {', '.join(ablations)}")
     return ablations[name]

@@ -4,7 +4,8 @@
 
 The prior is loaded and warmed up once; each asset has the bytes and the records of a run of its own. One that
 cannot be made leaves the others alone, and one that is there already is left as it is. A job that was killed
-goes on where it was: checkpoints, those of finished assets too, stay until all are made.
+goes on where it was: checkpoints, those of finished assets too, stay until all are made. As a program it is
+started again when it is killed; an asset that kills it three times has failed.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ def make_all(jobs: Sequence[Job], out: Sequence[Path], checkpoint: Sequence[Path
     from segmentdreamer.checkpoint import save_checkpoint
     from segmentdreamer.generate import optimize_asset, write_asset
     from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.recipe.attempts import attempt
     from segmentdreamer.timing.record import finished
 
     prior, lost = open_prior(jobs[0].config.prior, jobs[0].task.device, jobs[0].task.threads), list[str]()
@@ -101,12 +103,16 @@ def make_all(jobs: Sequence[Job], out: Sequence[Path], checkpoint: Sequence[Path
         if finished(folder, job.identity):
             print(f"{folder}: finished before", file=sys.stderr, flush=True)
             continue
+        came = path.stat().st_mtime_ns if path.exists() else 0
         try:
-            run, _, failure = optimize_asset(job, prior, path, profile=False, quiet=quiet, log=part)
-            if not failure:
-                save_checkpoint(run, path, job.identity)
-            write_asset(job, run, folder, failure, began)
+            with attempt(path.with_suffix(".attempt"), job.identity, came) as hopeless:
+                run, _, failure = optimize_asset(job, prior, path, False, quiet, part, failure=hopeless)
+                if not failure:
+                    save_checkpoint(run, path, job.identity)
+                write_asset(job, run, folder, failure, began)
             part.unlink(missing_ok=True)
+        except OSError:  # of a full disk and the like, which the others would meet
+            raise
         except Exception:  # whatever it was, the others can be made
             traceback.print_exc()
             lost.append(job.task.prompt_id)
@@ -118,4 +124,6 @@ def make_all(jobs: Sequence[Job], out: Sequence[Path], checkpoint: Sequence[Path
 main = Program(batch)
 
 if __name__ == "__main__":
-    main()
+    from segmentdreamer.recipe.attempts import restarting
+
+    restarting(main)

@@ -49,7 +49,7 @@ def benchmark(
     import torch
 
     from segmentdreamer.config import load_config
-    from segmentdreamer.records import write_json
+    from segmentdreamer.records import write_json, write_text
     from segmentdreamer.timing import step
     from segmentdreamer.timing.flops import GUIDANCE, METHODS, configured
     from segmentdreamer.timing.report import write_table
@@ -72,7 +72,7 @@ def benchmark(
     print(page, end="")
     if out:
         write_json(out / "benchmark.json", asdict(report))
-        (out / "benchmark.md").write_text(page)
+        write_text(out / "benchmark.md", page)
 
 
 main = Program(benchmark)

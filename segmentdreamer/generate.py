@@ -128,11 +128,13 @@ def optimize_asset(
     quiet: bool,
     log: Path,
     tracker: Any = None,
+    failure: str = "",
 ) -> tuple[Run, Any, str]:
     """The finished run, resumed from its checkpoint where there is one, and why it failed, if it did.
 
     A prior that was never asked for anything is one of a new process, which is warmed up. log: where the rows
-    so far stand meanwhile. SystemExit if a signal came, which waits until the checkpoint is saved.
+    so far stand meanwhile. failure: why it has failed already, if it has. SystemExit if a signal came, which
+    waits until the checkpoint is saved.
     """
     from tqdm import tqdm
 
@@ -145,13 +147,15 @@ def optimize_asset(
 
     config, steps = job.config, job.config.train.steps
     seed = start_seed(job.task.prompt_id, job.task.seed)
-    prompts = embed_prompt(job, prior)
     run = load_checkpoint(checkpoint, job.identity, config, job.task.device)
     run = run or start_run(start_state(config.start, seed), config, job.task.device)
     if run.step:
         print(f"resuming at step {run.step} of {steps}", file=sys.stderr)
     watch, about = Stopwatch(synchronize=profile), f"{job.task.name} {job.task.prompt[:60]!r}"
-    lines, failure = quiet or not sys.stderr.isatty(), ""
+    if failure:
+        return run, watch, failure
+    prompts = embed_prompt(job, prior)
+    lines = quiet or not sys.stderr.isatty()
     journal = Journal(log, about, steps, run.step, lines, tracker)
     bar = tqdm(total=steps, initial=run.step, desc=about, disable=lines, mininterval=0.5, unit="step")
     with held_signals() as came, bar:

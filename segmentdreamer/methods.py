@@ -16,7 +16,7 @@ REGISTRY = ROOT / "baselines" / "methods.yaml"
 
 def registry() -> dict[str, dict[str, Any]]:
     """All registered methods: name -> {class, title, ...}."""
-    return yaml.safe_load(REGISTRY.read_text())
+    return yaml.safe_load(REGISTRY.read_text("utf-8"))
 
 
 def trunk_settings(name: str) -> list[str]:

@@ -79,7 +79,7 @@ def large_digest(path: str, *state: int) -> str:
 
 def read_digests() -> dict[str, list[Any]]:
     try:
-        found = json.loads((cache_folder() / DIGESTS).read_text())
+        found = json.loads((cache_folder() / DIGESTS).read_text("utf-8"))
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError, RecursionError):
         return {}
@@ -124,7 +124,7 @@ def describe_machine(device: str) -> dict[str, Any]:
 
 def processor_model(path: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's model, on which the last bits of floating point depend; its architecture if unknown."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
     known = (
         value.strip()
         for key, _, value in (line.partition(":") for line in lines)
@@ -188,14 +188,19 @@ def file_name(text: str) -> str:
 
 def write_json(path: Path, data: Any) -> None:
     """Write atomically, keys in their order, floats as they are."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(data, indent=2, default=_plain) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(data, indent=2, default=_plain) + "\n")
 
 
-def write_table(path: Path, frame: "DataFrame") -> None:
-    """Write a data frame as CSV, atomically, numbers to six digits."""
+def write_text(path: Path, text: str) -> None:
+    """Write atomically, as UTF-8."""
     with replacing(path) as partial:
-        frame.to_csv(partial, index=False, float_format="%.6g")
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_table(path: Path, frame: "DataFrame", digits: int = 6) -> None:
+    """Write a data frame as CSV, atomically, numbers to so many digits."""
+    with replacing(path) as partial:
+        frame.to_csv(partial, index=False, float_format=f"%.{digits}g")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

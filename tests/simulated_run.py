@@ -47,14 +47,15 @@ def write_run(
 ) -> Path:
     """The run's folder: scores, costs, provenance, turntables and reference of every asset.
 
-    known: whether the true scene is, so that views have an IoU.
+    failed: method, prompt and seed; or less, of all that it begins. known: whether the true scene is, so that
+    views have an IoU.
     """
     rng = np.random.default_rng(0)
     for method in (*METHODS, *CONTROLS):
         for number, prompt in enumerate(PROMPTS):
             for seed in range(seeds):
                 where = f"{method}/{prompt}/{seed}"
-                alive = (method, prompt, seed) != failed
+                alive = (method, prompt, seed)[: len(failed)] != failed
                 write_scores(root / "scores" / where, method, number, alive, features, rng, known)
                 if method in METHODS and alive:
                     write_asset(root / "assets" / where, method, number)

@@ -16,10 +16,11 @@ CODE = ("segmentdreamer", "baselines", "eval", "toybox", "workflow/scripts")
 # From the ground up. A module belongs to its longest prefix here, and may use its own room and rooms below;
 # rooms of one line know nothing of each other.
 FLOORS: list[tuple[str, ...]] = [
-    ("segmentdreamer.command", "segmentdreamer.interfaces",
-     "segmentdreamer.randomness", "segmentdreamer.records", "segmentdreamer.segments",
-     "segmentdreamer.torchvision_guard", "segmentdreamer.timing.stopwatch", "segmentdreamer.timing.cost"),
-    ("segmentdreamer.diffusion", "segmentdreamer.rasterizer", "segmentdreamer.recipe"),
+    ("segmentdreamer.command", "segmentdreamer.interfaces", "segmentdreamer.randomness",
+     "segmentdreamer.records", "segmentdreamer.segments", "segmentdreamer.torchvision_guard",
+     "segmentdreamer.timing.stopwatch", "segmentdreamer.timing.cost"),
+    ("segmentdreamer.recipe",),
+    ("segmentdreamer.diffusion", "segmentdreamer.rasterizer"),
     ("segmentdreamer.prior", "segmentdreamer.scene", "segmentdreamer.sctd", "baselines"),
     ("segmentdreamer.start",),
     ("segmentdreamer.config",),

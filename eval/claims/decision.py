@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from segmentdreamer.command import Program, Results, Selection, inputs, settings
+from segmentdreamer.records import write_table, write_text
 
 from ..metrics import columns
 from ..statistics.mean_test import Evidence
@@ -162,15 +163,14 @@ def decide_claims(
     """Decide the paper's claims by this run, and print them."""
     tables = Tables(results / "tables" / selection, results / "tables" / ablations)
     out = results / "tables" / "-".join(filter(None, (selection, ablations)))
-    record = json.loads((tables.table1 / "table1.json").read_text())
+    record = json.loads((tables.table1 / "table1.json").read_text("utf-8"))
     ledger = read_ledger(claims)
     scale, titles = record["scale"], record["methods"]
     decided, contrasts = evaluate(ledger, tables, scale)
     contrasts = name_study(tell_why(contrasts, decided, record), record.get("study"))
-    out.mkdir(parents=True, exist_ok=True)
-    contrasts.to_csv(out / "claims.csv", index=False, float_format="%.6g")
-    (out / "claims.md").write_text(markdown(decided, contrasts, ledger, titles, scale), encoding="utf-8")
-    (out / "claims.json").write_text(as_json(decided, contrasts, ledger, scale), encoding="utf-8")
+    write_table(out / "claims.csv", contrasts)
+    write_text(out / "claims.md", markdown(decided, contrasts, ledger, titles, scale))
+    write_text(out / "claims.json", as_json(decided, contrasts, ledger, scale))
     print(plain(decided, contrasts, titles, scale))
 
 

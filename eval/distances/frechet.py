@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from segmentdreamer.records import write_arrays
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -62,7 +64,7 @@ def save_moments(moments: Mapping[str, Moments], path: Path) -> None:
         for space, known in moments.items()
         for name in ("count", "mean", "cov")
     }
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    write_arrays(path, arrays)
 
 
 def distances_to(reference: Moments, methods: Sequence[Moments]) -> np.ndarray:

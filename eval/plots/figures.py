@@ -133,7 +133,7 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
 def draw_ranks(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str, str]) -> Figure:
     """Critical-difference diagrams, one a metric: mean ranks, and bars over methods that may be equal."""
     if not metrics:
-        return draw_nothing("no prompt has a score of every method")
+        return draw_nothing("no prompt has scores of two methods or more to rank")
     figure, axes = panels(len(metrics), 1, (0.62 + 0.13 * len(titles)) * len(metrics))
     for axis, metric in zip(axes.flat, metrics, strict=True):
         ranks = critical_difference(per_prompt, metric, columns()[metric]["better"], list(titles))
@@ -201,7 +201,7 @@ def add_note(figure: Figure, titles: dict[str, str], told: dict[str, str]) -> Fi
 
 def draw_all(tables: Path) -> dict[str, Figure]:
     """Every figure of a run, by name."""
-    record = json.loads((tables / "table1.json").read_text())
+    record = json.loads((tables / "table1.json").read_text("utf-8"))
     summary = pd.read_csv(tables / "summary.csv")
     per_prompt = pd.read_csv(tables / "per_prompt.csv", dtype={"prompt": str})
     alive = set(per_prompt["method"])
@@ -216,8 +216,9 @@ def draw_all(tables: Path) -> dict[str, Figure]:
         "quality_nfe": draw_cost(summary, "nfe", record["confirmatory"], unit, labels),
         "heat_map": add_note(draw_heat_map(mine, metrics[:MAPPED], titles), titles, told),
     }
-    if len(titles) > 1:
-        figures["critical_difference"] = add_note(draw_ranks(mine, metrics[:RANKED], titles), titles, told)
+    if len(record["methods"]) > 1:
+        ranks = metrics[:RANKED] if len(titles) > 1 else []
+        figures["critical_difference"] = add_note(draw_ranks(mine, ranks, titles), titles, told)
     return figures
 
 

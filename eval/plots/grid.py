@@ -20,7 +20,7 @@ from ..ablation import ablation_columns, guidance_texts, read_table
 from ..prompt_table import read_prompts
 from ..run import path_of
 from ..tables.formats import NOTHING, minus
-from .sheet import Strip, compose, pick
+from .sheet import Strip, compose, pick, save
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +31,7 @@ BESIDE = ("detail_error", "detail", "over_exposure", "janus")
 
 def picture_grid(results: Path, table: pd.DataFrame, prompts: dict[str, str], seed: int) -> Image:
     """The rows as one picture, the prompts above; prompts: id -> text."""
-    return compose([*prompts.values()], strips(results, table, prompts, seed), ", ".join(SIDES))
+    return compose([*prompts.values()], strips(results, table, prompts, seed), SIDES)
 
 
 def strips(results: Path, table: pd.DataFrame, prompts: Iterable[str], seed: int) -> list[Strip]:
@@ -65,10 +65,7 @@ def draw(
     texts = read_prompts(prompts).set_index("id")["prompt"]
     if missing := [name for name in prompt_ids if name not in texts]:
         raise ValueError(f"{prompts} has no prompt {', '.join(missing)}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    picture_grid(results, read_table(table), {name: texts[name] for name in prompt_ids}, seed).save(
-        out, optimize=True
-    )
+    save(picture_grid(results, read_table(table), {name: texts[name] for name in prompt_ids}, seed), out)
 
 
 main = Program(draw)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from segmentdreamer.command import Program, Results, Titles, inputs, outputs
+from segmentdreamer.records import replacing
 
 from ..guidance import Guidance, tell_each
 from ..metrics import control_title, read_titles
 from ..prompt_table import read_prompts
 from ..run import guidance_of, path_of
 from ..tables.formats import NOTHING
-from ..views.archive import composite, read_views
+from ..views.archive import composite, views_or_reason
 from .style import font
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 TILE, GAP, BETWEEN, SIDE_GAP = 72, 8, 20, 3  # pixels: a view, between rows, columns, and sides of one asset
 PAGE, LETTER = 850, 10.5  # a reader's page, and how high letters shall be on it
+SMALL, FAILED = 12, "#e8e8e8"  # letters of a reason, and the tile that they stand on
 TEXT = 10  # letters' heights that the texts at the left are wide
 AGAIN = 10  # rows after which the titles are repeated
 SIDES = {"front": 0.0, "right": 0.25, "back": 0.5, "left": 0.75}  # as a share of the orbit
@@ -39,25 +41,27 @@ class Strip:
     """A row of a sheet: its text, and for each column the views to show side by side."""
 
     text: str
-    pictures: list[np.ndarray]  # (sides, H, W, 3) uint8
+    pictures: list[np.ndarray | str]  # (sides, H, W, 3) uint8, or why there are none
 
 
-def pick(path: Path, turns: Collection[float]) -> np.ndarray:
-    """The views at these shares of the orbit, over white: (len(turns), H, W, 3)."""
-    views = read_views(path)
+def pick(path: Path, turns: Collection[float]) -> np.ndarray | str:
+    """The views at these shares of the orbit, over white: (len(turns), H, W, 3); or why there are none."""
+    views = views_or_reason(path)
+    if isinstance(views, str):
+        return f"failed: {views}"
     return composite(views[[round(turn * len(views)) % len(views) for turn in turns]])
 
 
-def compose(header: list[str], rows: list[Strip], corner: str = "") -> Image:
-    """A labeled sheet: `header` over the columns, each row's text at its left, `corner` above these.
+def compose(header: list[str], rows: list[Strip], sides: Collection[str]) -> Image:
+    """A labeled sheet: `header` over the columns, each row's text at its left, `sides` above these.
 
-    Every column is as wide as its views in the first row. Letters are so large that they can be read when the
-    sheet is as wide as a page; texts that are too long are wrapped, and titles come again every few rows.
+    Letters are so large that they can be read when the sheet is as wide as a page; texts that are too long
+    are wrapped, and titles come again every few rows. Where an asset has no pictures its tile says why.
     """
     from PIL import Image, ImageDraw
 
-    counts = [len(picture) for picture in rows[0].pictures]
-    widths = [count * (TILE + SIDE_GAP) - SIDE_GAP for count in counts]
+    corner, wide = ", ".join(sides), len(sides) * (TILE + SIDE_GAP) - SIDE_GAP
+    widths = [wide for _ in header]
     body = sum(widths) + BETWEEN * len(widths)
     size = max(12, math.ceil(body * LETTER / (PAGE - TEXT * LETTER)))
     left = TEXT * size
@@ -70,7 +74,7 @@ def compose(header: list[str], rows: list[Strip], corner: str = "") -> Image:
     sheet = Image.new("RGB", (int(starts[-1]) - BETWEEN, places[-1] + heights[-1]), "white")
     pen = ImageDraw.Draw(sheet)
 
-    def write(x: float, y: float, text: str) -> None:
+    def write(x: float, y: float, text: str, size: int = size) -> None:
         pen.multiline_text((x, y), text, fill="black", font=font(size, text), spacing=size // 4)
 
     for i, (row, y) in enumerate(zip(rows, places, strict=True)):
@@ -79,15 +83,27 @@ def compose(header: list[str], rows: list[Strip], corner: str = "") -> Image:
                 write(x, y - top + 2, title)
         write(4, y + (heights[i] - GAP - height_of(texts[i], size)) / 2, texts[i])
         for x, picture in zip(starts, row.pictures, strict=False):
+            top_of_tile = y + (heights[i] - GAP - TILE) // 2
+            if isinstance(picture, str):
+                pen.rectangle((x, top_of_tile, x + wide - 1, top_of_tile + TILE - 1), fill=FAILED)
+                write(x + 4, top_of_tile + 2, shorten(picture, wide - 8, SMALL, TILE - 4), SMALL)
+                continue
             for side, view in enumerate(picture):
                 tile = Image.fromarray(view).resize((TILE, TILE), Image.Resampling.LANCZOS)
-                sheet.paste(tile, (int(x) + side * (TILE + SIDE_GAP), y + (heights[i] - GAP - TILE) // 2))
+                sheet.paste(tile, (int(x) + side * (TILE + SIDE_GAP), top_of_tile))
     return sheet
 
 
 def height_of(text: str, size: int) -> int:
     """Of a text with line breaks, in pixels."""
     return (text.count("\n") + 1) * (size + size // 4 + 2)
+
+
+def shorten(text: str, width: float, size: int, height: int) -> str:
+    """A text wrapped, its last lines left out where it would be higher than so many pixels."""
+    lines = wrap(text, width, size).splitlines()
+    fit = max(n for n in range(1, len(lines) + 1) if n == 1 or height_of("\n" * (n - 1), size) <= height)
+    return "\n".join(lines[:fit]) + ("…" if fit < len(lines) else "")
 
 
 def wrap(text: str, width: float, size: int) -> str:
@@ -120,7 +136,7 @@ def contact_sheet(
         pictures = [pick(path, SIDES.values()) for path in paths]
         rows.append(Strip(text, pictures))
     guidance = {method: guidance_of(results, method, table["id"], [seed]) for method in methods}
-    return compose(headings(guidance, titles), rows, ", ".join(SIDES))
+    return compose(headings(guidance, titles), rows, SIDES)
 
 
 def headings(guidance: dict[str, Guidance], titles: dict[str, str]) -> list[str]:
@@ -138,8 +154,13 @@ def draw(
     titles: Titles = None,
 ) -> None:
     """Draw the contact sheet of a run."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(results, prompts, methods, seed, read_titles(titles)).save(out, optimize=True)
+    save(contact_sheet(results, prompts, methods, seed, read_titles(titles)), out)
+
+
+def save(picture: Image, out: Path) -> None:
+    """Write a picture atomically, as PNG."""
+    with replacing(out) as partial:
+        picture.save(partial, "PNG", optimize=True)
 
 
 main = Program(draw)

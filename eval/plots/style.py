@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from segmentdreamer.records import ROOT
+from segmentdreamer.records import ROOT, replacing
 
 from ..variants import method_of
 
@@ -77,7 +77,7 @@ def spare(registry: Mapping[str, Mapping[str, Any]]) -> list[Look]:
 
 @cache
 def registered() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load(REGISTRY.read_text())
+    return yaml.safe_load(REGISTRY.read_text("utf-8"))
 
 
 def look(name: str) -> Look:
@@ -167,6 +167,6 @@ def save(figure: Figure, path: Path) -> None:
     """Write the figure in the format of the path's suffix; equal figures give equal bytes."""
     import matplotlib
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"svg.hashsalt": "bench"}):
-        figure.savefig(path, dpi=300, metadata={"Date": None} if path.suffix == ".svg" else None)
+    kind = path.suffix[1:]
+    with matplotlib.rc_context({"svg.hashsalt": "bench"}), replacing(path) as partial:
+        figure.savefig(partial, format=kind, dpi=300, metadata={"Date": None} if kind == "svg" else None)

@@ -34,7 +34,7 @@ from segmentdreamer.command import (
     outputs,
     settings,
 )
-from segmentdreamer.records import file_digest, run_key, shipped, write_arrays, write_json
+from segmentdreamer.records import file_digest, replacing, run_key, shipped, write_arrays, write_json
 
 from ..distances.frechet import Moments, save_moments
 from ..prompt_table import read_prompts
@@ -130,11 +130,11 @@ def draw(
         shards.append(Shard(path, json.loads(json.dumps(own)), batches([name], count), begun))
     shards = [shard for shard in shards if not shard.is_drawn()]
     open_work = {b: part for shard in shards for b, part in shard.parts.items() if not part.exists()}
-    began = time.time()
+    began = time.monotonic()
     for i, (batch, images) in enumerate(draw_images(network, texts, [*open_work], sampler, "reference"), 1):
         stored = {"thumbnails": images[: SHOWN if batch.first == 0 else 0], **features_of(models, images)}
         write_arrays(open_work[batch], stored)
-        left = (time.time() - began) / i * (len(open_work) - i) / 60
+        left = (time.monotonic() - began) / i * (len(open_work) - i) / 60
         print(f"[{i}/{len(open_work)}] {batch.name}, {left:.1f} min left", file=sys.stderr, flush=True)
     for shard in shards:
         shard.join()
@@ -198,7 +198,8 @@ def write_sheet(rows: list[np.ndarray], path: Path, side: int = 128) -> None:
     shown = min(len(row) for row in rows)
     sheet = Image.fromarray(np.concatenate([np.concatenate(list(row[:shown]), axis=1) for row in rows]))
     scale = min(1.0, side / rows[0].shape[1])
-    sheet.resize((round(sheet.width * scale), round(sheet.height * scale))).save(path)
+    with replacing(path) as partial:
+        sheet.resize((round(sheet.width * scale), round(sheet.height * scale))).save(partial, "PNG")
 
 
 def views(

@@ -41,14 +41,17 @@ def describe(content: Content, path: Path) -> dict[str, Any]:
     header, body = readable(table)
     figures = {row["variant"]: cells[1:] for row, cells in zip(variants, body, strict=True)}
     slugs = {(a.method, a.prompt): a.slug for a in reversed(content.assets) if not a.failed}
-    shown = {prompt for row in variants for method, prompt in slugs if method == row["variant"]}
+    reasons = {(a.method, a.prompt): a.failed for a in reversed(content.assets) if a.failed}
+    shown = {prompt for row in variants for method, prompt in slugs | reasons if method == row["variant"]}
     prompts = {prompt: known["text"] for prompt, known in content.prompts.items() if prompt in shown}
     lines: dict[str, dict[str, Any]] = {}
     for row in variants:
         line = told(row, variants, spec.get("lines", ""), content) if axis else ""
         stop = row[axis] if axis else flat(row["label"])
         pictures = {p: slugs[row["variant"], p] for p in prompts if (row["variant"], p) in slugs}
-        lines.setdefault(line, {})[stop] = {"figures": figures[row["variant"]], "pictures": pictures}
+        failed = {p: reasons[row["variant"], p] for p in prompts if (row["variant"], p) in reasons}
+        told_of = {"figures": figures[row["variant"]], "pictures": pictures, "failed": failed}
+        lines.setdefault(line, {})[stop] = told_of
     plots = [f"plots/{NAME}{name}.svg", f"plots/{NAME}{name}_grid.png"]
     return {"name": name, "title": spec["title"], "axis": NAMES.get(axis, axis) or "variant", "stops": stops,
             "lines": lines, "header": header[1:], "prompts": prompts,

@@ -63,8 +63,12 @@ def polar(asset: Asset, limits: dict[str, tuple[float, float]]) -> list[dict[str
 
 def curves(asset: Asset) -> list[dict[str, Any]]:
     """A chart for each column of train.csv that changes: name, least, largest and last value, points."""
-    path = asset.file("assets", "train.csv")
-    log = pd.read_csv(path).dropna(axis=1, how="all") if path.exists() else pd.DataFrame()
+    try:
+        log = pd.read_csv(asset.file("assets", "train.csv")).dropna(axis=1, how="all")
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        log = pd.DataFrame()
+    if not len(log):  # a control's, or of a run without a step
+        return []
     rows, found = np.unique(np.linspace(0, len(log) - 1, POINTS).astype(int)), []
     for name in log.columns.drop("step", errors="ignore"):
         values = log[name].to_numpy(float)[rows]

@@ -49,7 +49,7 @@ class Asset:
     def record(self, room: str, name: str) -> dict[str, Any]:
         """A JSON file of the asset; empty if it has none."""
         path = self.file(room, name)
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def read_content(results: Path, selection: str = "") -> Content:
     if not found and not settings:
         raise FileNotFoundError(f"no run at {results}: it has neither views/ nor {SETTINGS}")
     path = results / "tables" / selection / "table1.json"
-    table = json.loads(path.read_text()) if path.exists() else {}
+    table = json.loads(path.read_text("utf-8")) if path.exists() else {}
     if selection:
         asked = table
         found = [a for a in found if a.method in {*table.get("methods", ()), *table.get("controls", ())}]
@@ -136,7 +136,7 @@ def read_content(results: Path, selection: str = "") -> Content:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
+    return (yaml.safe_load(path.read_text("utf-8")) if path.exists() else None) or {}
 
 
 def find_assets(results: Path) -> list[Asset]:
@@ -145,9 +145,18 @@ def find_assets(results: Path) -> list[Asset]:
     for archive in sorted((results / "views").rglob("views.zip")):
         *method, prompt, seed = archive.parent.relative_to(results / "views").parts
         if method and seed.isdigit():
-            failed = read_failure(archive) or ""
-            found.append(Asset(results, "/".join(method), prompt, int(seed), failed))
+            asset = Asset(results, "/".join(method), prompt, int(seed))
+            found.append(replace(asset, failed=why_failed(asset, archive)))
     return found
+
+
+def why_failed(asset: Asset, archive: Path) -> str:
+    """Why an asset has no views, or none that can be scored; empty for any other."""
+    try:
+        told = read_failure(archive)
+    except (ValueError, OSError) as error:
+        told = str(error)
+    return told or asset.record("scores", "protocol.json").get("reason") or ""
 
 
 def read_prompts(settings: dict[str, Any], assets: list[Asset]) -> dict[str, dict[str, str]]:

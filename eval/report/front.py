@@ -26,7 +26,7 @@ def front(content: Content, files: list[str]) -> dict[str, Any]:
         "facts": facts(content),
         "table": table_one(content),
         "orders": orders(content),
-        "claims": json.loads(claims.read_text())["claims"] if claims.exists() else [],
+        "claims": json.loads(claims.read_text("utf-8"))["claims"] if claims.exists() else [],
         "plots": [name for name in files if name.startswith("plots/") and name.endswith(".svg")],
         "files": [name for name in files if name.endswith((".csv", ".md", ".tex", ".json", "table1.html"))],
         "failed": [asset for asset in content.main if asset.failed],

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segmentdreamer.records import replacing, write_text
+
 from ..views.archive import composite, read_views
 from .content import Asset
 
@@ -28,14 +30,16 @@ def write_pictures(asset: Asset, out: Path, compact: bool) -> None:
             write_strip(rgb, STILLS, rgb.shape[2], 92, views)
     movie = asset.file("views", "turntable.mp4")
     if not compact and movie.exists():
-        shutil.copyfile(movie, video)
+        with replacing(video) as partial:
+            shutil.copyfile(movie, partial)
 
 
 def shrink(path: Path) -> None:
     """Write a picture anew in 256 colors, 38 dB from its own ones on a sheet of toys."""
     with Image.open(path) as picture:
         few = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=3)
-    few.save(path, optimize=True)
+    with replacing(path) as partial:
+        few.save(partial, "PNG", optimize=True)
 
 
 def is_fresh(strip: Path, source: Path, frames: int) -> bool:
@@ -50,10 +54,9 @@ def write_strip(rgb: np.ndarray, frames: int, side: int, quality: int, path: Pat
     """Views (V, H, W, 3) at even steps around, side by side, as WebP."""
     picked = rgb[[round(i * len(rgb) / frames) % len(rgb) for i in range(frames)]]
     tiles = [Image.fromarray(view).resize((side, side), Image.Resampling.LANCZOS) for view in picked]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate([np.asarray(tile) for tile in tiles], axis=1)).save(
-        path, quality=quality, method=4
-    )
+    strip = Image.fromarray(np.concatenate([np.asarray(tile) for tile in tiles], axis=1))
+    with replacing(path) as partial:
+        strip.save(partial, "WEBP", quality=quality, method=4)
 
 
 def write_splats(assets: list[Asset], out: Path, budget: int) -> list[Asset]:
@@ -72,8 +75,7 @@ def write_splats(assets: list[Asset], out: Path, budget: int) -> list[Asset]:
             continue
         budget -= len(text)
         path = out / "data" / f"{asset.slug}.js"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        write_text(path, text)
     return left_out
 
 

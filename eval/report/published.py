@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from segmentdreamer.records import write_json
+from segmentdreamer.records import replacing, write_json, write_text
 
 TABLES = (
     "table1.csv", "table1.md", "table1.tex", "table1.html", "table1.json", "table1_extended.csv",
@@ -36,8 +36,8 @@ def read_records(results: Path) -> dict[str, dict[str, Any]]:
     """What made each asset, by METHOD/PROMPT/SEED, where a variant's method has folders of its own."""
     records = {}
     for path in sorted((results / "assets").rglob("provenance.json")):
-        record, cost = json.loads(path.read_text()), path.with_name("cost.json")
-        record["cost"] = json.loads(cost.read_text()) if cost.exists() else {}
+        record, cost = json.loads(path.read_text("utf-8")), path.with_name("cost.json")
+        record["cost"] = json.loads(cost.read_text("utf-8")) if cost.exists() else {}
         # The recorded configuration lists all methods' hyper-parameters; the asset's own are listed apart.
         config = pd.json_normalize([record.get("config", {})]).to_dict("records")[0]  # section.key -> value
         record["config"] = {k: v for k, v in config.items() if not str(k).startswith("methods.")}
@@ -116,11 +116,11 @@ def lead_links(page: Path, results: Path, files: Mapping[Path, str], slugs: Mapp
 def copy_files(results: Path, selection: str, slugs: Mapping[str, str], out: Path) -> list[str]:
     """Copy the files and write manifest.json, if there are assets; the names of all."""
     for path, name in (files := chosen_files(results, selection)).items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".html":
-            (out / name).write_text(lead_links(path, results, files, slugs), encoding="utf-8")
+            write_text(out / name, lead_links(path, results, files, slugs))
         else:
-            shutil.copyfile(path, out / name)
+            with replacing(out / name) as partial:
+                shutil.copyfile(path, partial)
     records = read_records(results)
     if records:
         write_json(out / "manifest.json", manifest(records))

@@ -9,6 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
+from segmentdreamer.records import write_text
+
 from ..metrics import columns, heading
 from ..plots.style import look
 from ..tables.formats import minus
@@ -35,7 +37,7 @@ def build(content: Content, out: Path, compact: bool, limit: int) -> list[Asset]
     shutil.copytree(HERE / "static", out / "static", dirs_exist_ok=True)
     shutil.copyfile(HERE / "viewer/LICENSES.txt", out / "static/LICENSES.txt")
     packed = pack((HERE / "viewer/viewer.js").read_bytes())
-    (out / "static/viewer.js").write_text(f'receive("viewer", "{packed}");\n')
+    write_text(out / "static/viewer.js", f'receive("viewer", "{packed}");\n')
     for name in [name for name in files if compact and name.endswith(("sheet.png", "_grid.png"))]:
         shrink(out / name)
     shown = [asset for asset in content.assets if not asset.failed]
@@ -62,10 +64,8 @@ def write_pages(content: Content, out: Path, files: list[str], compact: bool) ->
     pages.globals["ablations"] = studies
 
     def write(name: str, template: str, **given: Any) -> None:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_text(pages.get_template(template).render(**given), encoding="utf-8")
+        write_text(out / name, pages.get_template(template).render(**given))
 
-    write("index.html", "index.html", root="", page="front", **front(content, files))
     data = gallery(content)
     write("gallery.html", "gallery.html", root="", page="gallery", data=data)
     write("compare.html", "compare.html", root="", page="compare", data=data)
@@ -78,6 +78,7 @@ def write_pages(content: Content, out: Path, files: list[str], compact: bool) ->
               curves=curves(asset)[: FEW if compact else None], siblings=siblings(content, asset),
               record=asset.record("assets", "provenance.json"), cost=asset.record("assets", "cost.json"),
               protocol=asset.record("scores", "protocol.json"))  # fmt: skip
+    write("index.html", "index.html", root="", page="front", **front(content, files))  # last: all is there
 
 
 def environment(content: Content, compact: bool) -> Environment:

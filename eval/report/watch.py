@@ -59,7 +59,7 @@ def describe(results: Path) -> list[str]:
             f"{name} {'done' if (results / path).exists() else 'to do'}" for name, path in TABLES.items()
         )
     )
-    costs = [json.loads(path.read_text()) for path in done["assets"]]
+    costs = [json.loads(path.read_text("utf-8")) for path in done["assets"]]
     seconds, nfe = (sum(cost.get(key) or 0 for cost in costs) for key in ("seconds", "nfe"))
     lines.append(f"cost    {told(seconds)} of optimization, {nfe:,.0f} network evaluations")
     if failed := [cost for cost in costs if cost.get("failed")]:

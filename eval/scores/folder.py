@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segmentdreamer.records import folder_digest, write_arrays, write_json, write_table
+from segmentdreamer.records import folder_digest, write_arrays, write_json, write_table, write_text
 
 from ..distances.kernels import prompt_mmd2
 from ..distances.paired import MEASURES, OF_PROMPTS, intervals
@@ -99,7 +99,7 @@ def write(
     write_table(out / "summary.csv", summary)
     table = markdown(summary, failed, scorers.protocol.id, folder.resolve().name)
     remarks = [f"note: {shorten(assets)}{': ' if assets else ''}{note}" for note, assets in notes.items()]
-    (out / "summary.md").write_text(table + "".join(f"\n{line}\n" for line in remarks))
+    write_text(out / "summary.md", table + "".join(f"\n{line}\n" for line in remarks))
     print(*remarks, sep="\n", end="\n" if remarks else "", file=sys.stderr)
     print(table, end="")
 

@@ -117,12 +117,23 @@ def score_images(model: Any, images: np.ndarray, prompt: str, batch: int = BATCH
     return torch.cat(rewards).numpy()
 
 
-def score_archive(model: Any, views: Path, prompt: str, batch: int = BATCH) -> pd.DataFrame:
-    """Rows (view, metric, value) of one archive of views; none if the asset failed."""
-    rewards = np.zeros(0)
-    if read_failure(views) is None:
-        rewards = score_images(model, composite(read_views(views)), prompt, batch)
-    return pd.DataFrame({"view": np.arange(len(rewards)), "metric": "image_reward", "value": rewards})
+def score_archive(
+    model: Any, views: Path, prompt: str, batch: int = BATCH, planned: bool = False
+) -> tuple[pd.DataFrame, str]:
+    """Rows (view, metric, value) of an archive of views; none if the asset failed, and why.
+
+    Of a plan, an archive that cannot be read is a failed asset.
+    """
+    rewards, failed = np.zeros(0), ""
+    try:
+        if not (failed := read_failure(views) or ""):
+            rewards = score_images(model, composite(read_views(views)), prompt, batch)
+    except (ValueError, OSError) as error:
+        if not planned:
+            raise
+        failed = str(error)
+    rows = pd.DataFrame({"view": np.arange(len(rewards)), "metric": "image_reward", "value": rewards})
+    return rows, failed
 
 
 def write_rewards(rows: pd.DataFrame, record: dict, out: Path) -> None:
@@ -143,8 +154,8 @@ def score_all(args: argparse.Namespace) -> None:
         zip(args.views, table[args.prompt_id], args.out, known, strict=True), 1
     ):
         began = time.perf_counter()
-        rows = score_archive(model, views, prompt, args.batch)
-        write_rewards(rows, protocol.record(views, read_failure(views)) | {"identity": identity}, out)
+        rows, failed = score_archive(model, views, prompt, args.batch, bool(identity))
+        write_rewards(rows, protocol.record(views, failed) | {"identity": identity}, out)
         told = f"{rows['value'].mean():.4f} over {len(rows)} views" if len(rows) else "failed, no views"
         print(f"{i}/{len(args.views)} {views}: {told}, {time.perf_counter() - began:.1f} s", flush=True)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 from segmentdreamer.command import Program, Prompts, inputs, outputs, settings
+from segmentdreamer.records import write_table
 
 from ..prompt_table import read_prompts
 from . import assignment, simulation
@@ -79,8 +80,7 @@ def collect(
 ) -> None:
     """Check and unblind answers."""
     ranks = gather(study, answers)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    ranks.to_csv(out, index=False)
+    write_table(out, ranks)
     mine, all_ = (
         Identity.of(table[table["kind"] == RANK], where)
         for table, where in ((ranks, out), (read_key(study), study))
@@ -108,10 +108,9 @@ def analyse(
     change = without_failures(table, {*checked.loc[checked["failed"] == 1, "volunteer"]})
     tables = analyze(table, resamples=resamples) | {"prompts": prompt_ranks(table)}
     tables |= {"checks": checked, "excluding": change}
-    out.parent.mkdir(parents=True, exist_ok=True)
     for ending, found in tables.items():
         path = out.with_stem("_".join(filter(None, [out.stem, ending])))
-        identify(found, whose).to_csv(path, index=False, float_format="%.6g")
+        write_table(path, identify(found, whose))
     print(f"{whose}; mean ranks, 1 is best")
     print(told + "\n" if (told := tell_checks(checked, change)) else "", end="")
     print(tables[""].pivot(index="method", columns="question", values="mean").round(2).to_string())

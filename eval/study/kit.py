@@ -16,6 +16,8 @@ from string import Template
 
 import pandas as pd
 
+from segmentdreamer.records import write_table, write_text
+
 from ..views.archive import read_failure
 from .identity import CHECK, IDENTITY, QUESTIONS
 
@@ -85,5 +87,5 @@ def write_kit(key: pd.DataFrame, texts: Mapping[str, str], results: Path, out: P
     for video, method, prompt, seed in shown.itertuples(index=False, name=None):
         shutil.copyfile(turntable(results, method, prompt, seed), videos / video)
     for volunteer, rows in key.groupby("volunteer"):
-        (out / "handout" / f"{volunteer}.html").write_text(page(rows, texts), encoding="utf-8")
-    key.to_csv(out / "key.csv", index=False)
+        write_text(out / "handout" / f"{volunteer}.html", page(rows, texts))
+    write_table(out / "key.csv", key)

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from segmentdreamer.records import write_table
+
 from .answers import ANSWERS
 from .assignment import assign
 from .identity import QUESTIONS, SIMULATED
@@ -55,10 +57,9 @@ def simulate(
     if (out / "key.csv").exists():
         raise FileExistsError(f"{out / 'key.csv'} exists: a study is not overwritten")
     key = assign(prompts, [*worths], volunteers, groups, shuffle_seed=seed, source=SIMULATED)
-    (out / "answers").mkdir(parents=True, exist_ok=True)
-    key.to_csv(out / "key.csv", index=False)
+    write_table(out / "key.csv", key)
     paths = []
     for volunteer, rows in rank_by_worths(key, worths, seed).groupby("volunteer"):
         paths.append(out / "answers" / f"{volunteer}.csv")
-        rows.to_csv(paths[-1], index=False)
+        write_table(paths[-1], rows)
     return paths

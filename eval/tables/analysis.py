@@ -59,15 +59,13 @@ def analyze(run: Run, scores: pd.DataFrame, reference: str, study: Study | None 
 
     scores: run.scores, and the distances of each prompt. reference: the method that others are tested
     against; without it among the methods no test is made against one. study: its figures are taken as they
-    are, with the intervals and tests of its own design. Raises ValueError if no method succeeded anywhere or
-    no prompt is complete.
+    are, with the intervals and tests of its own design.
     """
     known = columns()
     seen = [m for m in scores["metric"].drop_duplicates() if m in known and not known[m].get("cost")]
     alive = [m for m in run.methods if m in set(scores["method"])]
     complete = complete_prompts(scores, alive, seen)
-    if not complete:
-        raise ValueError("no prompt on which every method succeeded: nothing to compare")
+    alive = alive if complete else []  # without a prompt in common there is nothing to compare
     described = scores[scores["metric"].isin(known)]
     headline = described[described["prompt"].isin(complete)]
     distances = measure_distances(run, alive + run.controls, complete)
@@ -142,7 +140,7 @@ def count_failures(run: Run, scores: pd.DataFrame, metrics: list[str]) -> pd.Dat
 
     scores: known metrics of all that succeeded; metrics: those of the views.
     """
-    if run.failed().empty or START not in run.controls:
+    if run.failed().empty or START not in set(scores["method"]):
         return pd.DataFrame(columns=SUMMARY)
     filled = floor_failures(scores, metrics, START, run.assets)
     means = mean_intervals(filled[filled["method"].isin(run.methods)]).set_axis(SUMMARY, axis=1)

@@ -31,7 +31,7 @@ def read_spaces(
             kept = {m: features for m, features in found.items() if features is not None}
             cache[space] = kept, read_reference(run.results, space, prompts, run.texts, run.weights)
         features, reference = cache[space]
-        if features and reference is not None:
+        if features and reference:
             yield metric, features, reference
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from segmentdreamer.command import Identities, Program, Results, Selection, Titles, inputs, settings
-from segmentdreamer.records import write_json
+from segmentdreamer.records import write_json, write_table, write_text
 
 from ..guidance import Guidance, tell_each
 from ..metrics import columns, primary_method, read_titles
@@ -103,18 +103,18 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
         **({"by_category": by_category} if divided else {}),
     }
     for name, frame in tables.items():
-        frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
-    (out / "table1.md").write_text(markdown(table) + beside, encoding="utf-8")
-    (out / "table1_extended.md").write_text(markdown(extended), encoding="utf-8")
+        write_table(out / f"{name}.csv", frame)
+    write_text(out / "table1.md", markdown(table) + beside)
+    write_text(out / "table1_extended.md", markdown(extended))
     split = variance_table(analysis.variance)
-    (out / "variance.md").write_text(markdown(split), encoding="utf-8")
-    (out / "table1.tex").write_text(latex(table), encoding="utf-8")
+    write_text(out / "variance.md", markdown(split))
+    write_text(out / "table1.tex", latex(table))
     if divided:
-        (out / "by_category.md").write_text("\n".join(map(markdown, divided)), encoding="utf-8")
+        write_text(out / "by_category.md", "\n".join(map(markdown, divided)))
     below = sections(
         extended, split, orders, analysis, run, setting, os.path.relpath(run.results, out), divided
     )
-    (out / "table1.html").write_text(page(table, below), encoding="utf-8")
+    write_text(out / "table1.html", page(table, below))
     write_json(out / "table1.json", record(analysis, run, setting))
 
 

@@ -36,6 +36,7 @@ import numpy as np
 import pandas as pd
 
 from segmentdreamer.command import Overrides, Program, Scale, inputs, outputs, settings
+from segmentdreamer.records import write_table
 
 from ..reference.samples import configure
 from .figure import draw
@@ -262,10 +263,9 @@ def measure_theory(
     mixture, begun = build(views, configure(prior, scale, overrides), every, starts, seed)
     points = pd.concat([measure_routes(mixture, begun, seed), measure_round_trips(mixture, begun)])
     exponents, methods = fit_exponents(points), compare_methods(points)
-    out.mkdir(parents=True, exist_ok=True)
-    points.to_csv(out / "theory.csv", index=False, float_format="%.6g")
-    exponents.to_csv(out / "exponents.csv", index=False, float_format="%.4g")
-    methods.to_csv(out / "methods.csv", index=False, float_format="%.4g")
+    write_table(out / "theory.csv", points)
+    write_table(out / "exponents.csv", exponents, digits=4)
+    write_table(out / "methods.csv", methods, digits=4)
     setting = (
         f"{len(mixture.centers)} components of deviation {mixture.deviation:.3g} under {len(views)} "
         f"prompts, {len(begun.labels)} starting points; the exact trajectory moves by at most "

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from segmentdreamer.records import replacing
+
 from ..plots.style import SHADES, look
 from .fit import EDGE, FIXED, LARGEST, SHOWN, segment_errors
 from .page import TITLES
@@ -42,9 +44,11 @@ def draw(points: pd.DataFrame, folder: Path) -> None:
         named = {label: line for lines, labels in handles for line, label in zip(lines, labels, strict=True)}
         figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=3,
                       handlelength=2.4, columnspacing=1.2)  # fmt: skip
-        figure.savefig(folder / "theory.svg", metadata={"Date": None})
+        with replacing(folder / "theory.svg") as partial:
+            figure.savefig(partial, format="svg", metadata={"Date": None})
         figure.set_layout_engine("none")  # it stays as laid out
-        figure.savefig(folder / "theory.png", dpi=200, metadata={"Software": None})
+        with replacing(folder / "theory.png") as partial:
+            figure.savefig(partial, format="png", dpi=200, metadata={"Software": None})
         plt.close(figure)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from segmentdreamer.records import write_text
+
 from ..tables.formats import grid
 from .fit import EDGE, FIXED, LARGEST, SHOWN, TOLERANCE, segment_errors
 
@@ -62,7 +64,7 @@ def write_page(
         "## What the sizes say", items(sizes),
     ]  # fmt: skip
     text = re.sub(r"(t = |e)-(?=\d)", r"\1−", "\n\n".join(parts))
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def items(sentences: Iterable[str]) -> str:

@@ -1,5 +1,7 @@
 """`python -m eval.views`."""
 
+from segmentdreamer.recipe.attempts import restarting
+
 from .render import main
 
-main()
+restarting(main)

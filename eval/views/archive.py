@@ -73,6 +73,14 @@ def read_views(path: Path) -> np.ndarray:
     return read_asset(path).rgba
 
 
+def views_or_reason(path: Path) -> np.ndarray | str:
+    """The same or, where an asset failed or its archive cannot be read, why."""
+    try:
+        return read_failure(path) or read_views(path)
+    except (ValueError, OSError) as error:
+        return str(error)
+
+
 def read_asset(place: Path) -> Views:
     """The views of a views.zip, or of a folder of PNGs (see naming), in the order of their numbers.
 

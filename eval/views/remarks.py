@@ -22,11 +22,19 @@ class Setting:
     truth: Path | None = None
     size: int | None = None  # pixels, of the scale's own views
     arc: float | None = None  # degrees that the views go around
+    count: int | None = None  # views that an asset must have, one after the other
 
 
 def judge(asset: Views, path: Path, folder: Path, setting: Setting) -> tuple[bool, list[str]]:
-    """Whether an asset's views are a full ring, and what is to be said of them."""
+    """Whether an asset's views are a full ring, and what is to be said of them.
+
+    ValueError if they are not as many as they must be, or their numbers have gaps.
+    """
     count, height, width = asset.rgba.shape[:3]
+    if setting.count and (count != setting.count or ring.gap(asset.numbers)):
+        lost = ring.gap(asset.numbers)
+        told = f"the sequence of views {lost}" if count == setting.count else f"it has {count} views"
+        raise ValueError(f"{path}: {told}; the run has {setting.count} an asset (views.count)")
     notes = [f"{count} views, not {EXPECTED}: compare at equal numbers of views"] if count != EXPECTED else []
     if setting.size and (height, width) != (setting.size, setting.size):
         own = f"{setting.size} x {setting.size}"

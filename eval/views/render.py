@@ -4,7 +4,8 @@
     python -m eval.views --asset a.ply b.ply --out A B --gpteval3d methods/mine
 
 The second also writes pictures and normals as GPTEval3D reads them. An asset without a single Gaussian is a
-failed one: its views.zip states the reason instead (see archive), which is read from `cost.json` beside it.
+failed one: its views.zip states the reason instead (see archive), read from `cost.json` beside it. Of a plan
+(--identity), so is one that cannot be read or rendered: the others of the job go on.
 """
 
 from __future__ import annotations
@@ -12,23 +13,26 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import textwrap
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from typer import BadParameter
 
 from segmentdreamer.command import Device, Program, find_device, inputs, outputs, settings
-from segmentdreamer.records import write_json
+from segmentdreamer.recipe.attempts import attempt, excuse
+from segmentdreamer.records import replacing, write_json
 
 from ..scales import read_scale
 from .archive import composite, write_failure, write_views
 from .surface import OPAQUE, Surface
 
 SHEET_VIEWS = 8
-BLANK = np.zeros((2, 32, 32, 4), np.uint8)  # stands in sheet and turntable of a failed asset
+PLACARD = 256  # pixels of what stands in sheet and turntable of a failed asset
 # What is rendered, by default: the official orbit (cameras.orbit) at the size of Stable Diffusion's pictures.
 OFFICIAL: dict[str, Any] = {"count": 120, "elevation": 0.0, "radius": 3.5, "fov": 0.55, "size": 512}
 
@@ -52,7 +56,7 @@ def render_surface(asset: Path, view: Mapping[str, Any], device: str) -> tuple[n
     params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
     if not len(params["means"]):
         cost = asset.with_name("cost.json")
-        told = json.loads(cost.read_text()) if cost.exists() else {}
+        told = json.loads(cost.read_text("utf-8")) if cost.exists() else {}
         raise FailedAsset(told.get("failed") or "the asset has no Gaussians")
     cameras = orbit(view["count"], view["elevation"], view["radius"], view["fov"], view["size"])
     images = render_depth(activate(params), cameras)  # (V, H, W, 5), premultiplied
@@ -71,10 +75,19 @@ class FailedAsset(ValueError):
     """An asset that its method could not make; the message is the reason."""
 
 
+def placard(reason: str) -> np.ndarray:
+    """Two views (2, PLACARD, PLACARD, 4) that say why there are none."""
+    picture = Image.new("RGBA", (PLACARD, PLACARD), "#e8e8e8")
+    text = textwrap.fill(f"failed: {reason}", 32, max_lines=12)
+    ImageDraw.Draw(picture).multiline_text((12, 12), text, "black", ImageFont.load_default(14))
+    return np.stack([np.asarray(picture)] * 2)
+
+
 def write_sheet(rgba: np.ndarray, path: Path) -> None:
     """Eight views around the object in a row, over white, as WebP."""
     picked = rgba[:: max(1, len(rgba) // SHEET_VIEWS)][:SHEET_VIEWS]
-    Image.fromarray(np.concatenate(list(composite(picked)), axis=1)).save(path, lossless=True)
+    with replacing(path) as partial:
+        Image.fromarray(np.concatenate(list(composite(picked)), axis=1)).save(partial, "WEBP", lossless=True)
 
 
 def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256) -> None:
@@ -84,7 +97,7 @@ def write_turntable(rgba: np.ndarray, path: Path, fps: int = 30, side: int = 256
 
     scale = max(1, side // rgba.shape[2])
     width, height = (2 * round(n * scale / 2) for n in (rgba.shape[2], rgba.shape[1]))  # H.264: even
-    with av.open(str(path), "w") as movie:
+    with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as movie:
         stream = movie.add_stream("libx264", rate=fps, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1  # so that equal views give equal bytes
@@ -107,7 +120,8 @@ def write_gpteval3d(rgba: np.ndarray, surface: Surface, folder: Path) -> None:
     normals = np.where(known, (np.nan_to_num(surface.normals) + 1) * 127.5, 0).round().astype(np.uint8)
     for kind, pictures in (("rgb", composite(rgba)), ("normal", normals)):
         for number, picture in enumerate(pictures):
-            Image.fromarray(picture).save(folder / f"{kind}_{number}.png")
+            with replacing(folder / f"{kind}_{number}.png") as partial:
+                Image.fromarray(picture).save(partial, "PNG")
 
 
 def write_all(
@@ -168,14 +182,29 @@ def render_assets(
     view = OFFICIAL | (read_scale(scale)["views"] if scale else {})
     view |= {name: value for name, value in named.items() if value is not None}
     for number, (path, folder, name) in enumerate(zip(asset, out, known, strict=True)):
-        try:
-            rgba, cameras, surface = render_surface(path, view, device)
-            write_all(rgba, cameras, folder, surface, name)
+        with attempt(folder / ".attempt", name) if name else nullcontext("") as hopeless:
+            made, failure = try_to_render(path, view, device, bool(name), hopeless)
+            if made is None:
+                print(f"{path}: failed: {failure}", file=sys.stderr)
+                write_all(placard(failure), {"views": 0, "failed": failure}, folder, identity=name)
+                continue
+            write_all(*made[:2], folder, made[2], name)
             if gpteval3d:
-                write_gpteval3d(rgba, surface, gpteval3d / str(number) / "0")
-        except FailedAsset as failure:
-            print(f"{path}: failed: {failure}", file=sys.stderr)
-            write_all(BLANK, {"views": 0, "failed": str(failure)}, folder, identity=name)
+                write_gpteval3d(made[0], made[2], gpteval3d / str(number) / "0")
+
+
+def try_to_render(
+    asset: Path, view: Mapping[str, Any], device: str, planned: bool, failure: str = ""
+) -> tuple[tuple[np.ndarray, dict, Surface] | None, str]:
+    """What render_surface gives, or why there is nothing; raises for what is no asset, if not planned."""
+    try:
+        return (None, failure) if failure else (render_surface(asset, view, device), "")
+    except FailedAsset as error:
+        return None, str(error)
+    except Exception as error:
+        if not planned:
+            raise
+        return None, excuse(error)
 
 
 main = Program(render_assets)

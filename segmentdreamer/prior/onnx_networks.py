@@ -33,7 +33,7 @@ class ExportedNetworks:
     def __init__(self, folder: Path, threads: int = 1):
         self.path = exported(folder)
         self.threads = threads
-        info = json.loads((self.path / "info.json").read_text())
+        info = json.loads((self.path / "info.json").read_text("utf-8"))
         self.reduction, self.scaling_factor = info["reduction"], info["scaling_factor"]
         self.unet = self._session("unet.onnx")
 
@@ -93,7 +93,7 @@ def exported(folder: Path) -> Path:
 def whole(path: Path) -> bool:
     """Whether all files of an export are there with the bytes that were written."""
     try:
-        files = json.loads((path / "info.json").read_text())["sha256"]
+        files = json.loads((path / "info.json").read_text("utf-8"))["sha256"]
         return all(file_digest(path / name) == digest for name, digest in files.items())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False

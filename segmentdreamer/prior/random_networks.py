@@ -66,7 +66,7 @@ def build_modules(folder: Path, device: str) -> tuple[Any, Any]:
 
     with torch.device(device):
         return tuple(
-            cls.from_config(json.loads((folder / part / "config.json").read_text()))
+            cls.from_config(json.loads((folder / part / "config.json").read_text("utf-8")))
             for cls, part in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"))
         )
 

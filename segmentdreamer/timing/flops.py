@@ -78,7 +78,7 @@ def count_work(folder: Path, side: int, tokens: int | None = None) -> Work:
 def read_tokens(folder: Path) -> int:
     """To how many tokens a pipeline folder's tokenizer pads."""
     path = folder / "tokenizer" / "tokenizer_config.json"
-    return json.loads(path.read_text())["model_max_length"] if path.is_file() else TOKENS
+    return json.loads(path.read_text("utf-8"))["model_max_length"] if path.is_file() else TOKENS
 
 
 def known_work(folder: Path, side: int, digest: str) -> Work:
@@ -86,7 +86,7 @@ def known_work(folder: Path, side: int, digest: str) -> Work:
     path = cache_folder() / f"work-{digest[:16]}-{side}-{WORK_FORMAT}.json"
     if not path.is_file():
         write_json(path, asdict(count_work(folder, side)))
-    return Work(**json.loads(path.read_text()))
+    return Work(**json.loads(path.read_text("utf-8")))
 
 
 def count(function: Callable[[], Any]) -> int:

@@ -63,8 +63,8 @@ class Journal:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """All rows of a run as a CSV, whole or not at all."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    """All rows of a run as a CSV, whole or not at all; a run without a step has a header."""
+    names = list(dict.fromkeys(["step", *(name for row in rows for name in row)]))
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names, restval="")
         writer.writeheader()

@@ -22,7 +22,7 @@ def finished(
 
     path, log, *records = (out / name for name in FILES)
     try:
-        cost, provenance = (json.loads(record.read_text()) for record in records)
+        cost, provenance = (json.loads(record.read_text("utf-8")) for record in records)
         same = provenance["identity"] == identity and provenance["asset_sha256"] == file_digest(path)
         if not same or cost["failed"]:
             return None

@@ -125,6 +125,6 @@ def cells(row: Measurement, report: Report) -> list[str]:
 
 def paper_minutes(method: str, guidance: str) -> str:
     """What the paper's Table 1, or for plain guidance its text, says of a method; empty if nothing."""
-    entry = yaml.safe_load(REGISTRY.with_name("paper.yaml").read_text()).get(method, {})
+    entry = yaml.safe_load(REGISTRY.with_name("paper.yaml").read_text("utf-8")).get(method, {})
     published = entry.get("minutes", "")
     return str(entry.get("minutes_cfg", published) if guidance == "cfg" else published)

@@ -52,7 +52,9 @@ class Weights:
 
 def read_list(path: Path = LIST) -> dict[str, Weights]:
     """All entries; ConfigError where one is ill-formed."""
-    entries = {name: build(Weights, entry, name) for name, entry in yaml.safe_load(path.read_text()).items()}
+    entries = {
+        name: build(Weights, entry, name) for name, entry in yaml.safe_load(path.read_text("utf-8")).items()
+    }
     for name, weights in entries.items():
         if weights.waits_for not in map(weights.installed, weights.files):
             raise ConfigError(f"{name}: waits_for {weights.waits_for!r} is none of its files")

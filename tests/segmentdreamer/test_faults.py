@@ -109,6 +109,7 @@ def test_a_method_that_raises_leaves_a_failed_asset_with_the_reason(
     made = make(tmp_path)
     assert reason in made.cost["failed"] and "\n" not in made.cost["failed"]
     assert len(made.parameters["means"]) == 0 and made.rows == []
+    assert (tmp_path / "train.csv").read_text().strip() == "step"
     assert json.loads((tmp_path / "cost.json").read_text())["failed"] == made.cost["failed"]
 
 

@@ -22,6 +22,7 @@ from eval.variants import overrides as variant_settings
 from batches import split
 from identities import Identities, known, of_prompts, of_shards
 from progress import follow
+from running import begin, drop_earlier, set_aside
 from selection import (
     check_folder,
     folders,
@@ -51,12 +52,13 @@ if workflow.is_main_process:
 
 
 def read_yaml(path):
-    return yaml.safe_load(Path(path).read_text())
+    return yaml.safe_load(Path(path).read_text("utf-8"))
 
 
-# Threads that wait must not spin, and no compute job may reach for a hub.
+# Threads that wait must not spin, no compute job may reach for a hub, and none depends on locale or notebook.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.update(PYTHONUTF8="1", MPLBACKEND="Agg")
 
 try:
     validate(config, "../schemas/config.schema.yaml")

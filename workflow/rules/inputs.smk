@@ -2,7 +2,9 @@
 
 import functools
 import inspect
+import json
 import os
+import shlex
 from pathlib import Path
 
 from snakemake.common import overwrite_function_params
@@ -176,16 +178,31 @@ def of_every_control(stage, file):
 
 def option(name, value):
     """An option of a command line, or nothing: an empty value would take the next word for it."""
-    return f"{name} {value}" if value else ""
+    return f"{name} {shlex.quote(value)}" if value else ""
 
 
-def print_results():
-    """The table and the ledger of a finished run, where it made them."""
+def outputs_of(jobs):
+    """The files that these jobs make."""
+    return {str(path) for job in jobs for path in job.output}
+
+
+def print_results(made):
+    """The table and the ledger of a finished run, of the files made, and which assets failed."""
     if SELECTED:
         print(f"selected on the command line: {SELECTED}; tables in {TABLES}")
-    for path in (Path(TABLES) / "table1.md", Path(CLAIMS_LOGS) / "claims.log"):
-        if path.exists():
-            print(path.read_text())
+    table, record = (f"{TABLES}/table1.{ending}" for ending in ("md", "json"))
+    if table in made:
+        print(Path(table).read_text("utf-8"))
+    if f"{CLAIMS}/claims.json" in made:
+        print((Path(CLAIMS_LOGS) / "claims.log").read_text("utf-8"))
+    if record in made and (
+        failed := json.loads(Path(record).read_text("utf-8"))["failed"]
+    ):
+        print(
+            f"{len(failed)} assets failed (to try one again, delete its folder below {RESULTS}/assets):"
+        )
+        for row in failed:
+            print("  {method} {prompt}, seed {seed}: {reason}".format(**row))
 
 
 def measured_ablations(wildcards):

@@ -37,13 +37,14 @@ for variation, batch in SCORED_TOGETHER:
             clip=config["clip"],
             inception=option("--inception", config["inception"]),
             reward=option("--reward", config["reward"]),
-            truth=f"--truth {RESULTS}/truth" if config["truth"] else "",
+            truth=option("--truth", f"{RESULTS}/truth" if config["truth"] else ""),
             words=list(dict.fromkeys(VIEW_WORDS)),
             orbit=ORBIT,
+            views_each=config["views"]["count"],
             identity=of_prompts(IDENTITIES.scores, batch.prompts),
         shell:
             "{params.device}python -m eval.score --views {input.views:q}"
             " --prompt-id {params.prompts} --out {params.folders:q} --prompts {input.prompts:q}"
             " --clip {params.clip[name]:q} --clip-weights {params.clip[weights]:q}"
             " --view-words {params.words:q} {params.inception} {params.reward} {params.truth}"
-            " --orbit {params.orbit:q} --identity {params.identity} --profile > {log:q} 2>&1"
+            " --orbit {params.orbit:q} --count {params.views_each} --identity {params.identity} --profile > {log:q} 2>&1"

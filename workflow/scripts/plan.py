@@ -91,7 +91,7 @@ def needed_weights(config: Mapping[str, Any], entries: Mapping[str, Weights]) ->
 def read_figures() -> dict[str, Any]:
     """Figures with their sources, and the arithmetic that `segmentdreamer.timing.flops --yaml` counted."""
     costs, counted = (
-        yaml.safe_load((CONFIG / f"{name}.yaml").read_text()) for name in ("costs", "arithmetic")
+        yaml.safe_load((CONFIG / f"{name}.yaml").read_text("utf-8")) for name in ("costs", "arithmetic")
     )
     return costs | counted
 

@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 from snakemake.utils import update_config
 
+from segmentdreamer.records import write_text
+
 RECORD, ASKED = "settings.yaml", "selection.yaml"  # in the folder of results
 # What a folder may be asked with at another time: it selects assets, or says where and how jobs run.
 FREE = {"results", "methods", "seeds", "study", "ablations", "device", "gpu_share", "assets_per_job",
@@ -102,7 +104,7 @@ def flatten(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 def check_folder(results: str, settings: Settings) -> None:
     """ValueError in one line if the folder was made with other settings, as far as it says."""
     record = Path(results) / RECORD
-    kept = yaml.safe_load(record.read_text()) if record.is_file() else {}
+    kept = yaml.safe_load(record.read_text("utf-8")) if record.is_file() else {}
     differ = [key for key in settings if key in kept and kept[key] != settings[key]]
     if differ:
         shown = "; ".join(f"{key} {kept[key]!r}, not {settings[key]!r}" for key in differ[:3])
@@ -116,12 +118,11 @@ def check_folder(results: str, settings: Settings) -> None:
 def keep_settings(results: str, settings: Settings) -> None:
     """Write down what the folder is made with; prompts that it has had before stay."""
     record = Path(results) / RECORD
-    kept = yaml.safe_load(record.read_text()) if record.is_file() else {}
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(yaml.safe_dump({**kept, **settings}, sort_keys=False, allow_unicode=True))
+    kept = yaml.safe_load(record.read_text("utf-8")) if record.is_file() else {}
+    write_text(record, yaml.safe_dump({**kept, **settings}, sort_keys=False, allow_unicode=True))
 
 
 def keep_selection(results: str, config: Mapping[str, Any], prompts: list[str]) -> None:
     """Write down which assets are asked for, so that a report can say what is missing."""
     asked = {"methods": config["methods"], "seeds": config["seeds"], "prompts": prompts}
-    (Path(results) / ASKED).write_text(yaml.safe_dump(asked, sort_keys=False))
+    write_text(Path(results) / ASKED, yaml.safe_dump(asked, sort_keys=False))

@@ -12,7 +12,7 @@ function show() {
     for (const [prompt, text] of Object.entries(study.prompts)) {
       const slug = variant.pictures[prompt];
       tiles.append(make("a", { className: "tile" + (slug ? "" : " absent"), ...(slug && { href: "assets/" + slug + ".html" }) },
-        slug ? strip(slug, text) : strip("", "not made"), text));
+        slug ? strip(slug, text) : strip("", variant.failed[prompt] ? "failed: " + variant.failed[prompt] : "not made"), text));
     }
     const told = study.header.map((name, i) => [name, variant.figures[i]]).filter(([, text]) => text && text !== "–");
     const list = make("dl", { className: "facts" });

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from matplotlib.font_manager import fontManager
 
-from eval.plots.sheet import AGAIN, LETTER, PAGE, SIDES, TILE, Strip, compose, wrap
+from eval.plots.sheet import AGAIN, FAILED, GAP, LETTER, PAGE, SIDES, TILE, Strip, compose, wrap
 from eval.plots.style import font, letters_of
 
 WHITE = np.full((len(SIDES), 8, 8, 3), 255, np.uint8)
 
 
 def sheet_of(rows: int, columns: int, text: str = "a red bear with a blue hat") -> np.ndarray:
-    sheet = compose(["SDS, CFG 7.5"] * columns, [Strip(text, [WHITE] * columns)] * rows, "front, back")
+    sheet = compose(["SDS, CFG 7.5"] * columns, [Strip(text, [WHITE] * columns)] * rows, SIDES)
     return np.asarray(sheet)
 
 
@@ -29,9 +29,21 @@ def test_letters_are_as_high_as_they_shall_be_on_a_page(columns: int) -> None:
 
 def test_sides_of_an_asset_stand_apart() -> None:
     black = np.zeros_like(WHITE)
-    sheet = np.asarray(compose(["x"], [Strip("x", [black])]))
+    sheet = np.asarray(compose(["x"], [Strip("x", [black])], SIDES))
     dark = (sheet[-TILE // 2, sheet.shape[1] // 4 :] == 0).all(-1).astype(int)
     assert (np.diff(dark) == 1).sum() >= len(SIDES) - 1
+
+
+def test_a_failed_asset_has_a_tile_with_the_reason_in_its_place() -> None:
+    """Wherever it stands, also first; a reason that is too long ends in dots, within its tile."""
+    for reason in ("failed: gone", "failed: " + "no memory was left " * 20):
+        sheet = np.asarray(compose(["x", "y"], [Strip("x", [reason, WHITE])], SIDES))
+        assert sheet.shape == np.asarray(compose(["x", "y"], [Strip("x", [WHITE, WHITE])], SIDES)).shape
+        tiles = sheet[-TILE - GAP : -GAP]
+        gray = np.flatnonzero((tiles == int(FAILED[1:3], 16)).all(-1).any(0))
+        dark = np.flatnonzero((tiles < 100).all(-1)[:, gray[0] : gray[-1]].any(0))
+        assert len(dark) and gray[-1] - gray[0] < len(SIDES) * (TILE + 4) and dark[-1] < gray[-1] - gray[0]
+        assert (tiles[:, gray[-1] + 1 :] == 255).all() and (sheet[-GAP:] == 255).all()
 
 
 def test_titles_come_again_at_forty_prompts() -> None:

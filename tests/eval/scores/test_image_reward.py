@@ -123,9 +123,18 @@ def test_an_unknown_prompt_is_refused_before_the_model_is_loaded(tmp_path: Path)
 
 def test_a_failed_asset_has_a_score_file_without_rows(tmp_path: Path) -> None:
     write_failure("out of memory", tmp_path / "views.zip")
-    rows = image_reward.score_archive(None, tmp_path / "views.zip", "a cat")
+    rows, failed = image_reward.score_archive(None, tmp_path / "views.zip", "a cat")
+    assert failed == "out of memory"
     image_reward.write_rewards(rows, {}, tmp_path)
     assert (tmp_path / "image_reward.csv").read_text() == "view,metric,value\n"
+
+
+def test_in_a_plan_views_that_cannot_be_read_have_failed(tmp_path: Path) -> None:
+    (tmp_path / "views.zip").write_bytes(b"no archive")
+    rows, failed = image_reward.score_archive(None, tmp_path / "views.zip", "a cat", planned=True)
+    assert len(rows) == 0 and "not an archive of views" in failed
+    with pytest.raises(ValueError, match="not an archive of views"):
+        image_reward.score_archive(None, tmp_path / "views.zip", "a cat")
 
 
 @pytest.mark.parametrize(
