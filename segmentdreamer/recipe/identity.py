@@ -17,7 +17,7 @@ from segmentdreamer.records import ROOT, content_digest, file_digest, run_key, s
 # The version of the trunk's numbers: raise it with every change of the trunk that moves an asset's numbers by
 # more than rounding (tests/segmentdreamer/test_numbers.py tells), and all assets are made again.
 NUMBERS = 1
-FROM_FILE = ("points", "mesh", "point-e")  # kinds of start
+FROM_FILE = ("points", "mesh", "point-e", "gaussians")  # kinds of start
 
 
 @dataclass(frozen=True)
