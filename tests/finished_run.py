@@ -1,4 +1,4 @@
-"""A small run whose every file is real: two methods and a control on two prompts, rendered, scored, tabled."""
+"""A small run whose every file is real: two methods and a control, two prompts, rendered, scored, tabled."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ resize protocol). ImageReward has an environment and a program of its own, whose
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,17 @@ from typing import Protocol as Form
 import numpy as np
 import pandas as pd
 
-from segmentdreamer.records import content_digest
+from segmentdreamer.records import content_digest, write_arrays, write_json, write_table
 
 from ..metrics import Measure, columns, measures
 from ..protocol import Protocol, scorer_digests
-from ..views.archive import composite_on
+from ..views.archive import composite_on, read_asset, read_failure
+from ..views.remarks import Setting, judge
 from ..views.surface import Surface
 from .asset import VIEW_WORDS, Asset, Metrics, Models, PromptTexts, embed_prompts
 from .clip import SQUARE, embed_images, fills, load_clip
+
+COLUMNS = ["view", "metric", "value"]
 
 
 class Metric(Form):
@@ -147,6 +151,35 @@ def score_asset(
         for name, values in asset.scores.items()
     ]
     return pd.concat(frames, ignore_index=True), features
+
+
+def score_archive(
+    scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting, identity: str = "",
+    source: Path | None = None,
+) -> None:  # fmt: skip
+    """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`.
+
+    source: the folder or archive that the views came from, which tells how they were taken.
+    """
+    source = source or views
+    failed, notes = read_failure(views), list[str]()
+    scores, features = pd.DataFrame(columns=COLUMNS), Metrics()
+    if failed is None:
+        with scorers.models.watch.part("reading"):
+            asset = read_asset(source)
+        whole, notes = judge(asset, source, source.parent, setting)
+        truth = setting.truth / prompt_id if setting.truth else None
+        scores, features = score_asset(scorers, asset.rgba, prompt_id, truth, whole, asset.surface)
+    notes = [*notes, *(note for name, note in text_notes(scorers) if name == prompt_id)]
+    for note in notes:
+        print(f"note: {views}: {note}", file=sys.stderr)
+    text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
+    record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes, "identity": identity}
+    out.mkdir(parents=True, exist_ok=True)
+    arrays = {space: values.astype(np.float32) for space, values in features.items()}
+    write_arrays(out / "features.npz", arrays)
+    write_json(out / "protocol.json", record)
+    write_table(out / "scores.csv", scores)
 
 
 def features_of(models: Models, images: np.ndarray) -> Metrics:

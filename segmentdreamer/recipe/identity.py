@@ -54,9 +54,10 @@ def read_recipe(
 
 def describe_prior(section: Mapping[str, Any]) -> list[Any]:
     """What counts of a section `prior`: its settings, and the digest of its files instead of their place."""
-    path, rest = section.get("path", ""), {k: v for k, v in section.items() if k not in ("path", "sha256")}
+    path, files = section.get("path", ""), [section[key] for key in ("like", "lora") if section.get(key)]
+    rest = {k: v for k, v in section.items() if k not in ("path", "sha256", "like", "lora")}
     named = path and (not rest.get("class") or shipped(path).exists())  # a class may want no file
-    return [rest, content_digest(shipped(path)) if named else ""]
+    return [rest, content_digest(shipped(path)) if named else "", *(content_digest(file) for file in files)]
 
 
 def describe_start(section: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

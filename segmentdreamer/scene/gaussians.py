@@ -61,7 +61,7 @@ def parameters(means: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor)
 
 
 def activate(params: Parameters | dict[str, Tensor], viewmats: Tensor | None = None) -> Splats:
-    """Apply the activations; colors beyond degree 0 need the views' cameras (V, 4, 4), else they are left out."""
+    """Apply the activations; colors beyond degree 0, which need cameras (V, 4, 4), are left out without."""
     if "shN" in params and viewmats is not None:
         colors = view_colors(params, viewmats.to(params["means"]))
     else:
@@ -84,7 +84,7 @@ def view_colors(params: Parameters | dict[str, Tensor], viewmats: Tensor) -> Ten
 
 
 def harmonics(directions: Tensor, count: int) -> Tensor:
-    """The first `count` real spherical harmonics (..., K) in these directions (..., 3), in 3DGS's order and signs."""
+    """The first `count` real spherical harmonics (..., K) of directions (..., 3), 3DGS's order and signs."""
     from gsplat.cuda._torch_impl import _eval_sh_bases_fast  # plain torch; the public one wants CUDA
 
     return _eval_sh_bases_fast(count, torch.nn.functional.normalize(directions, dim=-1))

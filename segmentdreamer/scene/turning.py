@@ -1,4 +1,4 @@
-"""Gaussians of another world's axes and size, turned and scaled to this project's: z up, the front towards +y."""
+"""Gaussians of another world's axes and size, turned and scaled to ours: z up, the front towards +y."""
 
 from typing import Literal
 
@@ -10,8 +10,8 @@ from torch import Tensor
 from segmentdreamer.scene.gaussians import harmonics
 
 Up = Literal["z", "y", "-y"]
-# The rotation to z up. A world whose up is y has its front towards +z, as glTF; -y is COLMAP's, and so of most
-# captured scenes, whose front looks to -z.
+# The rotation to z up. A world whose up is y has its front towards +z, as glTF; -y is COLMAP's and that of
+# most captured scenes, whose front looks to -z.
 UPRIGHT = {"z": np.eye(3), "y": np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]]),
            "-y": np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])}  # fmt: skip
 
@@ -40,7 +40,7 @@ def moved(
 
 
 def turned_harmonics(rest: Tensor, rotation: np.ndarray) -> Tensor:
-    """Coefficients (N, K - 1, 3) beyond degree 0 whose colors turn along: c'(d) = c(R^T d) for all directions."""
+    """Coefficients (N, K - 1, 3) beyond degree 0 whose colors turn along: c'(d) = c(R^T d) everywhere."""
     count = rest.shape[1] + 1
     directions = torch.randn(8 * count, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     there = harmonics(directions @ torch.from_numpy(rotation).double(), count)

@@ -1,4 +1,4 @@
-"""Gaussians of others: colors beyond degree 0 as they are meant, other axes and sizes, and a run that goes on."""
+"""Gaussians of others: colors beyond degree 0 as meant, other axes and sizes, a run that goes on."""
 
 from __future__ import annotations
 

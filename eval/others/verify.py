@@ -1,6 +1,6 @@
 """Do the numbers of a finished run hold? Files against records, tables from scores, a sample's scores anew.
 
-    python -m eval.verify results/mini --sample 8
+    segmentdreamer verify results/mini --sample 8
 
 Says what holds and lists what does not, then ends with 1. tolerances.yaml says how far a number may lie off.
 What only a new run measures (time, memory, evaluations) is taken from the run's own records, and named.
@@ -12,7 +12,6 @@ import json
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,66 +22,25 @@ import typer
 import yaml
 
 from segmentdreamer.command import Device, Program, Selection, find_device, inputs, settings
-from segmentdreamer.records import file_digest, package_versions, processor_model, shipped
+from segmentdreamer.records import file_digest, package_versions, processor_model
 
-from .reproduce import SHOWN, TOLERANCES, Folder, compare, tolerated
-from .run import COSTS, Key, Run, path_of, read_array, read_run
-from .scores.scorers import Scorers, load_models, prepare, score_asset
-from .tables.table1 import tabulate
-from .views.archive import read_asset
-from .views.remarks import Setting, judge
-from .views.render import render_surface
+from ..reproduce import SHOWN, TOLERANCES, Folder, compare, tolerated
+from ..run import COSTS, Key, path_of, read_array
+from ..scores.scorers import Scorers, score_asset
+from ..views.archive import read_asset
+from ..views.remarks import Setting, judge
+from ..views.render import render_surface
+from .finished import Finished, load_scorers, read_finished, tabulate_again
 
 FINDING = ["file", "method", "prompt", "metric", "here", "stored", "tolerance"]
 NOT_AGAIN = {*COSTS, "peak_memory", "collapsed", "one_step"}  # columns that only a new run measures
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run, what its tables say of themselves, and the settings that it was made under."""
-
-    run: Run
-    tables: Path
-    record: dict[str, Any]
-    config: dict[str, Any]
-
-    @property
-    def prompts(self) -> pd.DataFrame:
-        """The prompt table of the table's rows, as the run kept it."""
-        rows = [{"id": name, **self.config["texts"][name]} for name in self.run.prompts]
-        return pd.DataFrame(rows, dtype=str).fillna("")
-
-    def keys(self) -> list[Key]:
-        """The assets that have scores."""
-        scored = self.run.assets[self.run.assets["status"] == "ok"]
-        return [(m, p, int(s)) for m, p, s in scored[["method", "prompt", "seed"]].to_numpy()]
-
-    def place(self, room: str, key: Key) -> Path:
-        return self.run.results / room / path_of(*key)
-
-
-def read_finished(results: Path, selection: str = "") -> Finished:
-    """A run with tables; FileNotFoundError where they or its settings.yaml lack, ValueError as read_run."""
-    tables, kept = results / "tables" / selection, results / "settings.yaml"
-    for path in (tables / "table1.json", kept):
-        if not path.is_file():
-            raise FileNotFoundError(f"{results} is no finished run: it has no {path.relative_to(results)}")
-    record, config = json.loads((tables / "table1.json").read_text()), dict[str, Any]()
-    for key, value in yaml.safe_load(kept.read_text()).items():
-        *sections, last = key.split(".")
-        inner = config
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[last] = value
-    names = (record[key] for key in ("methods", "controls", "prompts", "seeds"))
-    return Finished(read_run(results, *names), tables, record, config)
 
 
 def check_records(finished: Finished) -> Iterator[dict[str, Any]]:
     """What each asset's and each archive's own record says of its bytes, as rows of FINDING."""
     digests = (("assets", "asset.ply", "assets", "provenance.json", "asset_sha256"),
                ("views", "views.zip", "scores", "protocol.json", "views_sha256"))  # fmt: skip
-    for key in finished.keys():
+    for key in finished.scored():
         for room, file, theirs, name, field in digests:
             path, record = finished.place(room, key) / file, finished.place(theirs, key) / name
             if record.exists() and (told := json.loads(record.read_text()).get(field)):
@@ -96,17 +54,8 @@ def finding(file: str, key: Key, metric: str, *figures: Any) -> dict[str, Any]:
 
 def check_tables(finished: Finished, tolerances: Mapping[str, Any], study: Path | None) -> pd.DataFrame:
     """Every figure of the tables against what the scores give now (see reproduce.compare)."""
-    record = finished.record
     with tempfile.TemporaryDirectory() as folder:
-        fresh, prompts, titles = (Path(folder) / name for name in ("tables", "prompts.tsv", "titles.yaml"))
-        finished.prompts.to_csv(prompts, sep="\t", index=False)
-        titles.write_text(yaml.safe_dump({name: {"title": t} for name, t in record["methods"].items()}))
-        tabulate(
-            finished.run.results, prompts, [*record["methods"]], record["scale"],
-            controls=[*record["controls"]], seeds=record["seeds"], scorer=record["scorer"],
-            reference=record["reference"], titles=titles, paper=shipped("baselines/paper.yaml"),
-            study=study, out=fresh,
-        )  # fmt: skip
+        fresh = tabulate_again(finished, finished.record["methods"], Path(folder), study)
         everything = {**tolerances, "machine": {"metrics": []}}  # of one run, times must agree as well
         return compare(Folder(fresh, {}, {}), Folder(finished.tables, {}, {}), everything, same=True)
 
@@ -115,26 +64,9 @@ def draw(finished: Finished, count: int, seed: int) -> list[Key]:
     """So many assets, the methods' before the controls', one of each row before a second of any."""
     chance, rows = random.Random(seed), list[list[Key]]()
     for method in (*finished.run.methods, *finished.run.controls):
-        mine = [key for key in finished.keys() if key[0] == method]
+        mine = [key for key in finished.scored() if key[0] == method]
         rows.append(chance.sample(mine, len(mine)))
     return [key for key in chain(*zip_longest(*rows)) if key][:count]
-
-
-def load_scorers(finished: Finished, device: str) -> Scorers:
-    """The run's scorers; ValueError unless they are those that its scores name."""
-    config, run = finished.config, finished.run
-    generation = yaml.safe_load(shipped(config["generation"]).read_text())
-    models = load_models(
-        config["clip"]["name"], str(shipped(config["clip"]["weights"])),
-        *(shipped(config[key]) if config.get(key) else None for key in ("reward", "inception")),
-        view_words=generation.get("prompts", {}).get("views", ["front", "side", "back"]),
-        device=device, orbit=run.protocols.get("views", ""),
-    )  # fmt: skip
-    scorers = prepare(models, finished.prompts)
-    if (mine := scorers.protocol.id) != (theirs := run.protocol_id.partition("+")[0]):
-        raise ValueError(f"{run.results} was scored by protocol {theirs}, here it is {mine}: other weights, or "
-                         "another version of this program; verify with those of the run")  # fmt: skip
-    return scorers
 
 
 def check_asset(
@@ -222,7 +154,7 @@ def verify(
     scorers = load_scorers(finished, find_device(device)) if chosen else None
     rows = [row for key in chosen if scorers for row in check_asset(finished, scorers, key, allowed)]
     found = pd.DataFrame(rows, columns=FINDING)
-    drawn = f"{len(chosen)} of {len(finished.keys())} assets, drawn by seed {seed}"
+    drawn = f"{len(chosen)} of {len(finished.scored())} assets, drawn by seed {seed}"
     names = ", ".join(path_of(*key) for key in chosen)
     good &= tell("sample", found.assign(agrees=[holds(row) for row in rows]), f"{drawn}: {names}")
     unseen = sorted(NOT_AGAIN & {*finished.run.scores["metric"]})
