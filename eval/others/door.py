@@ -4,7 +4,7 @@
     segmentdreamer enter pictures/ --out results/mini/views/theirs/p01/0
 
 An asset is a 3DGS PLY of any degree of harmonics; a mesh, or a PLY of points, becomes opaque Gaussians on its
-surface. Views are what eval.score reads. Beside them stands provenance.json: what came in, and how it was turned.
+surface. Views are what eval.score reads. Beside them stands provenance.json: what came in, how it was turned.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 from torch import Tensor
@@ -34,7 +35,7 @@ INNERMOST, FARTHEST = 0.05, 2.0  # reaches at which nothing is to be seen, or li
 
 
 def read_gaussians(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The Gaussians of a file, and what it was: gaussians, points or mesh. ValueError, in a line, for neither."""
+    """The Gaussians of a file, and what it was: gaussians, points or mesh; ValueError for anything else."""
     if path.suffix.lower() == ".ply":
         named = set(read_vertices(path, {"x", "y", "z"}).dtype.names or ())
         if named & {"f_dc_0", "scale_0", "opacity"}:
@@ -63,17 +64,18 @@ def on_surface(cloud: Cloud) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in raw.items()}
 
 
-def check_gaussians(params: Mapping[str, Tensor], path: Path) -> list[str]:
-    """What is odd about Gaussians in this world; ValueError where their pictures would show nothing of them."""
+def check_gaussians(params: Mapping[str, Tensor], path: Path, scale: float) -> list[str]:
+    """What is odd about Gaussians in this world; ValueError where pictures would show nothing of them.
+
+    scale: what their size was multiplied by, which the advice is about.
+    """
     count = len(params["means"])
     if not count:
         raise ValueError(f"{path} holds no Gaussians")
-    if float(params["scales"].min()) > 0:
+    if float(params["scales"].min()) > np.log(scale):
         raise ValueError(f"{path}: all scales are above 0: 3DGS stores their logarithms")
-    reach = float(
-        params["means"].norm(dim=1).quantile(0.99) if count < 10**7 else params["means"].norm(dim=1).max()
-    )
-    advice = f"; --scale {FRAME / max(reach, 1e-9):.2g} would fit it" if reach > 0 else ""
+    reach = float(np.quantile(params["means"].norm(dim=1).numpy(), 0.99))
+    advice = f"; --scale {scale * FRAME / max(reach, 1e-9):.2g} would fit it" if reach > 0 else ""
     if not INNERMOST <= reach <= FARTHEST:
         raise ValueError(f"{path} reaches {reach:.3g} world units, and pictures show {FRAME:g}{advice}")
     notes = [f"it reaches {reach:.3g} world units, pictures show {FRAME:g}{advice}"] if reach > FRAME else []
@@ -107,12 +109,12 @@ def enter(
     else:
         params, kind = read_gaussians(source)
         params = moved(params, upright(up, turn), scale)
-        for note in check_gaussians(params, source):
+        for note in check_gaussians(params, source, scale):
             print(f"note: {source}: {note}", file=sys.stderr)
         save_ply(params, out / "asset.ply")
         degree = round((params["shN"].shape[1] + 1) ** 0.5) - 1 if "shN" in params else 0
-        told |= {"as": kind, "up": up, "turn": turn, "scale": scale, "sh_degree": degree,
-                 "gaussians": len(params["means"]), "asset_sha256": file_digest(out / "asset.ply")}  # fmt: skip
+        told |= {"as": kind, "up": up, "turn": turn, "scale": scale, "sh_degree": degree}
+        told |= {"gaussians": len(params["means"]), "asset_sha256": file_digest(out / "asset.ply")}
     write_json(out / "provenance.json", {"hyper_parameters": {}, "config": {}, **told})
     return told
 

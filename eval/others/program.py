@@ -48,15 +48,20 @@ def fill(value: Any, names: dict[str, str]) -> Any:
 
 
 def measure(command: list[str], checkout: Path) -> dict[str, Any]:
-    """Run a command to its end: seconds, CPU seconds and memory of it and its children; ValueError if it fails."""
+    """Run a command to its end: seconds, CPU seconds, memory with its children; ValueError if it fails."""
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(command, cwd=checkout, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if ended.returncode:
         raise ValueError(f"{command[0]} in {checkout} ended with {ended.returncode}; its log is above")
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": round(time.monotonic() - began, 3), "cpu_seconds": round(used, 3),
-            "peak_memory_mib": round(after.ru_maxrss / 1024, 1), "measured": "from outside, start-up included"}  # fmt: skip
+    figures = {
+        "seconds": time.monotonic() - began,
+        "cpu_seconds": used,
+        "peak_memory_mib": after.ru_maxrss / 1024,
+    }
+    told = {name: round(value, 3) for name, value in figures.items()}
+    return told | {"measured": "from outside, start-up included"}
 
 
 def run_program(
@@ -65,19 +70,23 @@ def run_program(
     prompt: Annotated[str, inputs("the text")],
     prompt_id: Annotated[str, inputs("its id")],
     checkout: Annotated[Path, inputs("folder that the command runs in")],
-    out: Annotated[Path, outputs("folder of the asset or of its views")],
+    out: Annotated[Path, outputs("folder of the asset, or of its records")],
+    views: Annotated[Path | None, outputs("folder of its views, where it makes views")] = None,
+    init_prompt: Annotated[str, inputs("a short text for what it starts from (default: the text)")] = "",
     seed: Annotated[int, inputs("index of the asset")] = 0,
 ) -> None:
     """Run a foreign program for one prompt, and take in what it made."""
     entry = yaml.safe_load(shipped(REGISTRY).read_text())[name]
     names = {"prompt": prompt, "prompt_id": prompt_id, "seed": str(seed)}
+    names["init_prompt"] = init_prompt or prompt
     write_settings(entry, checkout, names)
     cost = measure(command, checkout)
     pattern = fill(entry["makes"], names)
     made = sorted(checkout.glob(pattern), key=os.path.getmtime)
     if not made:
         raise ValueError(f"{name} wrote no {pattern} in {checkout}")
-    told = enter(made[-1], out, **{key: entry[key] for key in KINDS if key in entry})
+    place = views if views and entry.get("as") == "views" else out
+    told = enter(made[-1], place, **{key: entry[key] for key in KINDS if key in entry})
     known = {key: entry[key] for key in KEPT if key in entry}
     told |= {
         "method": name,
