@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from segmentdreamer.records import content_digest, file_digest, write_json
 from segmentdreamer.scene.gaussians import load_ply, parameters, read_vertices, save_ply
 from segmentdreamer.scene.turning import Up, moved, upright
 from segmentdreamer.start.clouds import Cloud, neighbor_scales, read_cloud
-from segmentdreamer.start.meshes import SUFFIXES, sample_mesh
+from segmentdreamer.start.meshes import SUFFIXES, Y_UP, sample_mesh
 
 from ..views.archive import read_asset, write_views
 
@@ -91,7 +91,12 @@ def check_gaussians(params: Mapping[str, Tensor], path: Path, scale: float) -> l
 def enter(
     source: Annotated[Path, typer.Argument(help="a PLY or mesh, or a folder or archive of views")],
     out: Annotated[Path, outputs("folder of the asset or of its views, RUN/assets/METHOD/PROMPT/SEED")],
-    up: Annotated[Up, settings("its upward axis; its front is then +y, +z or -z")] = "z",
+    up: Annotated[
+        Literal["auto", "z", "y", "-y"],
+        settings(
+            "its upward axis (auto: y for glTF, else z); its front is then +y for z, +z for y, -z for -y"
+        ),
+    ] = "auto",
     turn: Annotated[float, settings("degrees about the upward axis, after that")] = 0.0,
     scale: Annotated[float, settings("its size is multiplied by this", min=1e-9)] = 1.0,
 ) -> dict[str, Any]:
@@ -108,6 +113,8 @@ def enter(
         told |= {"as": "views", "views": len(asset.rgba)}
     else:
         params, kind = read_gaussians(source)
+        usual: Up = "y" if source.suffix.lower() in Y_UP else "z"
+        up = usual if up == "auto" else up
         params = moved(params, upright(up, turn), scale)
         for note in check_gaussians(params, source, scale):
             print(f"note: {source}: {note}", file=sys.stderr)

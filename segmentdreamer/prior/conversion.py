@@ -109,14 +109,17 @@ def read_lora(path: Path) -> dict[str, tuple[Tensor, Tensor, float]]:
         state, alphas, told = StableDiffusionPipeline.lora_state_dict(
             str(path), local_files_only=True, use_safetensors=True, return_lora_metadata=True
         )
+        for key, alpha in (alphas or {}).items():  # of Kohya's files
+            name = key.removesuffix(".alpha")
+            down = name if name in state else f"{name}.lora.down.weight"
+            state[down] = state[down] * (alpha / len(state[down]))
         found: dict[str, tuple[Tensor, Tensor, float]] = {}
         for part in PARTS:
-            mine, given = renamed(part, below(part, state)), below(part, (alphas or {}) | (told or {}))
+            mine = renamed(part, below(part, state))
             for key in (key for key in mine if key.endswith(A)):
-                name = key.removesuffix(A)
-                down, up = mine[key].float(), mine[name + B].float()
-                alpha = given.get(f"{name}.alpha", given.get("lora_alpha", len(down)))
-                found[f"{part}.{name}"] = down, up, float(alpha) / len(down)
+                name, rank = key.removesuffix(A), len(mine[key])
+                alpha = (told or {}).get(f"{part}.lora_alpha", rank)  # of files of today
+                found[f"{part}.{name}"] = mine[key].float(), mine[name + B].float(), alpha / rank
     if not found:
         raise ValueError(f"{path} holds no LoRA of a UNet or text encoder")
     return found

@@ -129,7 +129,7 @@ def load_ply(path: Path) -> Parameters:
     }
     raw["opacities"] = raw["opacities"][:, 0]
     if rest := sum(name.startswith("f_rest_") for name in vertex.dtype.names or ()):
-        if rest not in (9, 24, 45, 72) or not {*rest_fields(rest)} <= {*vertex.dtype.names}:
+        if rest not in (9, 24, 45, 72) or not {*rest_fields(rest)} <= {*(vertex.dtype.names or ())}:
             raise ValueError(f"{path} has {rest} fields f_rest_*: 9, 24, 45 or 72 are degrees 1 to 4")
         table = np.stack([vertex[name] for name in rest_fields(rest)], 1).astype(np.float32)
         raw["shN"] = torch.from_numpy(table.reshape(-1, 3, rest // 3).transpose(0, 2, 1).copy())

@@ -104,7 +104,7 @@ def test_an_asset_that_is_turned_looks_as_before_from_a_camera_that_turns_along(
 def test_a_world_of_another_upward_axis_stands_up_and_shows_its_front(
     up: str, top: list[int], front: list[int]
 ) -> None:
-    rotation = upright(up)  # type: ignore[arg-type]
+    rotation = upright(up)
     assert np.allclose(rotation @ top, [0, 0, 1]) and np.allclose(rotation @ front, [0, 1, 0])
     assert np.isclose(np.linalg.det(rotation), 1)
 

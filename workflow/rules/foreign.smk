@@ -15,36 +15,19 @@ def installed(name):
 
 def install(wildcards):
     """The commands that install a program in its folder, which holds its repository if it has one."""
-    entry, folder = FOREIGN[wildcards.name], f"{PROGRAMS}/{wildcards.name}"
-    fetch = ["rm", "-rf", folder], (
-        ["git", "clone", entry["repository"], folder]
-        if "repository" in entry
-        else ["mkdir", "-p", folder]
-    )
+    entry, folder = FOREIGN[wildcards.name], shlex.quote(f"{PROGRAMS}/{wildcards.name}")
+    clone = f"git clone {entry['repository']}" if "repository" in entry else "mkdir -p"
     pin = [f"git checkout {entry['commit']}"] if "commit" in entry else []
-    steps = [
-        *map(shlex.join, fetch),
-        f"cd {shlex.quote(folder)}",
-        *pin,
-        *entry["install"],
-    ]
-    return " && ".join(steps)
+    steps = [f"rm -rf {folder}", f"{clone} {folder}", f"cd {folder}", *pin]
+    return " && ".join([*steps, *entry["install"]])
 
 
-def command(name):
-    """An input function: the program's command for a prompt and seed."""
-
-    def fill(wildcards):
-        words = {
-            "prompt": TEXT[wildcards.prompt],
-            "init_prompt": INIT[wildcards.prompt],
-            "prompt_id": wildcards.prompt,
-            "seed": wildcards.seed,
-        }
-        quoted = {key: shlex.quote(value) for key, value in words.items()}
-        return FOREIGN[name]["command"].format(**quoted)
-
-    return fill
+def command(name, wildcards):
+    """A program's command for a prompt and seed."""
+    words = [TEXT[wildcards.prompt], INIT[wildcards.prompt], wildcards.prompt]
+    quoted = map(shlex.quote, [*words, wildcards.seed])
+    names = dict(zip(["prompt", "init_prompt", "prompt_id", "seed"], quoted))
+    return FOREIGN[name]["command"].format(**names)
 
 
 # Like every download, on the submitting machine.
@@ -90,7 +73,7 @@ for name, entry in FOREIGN.items():
             **need("generate", gpu=int(bool(entry.get("gpu")))),
         params:
             name=name,
-            command=command(name),
+            command=lambda wildcards, name=name: command(name, wildcards),
             folder=subpath(input.program, parent=True),
             text=lambda wildcards: TEXT[wildcards.prompt],
             init=lambda wildcards: INIT[wildcards.prompt],

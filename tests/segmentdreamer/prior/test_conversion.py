@@ -154,6 +154,7 @@ def layers(rank: int = 2) -> dict[str, tuple[Tensor, Tensor]]:
     """Module -> down (r, in, ...) and up (out, r, ...)."""
     g = torch.Generator().manual_seed(1)
     sizes = {f"unet.{UNET}": ((rank, 64), (64, rank)), f"text_encoder.{TEXT}": ((rank, 32), (32, rank)),
+             f"text_encoder.{TEXT.replace('q_proj', 'out_proj')}": ((rank, 32), (32, rank)),
              f"unet.{CONV}": ((rank, 64, 3, 3), (64, rank, 1, 1))}  # fmt: skip
     return {
         name: (torch.randn(down, generator=g), torch.randn(up, generator=g))
