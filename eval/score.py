@@ -50,9 +50,9 @@ def check_usage(
     prompt_id: list[str] | None,
     out: list[Path] | None,
     arc: float | None,
-    row: Path | None,
-    prompts: Path | None,
-    scorers_named: bool,
+    row: Path | None = None,
+    prompts: Path | None = None,
+    scorers_named: bool = True,
 ) -> None:
     """BadParameter where the arguments do not fit together."""
     if arc is not None and not 0 < arc <= 360:

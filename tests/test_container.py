@@ -37,7 +37,8 @@ def copied(path: Path) -> list[str]:
 
 @BOTH
 def test_all_that_is_copied_is_in_the_repository(path: Path) -> None:
-    known = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    known = listed.stdout.split()
     assert copied(path) and not [name for name in copied(path) if name != "." and name not in known]
 
 
@@ -70,8 +71,8 @@ def test_the_workflow_names_the_image_that_the_definition_builds() -> None:
 
 def test_the_commands_of_the_image_are_those_of_the_manual_and_of_ci() -> None:
     page = (ROOT / "docs/cluster.md").read_text()
-    told = [line.removeprefix("#   ") for path in (DOCKER, APPTAINER) for line in path.read_text().splitlines()
-            if line.startswith("#   ")]  # fmt: skip
+    heads = DOCKER.read_text() + APPTAINER.read_text()
+    told = re.findall(r"^#   (.*)$", heads, re.M)
     assert len(told) == 4 and not [command for command in told if command not in page]
     job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["container"]
     assert [step.get("run", "") for step in job["steps"]][1] == told[0]

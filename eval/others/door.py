@@ -25,6 +25,7 @@ from segmentdreamer.scene.gaussians import load_ply, parameters, read_vertices, 
 from segmentdreamer.scene.turning import Up, moved, upright
 from segmentdreamer.start.clouds import Cloud, neighbor_scales, read_cloud
 from segmentdreamer.start.meshes import SUFFIXES, Y_UP, sample_mesh
+from segmentdreamer.start.shapes import extent
 
 from ..views.archive import read_asset, write_views
 
@@ -84,7 +85,9 @@ def check_gaussians(params: Mapping[str, Tensor], path: Path, scale: float) -> l
         notes.append("all opacities lie in 0 to 1: 3DGS stores logits, so these are at least half opaque")
     offset = float(params["means"].mean(0).norm())
     if offset > reach / 2:
-        notes.append(f"its middle lies {offset:.2g} from the origin, which the cameras look at")
+        notes.append(
+            f"its middle lies {offset:.2g} from the origin, where the cameras look: --center moves it"
+        )
     return notes
 
 
@@ -99,6 +102,9 @@ def enter(
     ] = "auto",
     turn: Annotated[float, settings("degrees about the upward axis, after that")] = 0.0,
     scale: Annotated[float, settings("its size is multiplied by this", min=1e-9)] = 1.0,
+    center: Annotated[
+        bool, settings("move the middle of its bounding box to the origin", "--center")
+    ] = False,
 ) -> dict[str, Any]:
     """Take an asset or its views of another program into a run.
 
@@ -115,12 +121,12 @@ def enter(
         params, kind = read_gaussians(source)
         usual: Up = "y" if source.suffix.lower() in Y_UP else "z"
         up = usual if up == "auto" else up
-        params = moved(params, upright(up, turn), scale)
+        params = moved(params, upright(up, turn), scale, extent(params["means"])[0] if center else None)
         for note in check_gaussians(params, source, scale):
             print(f"note: {source}: {note}", file=sys.stderr)
         save_ply(params, out / "asset.ply")
         degree = round((params["shN"].shape[1] + 1) ** 0.5) - 1 if "shN" in params else 0
-        told |= {"as": kind, "up": up, "turn": turn, "scale": scale, "sh_degree": degree}
+        told |= {"as": kind, "up": up, "turn": turn, "scale": scale, "center": center, "sh_degree": degree}
         told |= {"gaussians": len(params["means"]), "asset_sha256": file_digest(out / "asset.ply")}
     write_json(out / "provenance.json", {"hyper_parameters": {}, "config": {}, **told})
     return told

@@ -27,7 +27,7 @@ from .door import enter
 
 REGISTRY = "baselines/foreign.yaml"
 KEPT = ("repository", "commit", "version", "license", "deviations")  # of an entry, in provenance.json
-KINDS = ("up", "turn", "scale")  # how what it makes is turned
+KINDS = ("up", "turn", "scale", "center")  # how what it makes is turned
 
 
 def write_settings(entry: dict[str, Any], checkout: Path, names: dict[str, str]) -> None:

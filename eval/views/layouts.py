@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -69,9 +71,6 @@ def first_square(view: np.ndarray, place: Path) -> np.ndarray:
 
 def read_poses(names: Sequence[str], read: Callable[[str], bytes]) -> bytes | None:
     """nerfbaselines' cameras as the transforms.json of NeRF; None where there are none."""
-    import io
-    import json
-
     frames = []
     for name in sorted(n for n in names if PurePosixPath(n).match("cameras/*.npz")):
         with np.load(io.BytesIO(read(name))) as stored:

@@ -58,6 +58,14 @@ def test_a_mesh_becomes_opaque_gaussians_on_its_surface(suffix: str, tmp_path: P
     assert float(activate(found).opacities.min()) > 0.98
 
 
+def test_an_asset_that_stands_on_the_ground_can_be_centered(tmp_path: Path) -> None:
+    raised = trimesh.creation.box(extents=BOX)
+    raised.apply_translation([0, 0, BOX[2] / 2])
+    raised.export(source := tmp_path / "box.stl")
+    told, found = enter(source, tmp_path / "out", center=True, scale=0.5)
+    assert told["center"] and float(found["means"][:, 2].abs().max()) == pytest.approx(BOX[2] / 4, abs=1e-3)
+
+
 def test_points_keep_their_colors(tmp_path: Path) -> None:
     g = torch.Generator().manual_seed(0)
     cloud = Cloud(torch.rand(200, 3, generator=g) - 0.5, torch.rand(200, 3, generator=g))
@@ -135,6 +143,16 @@ def test_a_program_is_measured_from_outside_and_its_record_says_whose_it_is(
     assert record["program"] == {"commit": "abc", "license": "MIT", "deviations": ["none"]}
     assert (record["prompt"], record["up"], record["as"]) == ("a 'red' duck", "y", "gaussians")
     assert cost["seconds"] > 0 and cost["cpu_seconds"] > 0 and cost["gaussians"] == 50 and "nfe" not in cost
+
+
+def test_the_words_of_a_programs_command_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "foreign.yaml").write_text(json.dumps({"theirs": {"makes": "{prompt_id}.ply"}}))
+    monkeypatch.setattr(program, "REGISTRY", str(tmp_path / "foreign.yaml"))
+    gaussians(tmp_path / "p01.ply")
+    said = [sys.executable, "-c", "import sys; sys.exit(sys.argv[1:] != ['--name', 'x', '--prompt', 'y'])"]
+    program.main(["theirs", "--prompt", "a duck", "--prompt-id", "p01", "--checkout", str(tmp_path), "--out",
+                  str(tmp_path / "out"), "--", *said, "--name", "x", "--prompt", "y"])  # fmt: skip
+    assert json.loads((tmp_path / "out/provenance.json").read_text())["prompt"] == "a duck"
 
 
 def test_a_program_that_fails_or_writes_nothing_says_so(
