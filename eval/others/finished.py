@@ -63,11 +63,11 @@ def load_scorers(finished: Finished, device: str) -> Scorers:
     """The run's scorers; ValueError unless they are those that its scores name."""
     config, run = finished.config, finished.run
     generation = yaml.safe_load(shipped(config["generation"]).read_text())
+    reward, inception = (shipped(config[key]) if config.get(key) else None for key in ("reward", "inception"))
     models = load_models(
-        config["clip"]["name"], str(shipped(config["clip"]["weights"])),
-        *(shipped(config[key]) if config.get(key) else None for key in ("reward", "inception")),
-        view_words=generation.get("prompts", {}).get("views", ["front", "side", "back"]),
-        device=device, orbit=run.protocols.get("views", ""),
+        config["clip"]["name"], str(shipped(config["clip"]["weights"])), reward, inception,
+        generation.get("prompts", {}).get("views", ["front", "side", "back"]), device,
+        run.protocols.get("views", ""),
     )  # fmt: skip
     scorers = prepare(models, finished.prompts)
     if (mine := scorers.protocol.id) != (theirs := run.protocol_id.partition("+")[0]):

@@ -90,9 +90,9 @@ def check_asset(
     whole, _ = judge(stored, views, views.parent, Setting())
     scores, features = score_asset(scorers, rgba, key[1], truth, whole, surface)
     known = pd.read_csv(finished.place("scores", key) / "scores.csv")
-    means, theirs = (rows.groupby("metric")["value"].mean().to_dict() for rows in (scores, known))
-    for metric in sorted({*means, *theirs}):
-        here, there = means.get(metric, np.nan), theirs.get(metric, np.nan)
+    means, theirs = (rows.groupby("metric")["value"].mean() for rows in (scores, known))
+    for metric in sorted({*map(str, means.index), *map(str, theirs.index)}):
+        here, there = (float(side.get(metric, np.nan)) for side in (means, theirs))
         row = {"metric": metric, "figure": "mean", "method": "", "published": str(there)}
         most = tolerated(row, tolerances, same)  # none of an order or a gate on another processor
         if most is not None:
@@ -113,7 +113,7 @@ def same_machine(record: Path) -> bool:
     ) == package_versions()
 
 
-def holds(row: Mapping[str, Any]) -> bool:
+def holds(row: Mapping[Any, Any]) -> bool:
     """Whether a finding's two figures agree; what neither side has does."""
     here, stored = row["here"], row["stored"]
     if isinstance(here, str):

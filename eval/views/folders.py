@@ -43,7 +43,9 @@ def find_assets(folder: Path, ids: Sequence[str], texts: Sequence[str]) -> Found
     missing: dict[str, str] = {}
     strays: list[str] = []
     named = {place: owner_of(place, ids, texts) for place in (*subfolders(folder), *archives_in(folder))}
-    for place, owner in (named if any(named.values()) else named | numbered([*named], ids)).items():
+    if not any(named.values()):
+        named |= numbered([*named], ids)
+    for place, owner in named.items():
         if owner is None:
             strays += [place.name] if place.is_dir() and holds_views(place) else []
             continue
