@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from segmentdreamer.recipe.settings import read_settings
 from segmentdreamer.records import ROOT, content_digest, file_digest, run_key, shipped
 
 # The version of the trunk's numbers: raise it with every change of the trunk that moves an asset's numbers by
-# more than rounding (tests/segmentdreamer/test_numbers.py tells), and all assets are made again.
+# more than rounding (tests/segmentdreamer/test_trunk_numbers.py tells), and all assets are made again.
 NUMBERS = 1
 FROM_FILE = ("points", "mesh", "point-e", "gaussians")  # kinds of start
 
@@ -53,11 +54,21 @@ def read_recipe(
 
 
 def describe_prior(section: Mapping[str, Any]) -> list[Any]:
-    """What counts of a section `prior`: its settings, and the digest of its files instead of their place."""
+    """What counts of a section `prior`: its settings, and digests of its files instead of their place."""
     path, files = section.get("path", ""), [section[key] for key in ("like", "lora") if section.get(key)]
     rest = {k: v for k, v in section.items() if k not in ("path", "sha256", "like", "lora")}
     named = path and (not rest.get("class") or shipped(path).exists())  # a class may want no file
-    return [rest, content_digest(shipped(path)) if named else "", *(content_digest(file) for file in files)]
+    code = [file_digest(source) for source in source_of(rest.get("class", ""))]
+    return [rest, content_digest(shipped(path)) if named else "", *code, *map(content_digest, files)]
+
+
+def source_of(name: str) -> list[Path]:
+    """The file that defines what `module:name` names, if there is one."""
+    try:
+        spec = find_spec(name.partition(":")[0]) if name else None
+    except (ImportError, ValueError):  # opening the prior tells
+        spec = None
+    return [Path(spec.origin)] if spec and spec.has_location and spec.origin else []
 
 
 def describe_start(section: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -1,6 +1,6 @@
 """The trunk's numbers, of which identity.NUMBERS is the version: assets of another version are made again.
 
-`python tests/segmentdreamer/test_numbers.py` writes them anew, once NUMBERS was raised.
+`python tests/segmentdreamer/test_trunk_numbers.py` writes them anew, once NUMBERS was raised.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from segmentdreamer.timing.stopwatch import Stopwatch
 GOLDEN = Path(__file__).parents[1] / "data/numbers.json"
 ADVICE = (
     "the trunk's numbers moved: raise NUMBERS in segmentdreamer/recipe/identity.py, so that all assets are "
-    "made again, then `python tests/segmentdreamer/test_numbers.py`, and name the change in CHANGELOG.md"
+    "made again, then `python tests/segmentdreamer/test_trunk_numbers.py`, and name the change "
+    "in CHANGELOG.md"
 )
 # What the trunk does within two hundred steps, within four.
 SETTINGS = [
@@ -65,7 +66,7 @@ def draw() -> dict[str, list[float]]:
 def test_the_trunks_numbers_are_those_of_their_version(name: str) -> None:
     golden = json.loads(GOLDEN.read_text())
     assert golden["version"] == NUMBERS, (
-        "`python tests/segmentdreamer/test_numbers.py` after NUMBERS was raised"
+        "`python tests/segmentdreamer/test_trunk_numbers.py` after NUMBERS was raised"
     )
     found, expected = draw() if name == "samples" else measure(name), golden[name]
     assert found.keys() == expected.keys(), ADVICE
