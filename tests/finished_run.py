@@ -36,14 +36,28 @@ def write_finished(root: Path) -> Path:
         [place / "asset.ply" for place in places["assets"]], places["views"], device="cpu", **options
     )
     score(
-        root / "prompts.tsv", views=[place / "views.zip" for place in places["views"]],
-        prompt_id=[p for _, p in keys], out=places["scores"], clip=CLIP["name"], clip_weights=CLIP["weights"],
-        reward=Path("toybox/models/reward"), view_words=WORDS, orbit="six views", device="cpu",
-    )  # fmt: skip
+        root / "prompts.tsv",
+        views=[place / "views.zip" for place in places["views"]],
+        prompt_id=[p for _, p in keys],
+        out=places["scores"],
+        clip=CLIP["name"],
+        clip_weights=CLIP["weights"],
+        reward=Path("toybox/models/reward"),
+        view_words=WORDS,
+        orbit="six views",
+        device="cpu",
+    )
     write_reference(root, table)
     titles = HERE / "baselines/methods.yaml"
-    tabulate(root, root / "prompts.tsv", METHODS, "mini", controls=[CONTROL], titles=titles,
-             paper=HERE / "baselines/paper.yaml")  # fmt: skip
+    tabulate(
+        root,
+        root / "prompts.tsv",
+        METHODS,
+        "mini",
+        controls=[CONTROL],
+        titles=titles,
+        paper=HERE / "baselines/paper.yaml",
+    )
     rows = {row.pop("id"): row for row in table.to_dict("records")}
     flat = {f"texts.{name}.{key}": value for name, row in rows.items() for key, value in row.items()}
     flat |= {f"views.{key}": value for key, value in VIEW.items()}

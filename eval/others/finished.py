@@ -65,14 +65,20 @@ def load_scorers(finished: Finished, device: str) -> Scorers:
     generation = yaml.safe_load(shipped(config["generation"]).read_text())
     reward, inception = (shipped(config[key]) if config.get(key) else None for key in ("reward", "inception"))
     models = load_models(
-        config["clip"]["name"], str(shipped(config["clip"]["weights"])), reward, inception,
-        generation.get("prompts", {}).get("views", ["front", "side", "back"]), device,
+        config["clip"]["name"],
+        str(shipped(config["clip"]["weights"])),
+        reward,
+        inception,
+        generation.get("prompts", {}).get("views", ["front", "side", "back"]),
+        device,
         run.protocols.get("views", ""),
-    )  # fmt: skip
+    )
     scorers = prepare(models, finished.prompts)
     if (mine := scorers.protocol.id) != (theirs := run.protocol_id.partition("+")[0]):
-        raise ValueError(f"{run.results} was scored by protocol {theirs}, here it is {mine}: other "
-                         "weights or another version of this program than the run's")  # fmt: skip
+        raise ValueError(
+            f"{run.results} was scored by protocol {theirs}, here it is {mine}: other "
+            "weights or another version of this program than the run's"
+        )
     return scorers
 
 
@@ -86,8 +92,17 @@ def tabulate_again(
     finished.prompts.to_csv(prompts, sep="\t", index=False)
     titles.write_text(yaml.safe_dump({name: {"title": title} for name, title in methods.items()}))
     tabulate(
-        finished.run.results, prompts, [*methods], record["scale"], controls=[*record["controls"]],
-        seeds=record["seeds"], scorer=record["scorer"], reference=record["reference"], titles=titles,
-        paper=shipped("baselines/paper.yaml"), study=study, out=out,
-    )  # fmt: skip
+        finished.run.results,
+        prompts,
+        [*methods],
+        record["scale"],
+        controls=[*record["controls"]],
+        seeds=record["seeds"],
+        scorer=record["scorer"],
+        reference=record["reference"],
+        titles=titles,
+        paper=shipped("baselines/paper.yaml"),
+        study=study,
+        out=out,
+    )
     return out

@@ -57,7 +57,9 @@ def add_asset(finished: Finished, scorers: Scorers, own: Path | None, where: Key
     else:
         asset, side = read_asset(own), config["views"]["size"]
         if asset.rgba.shape != (expected := (config["views"]["count"], side, side, 4)):
-            raise ValueError(f"{own}: views are {asset.rgba.shape}, the run's are {expected}, and only equal "
-                             "numbers and sizes compare")  # fmt: skip
+            raise ValueError(
+                f"{own}: views are {asset.rgba.shape}, the run's are {expected}, and only equal "
+                "numbers and sizes compare"
+            )
         write_views(asset.rgba, views, asset.surface)
     score_archive(scorers, views, where[1], finished.place("scores", where), setting, source=own)

@@ -38,8 +38,10 @@ NOT_AGAIN = {*COSTS, "peak_memory", "collapsed", "one_step"}  # columns that onl
 
 def check_records(finished: Finished) -> Iterator[dict[str, Any]]:
     """What each asset's and each archive's own record says of its bytes, as rows of FINDING."""
-    digests = (("assets", "asset.ply", "assets", "provenance.json", "asset_sha256"),
-               ("views", "views.zip", "scores", "protocol.json", "views_sha256"))  # fmt: skip
+    digests = (
+        ("assets", "asset.ply", "assets", "provenance.json", "asset_sha256"),
+        ("views", "views.zip", "scores", "protocol.json", "views_sha256"),
+    )
     for key in finished.scored():
         for room, file, theirs, name, field in digests:
             path, record = finished.place(room, key) / file, finished.place(theirs, key) / name
@@ -146,8 +148,11 @@ def verify(
     """Say which numbers of a finished run hold: by its records, its scores, and a sample made anew."""
     finished, allowed = read_finished(run, selection), yaml.safe_load(tolerances.read_text())
     records = pd.DataFrame(check_records(finished), columns=FINDING)
-    good = tell("files", records.assign(agrees=[holds(row) for row in records.to_dict("records")]),
-                "assets and views are those of their records")  # fmt: skip
+    good = tell(
+        "files",
+        records.assign(agrees=[holds(row) for row in records.to_dict("records")]),
+        "assets and views are those of their records",
+    )
     tables = check_tables(finished, allowed, study)
     good &= tell("tables", tables, "figures that follow from the scores")
     chosen = draw(finished, sample, seed)

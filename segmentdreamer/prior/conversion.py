@@ -66,8 +66,10 @@ def convert(path: Path, like: str, out: Path) -> None:
     if path.suffix != ".safetensors":
         raise ValueError(f"{path} is no .safetensors file: pickled checkpoints may run code and are not read")
     if not like:
-        raise ValueError(f"{path} holds weights alone: name a pipeline folder of its kind by prior.like, for "
-                         "configurations and tokenizer")  # fmt: skip
+        raise ValueError(
+            f"{path} holds weights alone: name a pipeline folder of its kind by prior.like, for "
+            "configurations and tokenizer"
+        )
     import segmentdreamer.torchvision_guard  # noqa: F401  (before diffusers)
 
     from diffusers import StableDiffusionPipeline

@@ -12,8 +12,11 @@ from segmentdreamer.scene.gaussians import harmonics
 Up = Literal["z", "y", "-y"]
 # The rotation to z up. A world whose up is y has its front towards +z, as glTF; -y is COLMAP's and that of
 # most captured scenes, whose front looks to -z.
-UPRIGHT = {"z": np.eye(3), "y": np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]]),
-           "-y": np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])}  # fmt: skip
+UPRIGHT = {
+    "z": np.eye(3),
+    "y": np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]]),
+    "-y": np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]]),
+}
 
 
 def upright(up: Up, turn: float = 0.0) -> np.ndarray:

@@ -14,8 +14,13 @@ from dry_runs import ROOT, commands, snakemake
 from segmentdreamer.scene.gaussians import load_ply
 
 PROGRAMS = yaml.safe_load((ROOT / "baselines/foreign.yaml").read_text())
-AUTHORS = {"segmentdreamer_official", "lucid_dreamer", "consistent3d_official", "gcs_beg_official",
-           "threestudio_dreamfusion"}  # fmt: skip
+AUTHORS = {
+    "segmentdreamer_official",
+    "lucid_dreamer",
+    "consistent3d_official",
+    "gcs_beg_official",
+    "threestudio_dreamfusion",
+}
 
 
 def product(name: str) -> str:

@@ -29,8 +29,12 @@ def enter(source: Path, out: Path, **options: Any) -> tuple[dict[str, Any], dict
 
 def gaussians(path: Path, **changed: Any) -> Path:
     g = torch.Generator().manual_seed(0)
-    raw = parameters(0.3 * torch.randn(50, 3, generator=g), torch.full((50, 3), 0.05), torch.full((50,), 0.9),
-                     torch.rand(50, 3, generator=g))  # fmt: skip
+    raw = parameters(
+        0.3 * torch.randn(50, 3, generator=g),
+        torch.full((50, 3), 0.05),
+        torch.full((50,), 0.9),
+        torch.rand(50, 3, generator=g),
+    )
     save_ply({name: value.detach() for name, value in raw.items()} | changed, path)
     return path
 
@@ -84,12 +88,16 @@ def test_views_enter_as_the_archive_that_is_scored(tmp_path: Path) -> None:
     assert read_views(tmp_path / "out/views.zip")[:, 0, 0, 0].tolist() == [0, 10, 20]
 
 
-@pytest.mark.parametrize(("change", "options", "words"), [
-    ({}, {"scale": 40.0}, "pictures show 1; --scale 0."), ({}, {"scale": 1e-3}, "pictures show 1; --scale"),
-    ({"scales": torch.full((50, 3), 0.05)}, {}, "3DGS stores their logarithms"),
-    ({"means": torch.full((50, 3), torch.nan)}, {}, "holds means that are not finite"),
-    ({"shN": torch.zeros(50, 2, 3)}, {}, "6 fields f_rest"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        ({}, {"scale": 40.0}, "pictures show 1; --scale 0."),
+        ({}, {"scale": 1e-3}, "pictures show 1; --scale"),
+        ({"scales": torch.full((50, 3), 0.05)}, {}, "3DGS stores their logarithms"),
+        ({"means": torch.full((50, 3), torch.nan)}, {}, "holds means that are not finite"),
+        ({"shN": torch.zeros(50, 2, 3)}, {}, "6 fields f_rest"),
+    ],
+)
 def test_an_asset_that_could_not_be_scored_as_it_is_meant_is_refused(
     change: dict[str, Any], options: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
@@ -99,9 +107,14 @@ def test_an_asset_that_could_not_be_scored_as_it_is_meant_is_refused(
     assert not (tmp_path / "out/asset.ply").exists()
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("a.splat", "an asset is a 3DGS PLY"), ("a.ply", "expected a PLY"), ("a.obj", "has no surface"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.splat", "an asset is a 3DGS PLY"),
+        ("a.ply", "expected a PLY"),
+        ("a.obj", "has no surface"),
+    ],
+)
 def test_a_file_of_another_format_is_refused(name: str, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"\x00nothing")
     with pytest.raises(ValueError, match=words):
@@ -119,10 +132,19 @@ def test_a_program_is_measured_from_outside_and_its_record_says_whose_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that wants a settings file of its own, and writes a PLY that is called by it."""
-    entry = {"title": "Theirs", "license": "MIT", "commit": "abc", "deviations": ["none"], "up": "y",
-             "settings": {"base": "base.yaml", "file": "{prompt_id}.yaml",
-                          "set": {"a": {"text": "{prompt}", "n": "{seed}"}}},
-             "makes": "made/{prompt_id}-{seed}.ply"}  # fmt: skip
+    entry = {
+        "title": "Theirs",
+        "license": "MIT",
+        "commit": "abc",
+        "deviations": ["none"],
+        "up": "y",
+        "settings": {
+            "base": "base.yaml",
+            "file": "{prompt_id}.yaml",
+            "set": {"a": {"text": "{prompt}", "n": "{seed}"}},
+        },
+        "makes": "made/{prompt_id}-{seed}.ply",
+    }
     (tmp_path / "checkout/made").mkdir(parents=True)
     (tmp_path / "checkout/base.yaml").write_text("a: {text: theirs, kept: 1}")
     (tmp_path / "foreign.yaml").write_text(json.dumps({"theirs": entry}))
@@ -150,8 +172,25 @@ def test_the_words_of_a_programs_command_are_its_own(tmp_path: Path, monkeypatch
     monkeypatch.setattr(program, "REGISTRY", str(tmp_path / "foreign.yaml"))
     gaussians(tmp_path / "p01.ply")
     said = [sys.executable, "-c", "import sys; sys.exit(sys.argv[1:] != ['--name', 'x', '--prompt', 'y'])"]
-    program.main(["theirs", "--prompt", "a duck", "--prompt-id", "p01", "--checkout", str(tmp_path), "--out",
-                  str(tmp_path / "out"), "--", *said, "--name", "x", "--prompt", "y"])  # fmt: skip
+    program.main(
+        [
+            "theirs",
+            "--prompt",
+            "a duck",
+            "--prompt-id",
+            "p01",
+            "--checkout",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "out"),
+            "--",
+            *said,
+            "--name",
+            "x",
+            "--prompt",
+            "y",
+        ]
+    )
     assert json.loads((tmp_path / "out/provenance.json").read_text())["prompt"] == "a duck"
 
 

@@ -42,10 +42,14 @@ def test_a_prompt_without_views_is_a_failed_asset_of_the_row(run: Path, tmp_path
     assert table.loc["half_of_it", ["title", "failed"]].tolist() == ["Half of it", 1]
 
 
-@pytest.mark.parametrize(("name", "views", "words"), [
-    ("sds", 6, "has a row 'sds' already"), ("truth", 6, "has a row 'truth' already"),
-    ("few", 4, "the run's are"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "views", "words"),
+    [
+        ("sds", 6, "has a row 'sds' already"),
+        ("truth", 6, "has a row 'truth' already"),
+        ("few", 4, "the run's are"),
+    ],
+)
 def test_what_cannot_stand_in_the_table_is_refused(
     name: str, views: int, words: str, run: Path, tmp_path: Path
 ) -> None:

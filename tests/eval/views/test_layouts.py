@@ -109,8 +109,12 @@ def predictions() -> dict[str, bytes]:
     for view, pose in enumerate(poses(40)):
         name, buffer = f"r_{view}", io.BytesIO()
         np.savez(buffer, poses=pose)
-        files |= {f"color/{name}.png": png(view, alpha=True), f"gt-color/{name}.png": png(255),
-                  f"depth-rgb/{name}.png": png(255), f"cameras/{name}.npz": buffer.getvalue()}  # fmt: skip
+        files |= {
+            f"color/{name}.png": png(view, alpha=True),
+            f"gt-color/{name}.png": png(255),
+            f"depth-rgb/{name}.png": png(255),
+            f"cameras/{name}.npz": buffer.getvalue(),
+        }
     return files
 
 

@@ -20,13 +20,33 @@ from segmentdreamer.recipe.identity import describe_prior
 TOYBOX = Path(__file__).parents[3] / "toybox/models/prior"
 WIDTHS = (32, 64)
 # Stable Diffusion's names of the parts of a block.
-RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
-          "norm2": "out_layers.0", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}  # fmt: skip
-ENDS = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "conv_out": "out.2",
-        "time_embedding.linear_2": "time_embed.2", "conv_norm_out": "out.0"}  # fmt: skip
-VAE = {"conv_shortcut": "nin_shortcut", "conv_norm_out": "norm_out", "mid_block.resnets.0": "mid.block_1",
-       "mid_block.resnets.1": "mid.block_2", "mid_block.attentions.0": "mid.attn_1", "group_norm": "norm",
-       "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}  # fmt: skip
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+ENDS = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_norm_out": "out.0",
+}
+VAE = {
+    "conv_shortcut": "nin_shortcut",
+    "conv_norm_out": "norm_out",
+    "mid_block.resnets.0": "mid.block_1",
+    "mid_block.resnets.1": "mid.block_2",
+    "mid_block.attentions.0": "mid.attn_1",
+    "group_norm": "norm",
+    "to_q": "q",
+    "to_k": "k",
+    "to_v": "v",
+    "to_out.0": "proj_out",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -44,23 +64,43 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
-        sample_size=8, block_out_channels=WIDTHS, layers_per_block=1, cross_attention_dim=32,
-        attention_head_dim=8, norm_num_groups=8, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        sample_size=8,
+        block_out_channels=WIDTHS,
+        layers_per_block=1,
+        cross_attention_dim=32,
+        attention_head_dim=8,
+        norm_num_groups=8,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-    )  # fmt: skip
+    )
     vae = AutoencoderKL(
-        block_out_channels=WIDTHS, layers_per_block=1, latent_channels=4, norm_num_groups=8, sample_size=16,
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-    )  # fmt: skip
+        block_out_channels=WIDTHS,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=16,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+    )
     tokenizer = CLIPTokenizer.from_pretrained(TOYBOX / "tokenizer")
-    text = CLIPTextConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=37,
-                          num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=16)  # fmt: skip
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=16,
+    )
     parts: dict[str, Any] = {"safety_checker": None, "feature_extractor": None}
     pipeline = StableDiffusionPipeline(
-        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        tokenizer=tokenizer,
+        unet=unet,
         scheduler=DDIMScheduler(beta_schedule="scaled_linear", steps_offset=1, clip_sample=False),
-        requires_safety_checker=False, **parts,
-    )  # fmt: skip
+        requires_safety_checker=False,
+        **parts,
+    )
     pipeline.save_pretrained(folder := tmp_path_factory.mktemp("small"))
     return folder
 
@@ -90,9 +130,10 @@ def unet_name(name: str, layers: int = 1) -> str:
         r"up_blocks\.\d+\.resnets\.\d+": f"output_blocks.{up}.0",
         r"up_blocks\.\d+\.attentions\.\d+": f"output_blocks.{up}.1",
         r"up_blocks\.\d+\.upsamplers\.0": f"output_blocks.{last}.{attended}",
-        r"mid_block\.resnets\.0": "middle_block.0", r"mid_block\.attentions\.0": "middle_block.1",
+        r"mid_block\.resnets\.0": "middle_block.0",
+        r"mid_block\.attentions\.0": "middle_block.1",
         r"mid_block\.resnets\.1": "middle_block.2",
-    }.items():  # fmt: skip
+    }.items():
         name = re.sub(ours, theirs, name)
     return name
 
@@ -131,9 +172,13 @@ def test_a_single_file_becomes_the_folder_that_it_was_made_of(small: Path, tmp_p
     assert check_prior(PriorConfig(path=str(path), like=str(shapes)))
 
 
-@pytest.mark.parametrize(("name", "like", "words"), [
-    ("model.ckpt", "x", "pickled checkpoints may run code"), ("model.safetensors", "", "by prior.like"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "like", "words"),
+    [
+        ("model.ckpt", "x", "pickled checkpoints may run code"),
+        ("model.safetensors", "", "by prior.like"),
+    ],
+)
 def test_a_file_that_cannot_be_converted_is_refused_in_a_line(
     name: str, like: str, words: str, tmp_path: Path
 ) -> None:
@@ -153,9 +198,12 @@ CONV = "mid_block.resnets.0.conv1"
 def layers(rank: int = 2) -> dict[str, tuple[Tensor, Tensor]]:
     """Module -> down (r, in, ...) and up (out, r, ...)."""
     g = torch.Generator().manual_seed(1)
-    sizes = {f"unet.{UNET}": ((rank, 64), (64, rank)), f"text_encoder.{TEXT}": ((rank, 32), (32, rank)),
-             f"text_encoder.{TEXT.replace('q_proj', 'out_proj')}": ((rank, 32), (32, rank)),
-             f"unet.{CONV}": ((rank, 64, 3, 3), (64, rank, 1, 1))}  # fmt: skip
+    sizes = {
+        f"unet.{UNET}": ((rank, 64), (64, rank)),
+        f"text_encoder.{TEXT}": ((rank, 32), (32, rank)),
+        f"text_encoder.{TEXT.replace('q_proj', 'out_proj')}": ((rank, 32), (32, rank)),
+        f"unet.{CONV}": ((rank, 64, 3, 3), (64, rank, 1, 1)),
+    }
     return {
         name: (torch.randn(down, generator=g), torch.randn(up, generator=g))
         for name, (down, up) in sizes.items()
@@ -171,8 +219,11 @@ def write_lora(path: Path, form: str) -> Path:
             state |= {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}
         else:
             plain = f"lora_{'unet' if part == 'unet' else 'te'}_{module.replace('.', '_')}"
-            state |= {f"{plain}.lora_down.weight": down, f"{plain}.lora_up.weight": up,
-                      f"{plain}.alpha": torch.tensor(1.0)}  # fmt: skip
+            state |= {
+                f"{plain}.lora_down.weight": down,
+                f"{plain}.lora_up.weight": up,
+                f"{plain}.alpha": torch.tensor(1.0),
+            }
     save_file(state, path)
     return path
 
@@ -198,8 +249,13 @@ def test_lora_is_added_to_the_weights_that_it_belongs_to(
 def test_lora_of_another_network_is_refused_by_the_layer_that_does_not_fit(
     small: Path, tmp_path: Path
 ) -> None:
-    save_file({"unet.no.such.layer.lora_A.weight": torch.ones(2, 3), "unet.no.such.layer.lora_B.weight":
-               torch.ones(3, 2)}, lora := tmp_path / "lora.safetensors")  # fmt: skip
+    save_file(
+        {
+            "unet.no.such.layer.lora_A.weight": torch.ones(2, 3),
+            "unet.no.such.layer.lora_B.weight": torch.ones(3, 2),
+        },
+        lora := tmp_path / "lora.safetensors",
+    )
     with pytest.raises(ValueError, match=r"does not fit the prior: no\.such\.layer"):
         folder_of(PriorConfig(path=str(small), lora=str(lora)))
     with pytest.raises(FileNotFoundError, match=r"prior\.lora"):
