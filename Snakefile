@@ -8,6 +8,10 @@ min_version("9.21.1")
 configfile: "workflow/config/default.yaml"
 
 
+# Of all jobs, where `--sdm apptainer` asks for it; workflow/containers/apptainer.def says how it is built.
+container: "workflow/containers/segmentdreamer.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/isolated.smk"
@@ -17,6 +21,7 @@ include: "workflow/rules/point_e.smk"
 include: "workflow/rules/kernels.smk"
 include: "workflow/rules/assets.smk"
 include: "workflow/rules/controls.smk"
+include: "workflow/rules/foreign.smk"
 include: "workflow/rules/views.smk"
 include: "workflow/rules/reference.smk"
 include: "workflow/rules/scores.smk"

@@ -110,6 +110,7 @@ def named(spec: dict[str, Any], key: str) -> set[str]:
 
 
 def read_titles(path: Path | None) -> dict[str, str]:
-    """method -> title, of a YAML file whose entries have a `title`; empty without a file."""
-    registered = yaml.safe_load(path.read_text("utf-8")) if path else {}
-    return {name: spec["title"] for name, spec in registered.items()}
+    """method -> title, of a YAML file whose entries have a `title`, and of foreign.yaml beside it."""
+    files = [path, path.with_name("foreign.yaml")] if path else []
+    registered = [yaml.safe_load(file.read_text("utf-8")) for file in files if file.exists()]
+    return {name: spec["title"] for entries in registered for name, spec in entries.items()}

@@ -1,24 +1,23 @@
 """Score views: a row for each view and metric, the features for FID, and the protocol that was followed.
 
     python -m eval.score FOLDER --prompts FILE              anyone's views, without Snakemake
+    python -m eval.score FOLDER --row RUN                   the same as a row of a finished run's table
     python -m eval.score --views views.zip --prompt-id p01 --out OUT --prompts FILE
 
 FOLDER holds a folder a prompt, named by the prompt's id or its text, with rgb_000.png, rgb_001.png, ...
-(RGBA, or RGB with alpha_*.png beside, or plain RGB), views.zip, or folders of these by seed. The views go
-once around the object in even steps, in the order of their numbers, unless cameras or --arc say otherwise.
+(RGBA, or RGB with alpha_*.png beside, or plain RGB), views.zip, or folders of these by seed; or it is laid
+out as T3Bench's, GPTEval3D's or nerfbaselines' (views/layouts.py). The views go once around the object in
+even steps, in the order of their numbers, unless cameras or --arc say otherwise.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
-import pandas as pd
 import torch
 from typer import Argument, BadParameter
 
@@ -26,7 +25,6 @@ from segmentdreamer.command import (
     Device,
     Profile,
     Program,
-    Prompts,
     Threads,
     check_threads,
     find_device,
@@ -35,59 +33,16 @@ from segmentdreamer.command import (
     outputs,
     settings,
 )
-from segmentdreamer.recipe.attempts import attempt, excuse, restarting
-from segmentdreamer.records import shipped, write_arrays, write_json, write_table
+from segmentdreamer.recipe.attempts import restarting
+from segmentdreamer.records import shipped
 
 from .prompt_table import read_texts
 from .scales import scorers_of
-from .scores.asset import VIEW_WORDS, Metrics
-from .scores.scorers import Scorers, load_models, prepare, score_asset, text_notes
-from .views.archive import read_asset, read_failure
-from .views.remarks import Setting, judge
+from .scores.asset import VIEW_WORDS
+from .scores.scorers import load_models, prepare, score_archive
+from .views.remarks import Setting
 
-COLUMNS = ["view", "metric", "value"]
 scorers = partial(option, "Scorers (default: the scale's)")
-
-
-def score_archive(
-    scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting, identity: str = ""
-) -> None:
-    """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`.
-
-    Of a plan (identity), what cannot be scored is a failed asset; else an error.
-    """
-    scores, features, notes = pd.DataFrame(columns=COLUMNS), Metrics(), list[str]()
-    with attempt(out / ".attempt", identity) if identity else nullcontext("") as failed:
-        try:
-            if not (failed := failed or read_failure(views) or ""):
-                scores, features, notes = measure(scorers, views, prompt_id, setting)
-        except Exception as error:
-            if not identity:
-                raise
-            failed = excuse(error)
-            print(f"{views}: failed: {failed}", file=sys.stderr)
-        notes = [*notes, *(note for name, note in text_notes(scorers) if name == prompt_id)]
-        for note in notes:
-            print(f"note: {views}: {note}", file=sys.stderr)
-        text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
-        record = scorers.protocol.record(views, failed)
-        record |= {"prompt": text, "notes": notes, "identity": identity}
-        out.mkdir(parents=True, exist_ok=True)
-        arrays = {space: values.astype(np.float32) for space, values in features.items()}
-        write_arrays(out / "features.npz", arrays)
-        write_json(out / "protocol.json", record)
-        write_table(out / "scores.csv", scores)
-
-
-def measure(
-    scorers: Scorers, views: Path, prompt_id: str, setting: Setting
-) -> tuple[pd.DataFrame, Metrics, list[str]]:
-    """The scores and features of an archive of views, and what is to be said of them."""
-    with scorers.models.watch.part("reading"):
-        asset = read_asset(views)
-    whole, notes = judge(asset, views, views.parent, setting)
-    truth = setting.truth / prompt_id if setting.truth else None
-    return *score_asset(scorers, asset.rgba, prompt_id, truth, whole, asset.surface), notes
 
 
 def check_usage(
@@ -96,14 +51,29 @@ def check_usage(
     prompt_id: list[str] | None,
     out: list[Path] | None,
     arc: float | None,
+    row: Path | None = None,
+    prompts: Path | None = None,
+    scorers_named: bool = True,
 ) -> None:
     """BadParameter where the arguments do not fit together."""
     if arc is not None and not 0 < arc <= 360:
         raise BadParameter("--arc is a number of degrees, above 0 and at most 360")
     if (folder is None) == (not views):
         raise BadParameter("give either FOLDER or --views")
+    if (prompts is None) == (row is None) or (row and not folder):
+        raise BadParameter(
+            "give --prompts, or with FOLDER --row, whose run has prompts and scorers of its own"
+        )
+    if views and not scorers_named:
+        raise BadParameter("with --views name the scorers: --scale, or --clip and --clip-weights at least")
     if views and not len(views) == len(prompt_id or []) == len(out or []):
         raise BadParameter("--views, --prompt-id and --out need as many values as there are assets")
+
+
+def choose(scale: str | None, named: dict[str, Any]) -> dict[str, Any]:
+    """The scorers of a scale, and the size of its views, with those that are named in their place."""
+    chosen = {"view_words": VIEW_WORDS, "size": None} | (scorers_of(scale) if scale else {})
+    return chosen | {name: value for name, value in named.items() if value}
 
 
 Words = list[str] | None
@@ -111,7 +81,7 @@ Files = list[Path] | None
 
 
 def score(
-    prompts: Prompts,
+    prompts: Annotated[Path | None, inputs("the prompt table: id and prompt, or a prompt a line")] = None,
     folder: Annotated[Path | None, Argument(help="views of anyone's method, a folder a prompt")] = None,
     views: Annotated[Files, inputs("views.zip of each asset, instead of FOLDER", metavar="FILE...")] = None,
     prompt_id: Annotated[Words, inputs("the prompt of each asset of --views", metavar="ID...")] = None,
@@ -128,6 +98,8 @@ def score(
     identity: Annotated[Words, inputs("of each asset's scores (eval.identity)", metavar="DIGEST...")] = None,
     count: Annotated[int | None, settings("views an asset must have (default: any)", min=1)] = None,
     arc: Annotated[float | None, settings("degrees around (default: cameras.json's, else 360)")] = None,
+    row: Annotated[Path | None, outputs("a finished run, whose table the folder joins as a row")] = None,
+    as_: Annotated[str, outputs("the row's name (default: the folder's)", "--as", metavar="NAME")] = "",
     device: Device = None,
     threads: Threads = 1,
     profile: Profile = False,
@@ -138,21 +110,20 @@ def score(
     ValueError and OSError, in one line, for what cannot be scored rightly.
     """
     began = time.perf_counter()
-    check_usage(folder, views, prompt_id, out, arc)
-    if folder is None and scale is None and not (clip and clip_weights):
-        raise BadParameter("with --views name the scorers: --scale, or --clip and --clip-weights at least")
+    check_usage(folder, views, prompt_id, out, arc, row, prompts, bool(scale or (clip and clip_weights)))
     check_threads(threads)
     torch.set_num_threads(threads)
     device = find_device(device)
-    scale = scale or ("mini" if folder else None)
-    named = {"clip": clip, "clip_weights": clip_weights, "reward": reward, "inception": inception,
-             "view_words": view_words}  # fmt: skip
-    chosen = {"view_words": VIEW_WORDS, "size": None} | (scorers_of(scale) if scale else {})
-    chosen |= {name: value for name, value in named.items() if value}
+    if folder and row:
+        from .others.row import add_row
+
+        return add_row(folder, row, as_, device, arc)
+    theirs = {"clip": clip, "clip_weights": clip_weights, "reward": reward, "inception": inception}
+    chosen = choose(scale or ("mini" if folder else None), theirs | {"view_words": view_words})
     setting = Setting(reference, truth, chosen.pop("size"), arc, count)
     models = load_models(**chosen, device=device, orbit=orbit)
     loaded = time.perf_counter() - began
-    scorers = prepare(models, read_texts(shipped(prompts)))
+    scorers = prepare(models, read_texts(shipped(prompts or "")))
     places = out or [Path("results/scores") / (folder or Path()).resolve().name]
     if folder:
         from .scores.folder import score_folder  # scipy.stats takes a second to import

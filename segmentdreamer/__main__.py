@@ -18,6 +18,8 @@ COMMANDS = {  # name: module below segmentdreamer, and what it does
     "watch": ("eval.report.watch", "Say how far a run is: stages, assets, time left, cost."),
     "publish": ("eval.report.publish", "Build the report of a finished run as a small static site."),
     "reproduce": ("eval.reproduce", "Compare a fresh run with the published one, figure by figure."),
+    "enter": ("eval.others.door", "Take an asset or views of another program into a run."),
+    "verify": ("eval.others.verify", "Say which numbers of a finished run hold."),
     "weights": ("weights.commands", "Fetch and verify the weights that a scale needs."),
     "benchmark": ("benchmark", "Time the optimization step of each method."),
     "start": ("start.__main__", "Write the states that optimizations start from."),

@@ -109,6 +109,8 @@ def spread(words: Sequence[str], params: Iterable[Any]) -> list[str]:
     named: list[str] = []
     while queue:
         word = queue.popleft()
+        if word == "--":  # what follows is another program's
+            return [*found, word, *named, *queue]
         name, equals, value = word.partition("=")
         if name in arguments:
             option = ""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -197,16 +198,17 @@ def follow(job: Job, checkpoint: Path, journal: Journal, bar: Any, came: list[in
 
 def embed_prompt(job: Job, prior: DiffusersPrior) -> ViewPrompts:
     """The prompt's embeddings; says what the prior does not read of it."""
+    from segmentdreamer.prior.conversion import folder_of
     from segmentdreamer.prior.view_prompts import embed_views, word_views
-    from segmentdreamer.prior.vocabulary import remarks
+    from segmentdreamer.prior.vocabulary import fit_prompt
 
-    config = job.config
+    config, prompt = job.config, job.task.prompt
     if not config.prior.class_:
-        for remark in remarks(
-            Path(config.prior.path), job.task.prompt, word_views(job.task.prompt, config.prompts)
-        ):
+        word = partial(word_views, config=config.prompts)
+        prompt, remarks = fit_prompt(folder_of(config.prior), prompt, word)
+        for remark in remarks:
             print(f"warning: {job.task.prompt[:60]!r}: {remark}", file=sys.stderr)
-    return embed_views(prior, job.task.prompt, config.prompts)
+    return embed_views(prior, prompt, config.prompts)
 
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:

@@ -34,6 +34,9 @@ FILES = {  # what the reader brings -> a file here that may stand for it
 NEITHER = {  # neither run nor parsed here, and why
     "source .venv/bin/activate": "`make env` makes it",
     "pip install snakemake-executor-plugin-slurm==2.8.0": "needs a package index; `make test-slurm` runs it",
+    "apptainer": "not installed here; tests/test_container.py reads the definition",
+    "docker": "not installed here; tests/test_container.py reads the file, CI builds it",
+    "snakemake --cores all --sdm apptainer": "wants Apptainer, even for a dry run",
     "pre-commit install": "writes into the clone's .git",
     "python -m docs.generated": "has no options; run by tests/docs/test_generated.py",
     "cp -r toybox/models/prior my-prior": "run by tests/docs/test_adding.py",

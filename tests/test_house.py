@@ -44,6 +44,8 @@ FLOORS: list[tuple[str, ...]] = [
     ("eval.tables",),
     ("eval.plots", "eval.claims"),
     ("eval.theory", "eval.report"),
+    ("eval.reproduce",),
+    ("eval.others",),
     ("eval.score", "eval.benchmark", "eval"),
     ("toybox", "workflow"),
 ]  # fmt: skip

@@ -77,7 +77,8 @@ def spare(registry: Mapping[str, Mapping[str, Any]]) -> list[Look]:
 
 @cache
 def registered() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load(REGISTRY.read_text("utf-8"))
+    files = REGISTRY, REGISTRY.with_name("foreign.yaml")
+    return {name: entry for file in files for name, entry in yaml.safe_load(file.read_text("utf-8")).items()}
 
 
 def look(name: str) -> Look:

@@ -6,7 +6,9 @@ resize protocol). ImageReward has an environment and a program of its own, whose
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Form
@@ -14,14 +16,18 @@ from typing import Protocol as Form
 import numpy as np
 import pandas as pd
 
-from segmentdreamer.records import content_digest
+from segmentdreamer.recipe.attempts import attempt, excuse
+from segmentdreamer.records import content_digest, write_arrays, write_json, write_table
 
 from ..metrics import Measure, columns, measures
 from ..protocol import Protocol, scorer_digests
-from ..views.archive import composite_on
+from ..views.archive import composite_on, read_asset, read_failure
+from ..views.remarks import Setting, judge
 from ..views.surface import Surface
 from .asset import VIEW_WORDS, Asset, Metrics, Models, PromptTexts, embed_prompts
 from .clip import SQUARE, embed_images, fills, load_clip
+
+COLUMNS = ["view", "metric", "value"]
 
 
 class Metric(Form):
@@ -147,6 +153,54 @@ def score_asset(
         for name, values in asset.scores.items()
     ]
     return pd.concat(frames, ignore_index=True), features
+
+
+def score_archive(
+    scorers: Scorers,
+    views: Path,
+    prompt_id: str,
+    out: Path,
+    setting: Setting,
+    identity: str = "",
+    source: Path | None = None,
+) -> None:
+    """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`.
+
+    source: the folder or archive that the views came from, which tells how they were taken. Of a plan
+    (identity), what cannot be scored is a failed asset; else an error.
+    """
+    scores, features, notes = pd.DataFrame(columns=COLUMNS), Metrics(), list[str]()
+    with attempt(out / ".attempt", identity) if identity else nullcontext("") as failed:
+        try:
+            if not (failed := failed or read_failure(views) or ""):
+                scores, features, notes = measure_views(scorers, source or views, prompt_id, setting)
+        except Exception as error:
+            if not identity:
+                raise
+            failed = excuse(error)
+            print(f"{views}: failed: {failed}", file=sys.stderr)
+        notes = [*notes, *(note for name, note in text_notes(scorers) if name == prompt_id)]
+        for note in notes:
+            print(f"note: {views}: {note}", file=sys.stderr)
+        text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
+        record = scorers.protocol.record(views, failed)
+        record |= {"prompt": text, "notes": notes, "identity": identity}
+        out.mkdir(parents=True, exist_ok=True)
+        arrays = {space: values.astype(np.float32) for space, values in features.items()}
+        write_arrays(out / "features.npz", arrays)
+        write_json(out / "protocol.json", record)
+        write_table(out / "scores.csv", scores)
+
+
+def measure_views(
+    scorers: Scorers, views: Path, prompt_id: str, setting: Setting
+) -> tuple[pd.DataFrame, Metrics, list[str]]:
+    """The scores and features of an archive of views, and what is to be said of them."""
+    with scorers.models.watch.part("reading"):
+        asset = read_asset(views)
+    whole, notes = judge(asset, views, views.parent, setting)
+    truth = setting.truth / prompt_id if setting.truth else None
+    return *score_asset(scorers, asset.rgba, prompt_id, truth, whole, asset.surface), notes
 
 
 def features_of(models: Models, images: np.ndarray) -> Metrics:

@@ -17,7 +17,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from segmentdreamer.command import Identities, Program, Results, Selection, Titles, inputs, settings
+from segmentdreamer.command import Identities, Program, Results, Selection, Titles, inputs, outputs, settings
 from segmentdreamer.records import write_json, write_table, write_text
 
 from ..guidance import Guidance, tell_each
@@ -149,6 +149,7 @@ def tabulate(
     study: Annotated[Path | None, inputs("study.csv of `python -m eval.study analyse`")] = None,
     identities: Identities = None,
     drawn: Annotated[str, inputs("the reference set that it must be of (eval.identity)")] = "",
+    out: Annotated[Path | None, outputs("folder (default: RESULTS/tables/SELECTION)")] = None,
 ) -> None:
     """Assemble Table 1 from the scores of a run."""
     table = read_prompts(prompts)
@@ -162,7 +163,8 @@ def tabulate(
     setting = Setting(
         scale, scorer, seeds, reference, read_titles(titles), read_paper(paper), whose, categories(table)
     )
-    write_all(analyze(run, scores, reference, ranked), run, setting, results / "tables" / selection)
+    folder = out or results / "tables" / selection
+    write_all(analyze(run, scores, reference, ranked), run, setting, folder)
 
 
 main = Program(tabulate)

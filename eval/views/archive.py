@@ -8,6 +8,7 @@ archive too: no picture, but `failed.txt` with the reason. It is never stood for
 from __future__ import annotations
 
 import io
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from PIL import Image
 
 from segmentdreamer.records import replacing
 
+from .layouts import first_square, read_poses
 from .naming import KINDS, choose, hidden
 from .pictures import read_alpha, read_picture
 from .surface import Surface
@@ -26,7 +28,8 @@ from .surface import Surface
 EPOCH = (1980, 1, 1, 0, 0, 0)
 FAILED = "failed.txt"
 DEPTH = "depth.npz"
-CAMERAS = ("cameras.json", "transforms.json")
+TARS = (".tar.gz", ".tgz")
+CAMERAS = ("cameras.json", "transforms.json", "trajectory.json")
 # What an archive may hold: a view of the largest size is below a quarter of a gigabyte unpacked, and raw.
 MEMBERS, MEMBER_BYTES, REASON_BYTES = 10_000, 300_000_000, 10_000
 PIXELS = 2**30  # in all views of an asset: 4 GB as RGBA
@@ -64,8 +67,9 @@ class Views:
     rgba: np.ndarray  # (V, H, W, 4) uint8, straight alpha, by ascending number
     numbers: list[int]  # of the pictures' names
     unread: list[str]  # pictures beside them that may be meant for views or alphas
-    cameras: bytes | None  # cameras.json or transforms.json that lies among them
+    cameras: bytes | None  # the file of cameras that lies among them (CAMERAS, or nerfbaselines')
     surface: Surface | None = None  # of depth.npz
+    scattered: bool = False  # over a sphere, not around a ring
 
 
 def read_views(path: Path) -> np.ndarray:
@@ -82,7 +86,7 @@ def views_or_reason(path: Path) -> np.ndarray | str:
 
 
 def read_asset(place: Path) -> Views:
-    """The views of a views.zip, or of a folder of PNGs (see naming), in the order of their numbers.
+    """The views of a views.zip, .zip or .tar.gz, or of a folder of PNGs (see naming), by their numbers.
 
     Alpha is the picture's own, or that of alpha_*.png beside it, else 255. Raises ValueError in one line that
     names the file and the picture: no views, an asset that failed, a damaged or encrypted member, sizes or
@@ -90,6 +94,8 @@ def read_asset(place: Path) -> Views:
     """
     if place.is_dir():
         return assemble(place, list_pictures(place), lambda name: (place / name).read_bytes())
+    if place.name.endswith(TARS):
+        return read_tar(place)
     if reason := read_failure(place):
         raise ValueError(f"{place} has no views: {reason}")
     with open_archive(place) as archive:
@@ -101,9 +107,27 @@ def read_asset(place: Path) -> Views:
         return assemble(place, names, lambda name: read_member(archive, inside[name], place))
 
 
+def read_tar(place: Path) -> Views:
+    """The views of a .tar.gz, as read_asset."""
+    try:
+        with tarfile.open(place) as archive:
+            members = {info.name.removeprefix("./"): info for info in archive if info.isfile()}
+            if len(members) > MEMBERS or sum(info.size for info in members.values()) > 4 * PIXELS:
+                raise ValueError(f"{place} is too large for the views of an asset")
+
+            def read(name: str) -> bytes:
+                stream = archive.extractfile(members[name])
+                return stream.read() if stream else b""
+
+            return assemble(place, list(members), read)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"{place} is not an archive of views: {error}") from error
+
+
 def list_pictures(place: Path) -> list[str]:
     """The files of a folder, and those of folders in it that are named by a kind: rgb, alpha, normal, ..."""
-    folders = [place, *(path for path in place.iterdir() if path.is_dir() and path.name.lower() in KINDS)]
+    kinds = KINDS | {"cameras"}
+    folders = [place, *(path for path in place.iterdir() if path.is_dir() and path.name.lower() in kinds)]
     files = [path for folder in folders for path in folder.iterdir() if path.is_file()]
     return sorted(path.relative_to(place).as_posix() for path in files)
 
@@ -118,7 +142,7 @@ def assemble(place: Path, names: list[str], read: Callable[[str], bytes]) -> Vie
         raise ValueError(f"{place}: {chosen.views[lost[0]]} has no alpha picture, others have")
     views: list[np.ndarray] = []
     for number, name in chosen.views.items():
-        view = read_picture(read(name), f"{place}: {name}")
+        view = first_square(read_picture(read(name), f"{place}: {name}"), place)
         if chosen.alphas:
             beside = chosen.alphas[number]
             view = join(view, read_alpha(read(beside), f"{place}: {beside}"), f"{place}: {name}", beside)
@@ -130,10 +154,11 @@ def assemble(place: Path, names: list[str], read: Callable[[str], bytes]) -> Vie
                 f"{place}: {len(chosen.views)} views of {pixels(view)} are too many pixels to score"
             )
         views.append(view)
-    cameras = [name for name in names if PurePosixPath(name).name in CAMERAS and not hidden(name)]
+    files = [name for name in names if PurePosixPath(name).name in CAMERAS and not hidden(name)]
+    cameras = read(files[0]) if files else read_poses(names, read)
     rgba = np.stack(views)
     surface = Surface.unpack(read(DEPTH), f"{place}: {DEPTH}", rgba) if DEPTH in names else None
-    return Views(rgba, list(chosen.views), chosen.unread, read(cameras[0]) if cameras else None, surface)
+    return Views(rgba, list(chosen.views), chosen.unread, cameras, surface, chosen.scattered)
 
 
 def join(view: np.ndarray, alpha: np.ndarray, name: str, beside: str) -> np.ndarray:
@@ -151,6 +176,8 @@ def pixels(picture: np.ndarray) -> str:
 
 def read_failure(path: Path) -> str | None:
     """The reason that the archive of a failed asset states; None for an archive of views."""
+    if path.name.endswith(TARS):
+        return None
     with open_archive(path) as archive:
         if FAILED not in archive.namelist():
             return None

@@ -1,7 +1,8 @@
 """Anyone's folder: which of its folders holds the views of which prompt, and of which seeds.
 
-The layout is GPTEval3D's, FOLDER/PROMPT/[SEED/]rgb_000.png ..., or `views.zip` in their place. A prompt's
-folder bears its id or its text; case, punctuation, Unicode form and what stands between words do not matter.
+The layout is FOLDER/PROMPT/[SEED/]rgb_000.png ..., or `views.zip` in their place, or another benchmark's (see
+layouts). A prompt's folder bears its id or its text; case, punctuation, Unicode form and what stands between
+words do not matter.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .archive import list_pictures
-from .naming import KINDS, NoViews, choose, hidden, suffix
+from .layouts import ARCHIVES, numbered, prompt_name, tests_of
+from .naming import KINDS, NoViews, choose, hidden
 
 LONGEST = 255  # bytes of a file's name
 
@@ -40,13 +42,15 @@ def find_assets(folder: Path, ids: Sequence[str], texts: Sequence[str]) -> Found
     causes: dict[str, str] = {}
     missing: dict[str, str] = {}
     strays: list[str] = []
-    for place in subfolders(folder):
-        owner = owner_of(place, ids, texts)
+    named = {place: owner_of(place, ids, texts) for place in (*subfolders(folder), *archives_in(folder))}
+    if not any(named.values()):
+        named |= numbered([*named], ids)
+    for place, owner in named.items():
         if owner is None:
-            strays += [place.name] if holds_views(place) else []
+            strays += [place.name] if place.is_dir() and holds_views(place) else []
             continue
         seeds, empty = assets_of(place)
-        strays += unused(place, seeds)
+        strays += unused(place, seeds) if place.is_dir() else []
         if seeds and places[owner]:
             raise ValueError(f"{folder / owners[owner]} and {place} both hold views of prompt {owner}")
         if seeds:
@@ -57,8 +61,8 @@ def find_assets(folder: Path, ids: Sequence[str], texts: Sequence[str]) -> Found
     for name, text in zip(ids, texts, strict=True):
         if not places[name]:
             long = len(text.encode()) > LONGEST
-            named = f"the prompt is too long for a folder's name, so name its folder {name}" if long else ""
-            missing[name] = ": ".join(filter(None, ("no views", causes.get(name, named))))
+            advice = f"the prompt is too long for a folder's name, so name its folder {name}" if long else ""
+            missing[name] = ": ".join(filter(None, ("no views", causes.get(name, advice))))
     if not any(places.values()):
         raise FileNotFoundError(
             f"{folder} has no views: expected {ids[0]}/rgb_000.png or {ids[0]}/views.zip"
@@ -69,7 +73,8 @@ def find_assets(folder: Path, ids: Sequence[str], texts: Sequence[str]) -> Found
 
 def owner_of(place: Path, ids: Sequence[str], texts: Sequence[str]) -> str | None:
     """The prompt that a folder's name means: its id before its text, the exact spelling before others."""
-    name, key = place.name, plain(place.name)
+    name = prompt_name(place.name)
+    key = plain(name)
     spellings = [(name, ids), (name, texts), (key, [plain(x) for x in ids]), (key, [plain(x) for x in texts])]
     for wanted, known in spellings:
         owners = [i for i, other in zip(ids, known, strict=True) if wanted and other == wanted]
@@ -88,6 +93,8 @@ def plain(name: str) -> str:
 
 def assets_of(place: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """The assets of a prompt's folder by seed, and why others hold none, by seed; "" is the folder itself."""
+    if place.is_file():
+        return {"0": place}, {}
     try:
         return {"0": asset_in(place)}, {}
     except NoViews as error:
@@ -111,9 +118,10 @@ def assets_of(place: Path) -> tuple[dict[str, Path], dict[str, str]]:
 
 def asset_in(place: Path) -> Path:
     """The views.zip of a folder, or the folder itself if it holds views; else NoViews with the cause."""
-    archives = sorted(path for path in place.iterdir() if suffix(path.name) == ".zip" and path.is_file())
-    archives = [path for path in archives if not hidden(path.name)]
+    place = tests_of(place)
+    archives = archives_in(place)
     own = [path for path in archives if path.name.lower() == "views.zip"]
+    own = own or [path for path in archives if path.name.startswith("predictions")]  # nerfbaselines'
     try:
         choose(list_pictures(place))
     except NoViews as error:
@@ -127,6 +135,12 @@ def asset_in(place: Path) -> Path:
     if own:
         raise ValueError(f"{place} holds {own[0].name} and pictures of views: remove one")
     return place
+
+
+def archives_in(place: Path) -> list[Path]:
+    """The visible archives in a folder, by name."""
+    found = (path for path in place.iterdir() if path.name.lower().endswith(ARCHIVES) and path.is_file())
+    return sorted(path for path in found if not hidden(path.name))
 
 
 def unused(place: Path, seeds: dict[str, Path]) -> list[str]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from .layouts import companion, icosphere
+
 ALPHA = "alpha"
 COLORS = {"rgb", "rgba", "color"}
 MASKS = {"mask", "masks", "opacity", "acc"}  # which may mean alpha
@@ -33,6 +35,7 @@ class Names:
     views: dict[int, str]
     alphas: dict[int, str]
     unread: list[str]
+    scattered: bool = False  # over a sphere, not around a ring
 
 
 class NoViews(ValueError):
@@ -45,7 +48,9 @@ def choose(names: Iterable[str]) -> Names:
     rgb_*.png come before bare numbers, these before one series of another name. Raises ValueError in one
     line, without saying where: NoViews, or two folders or series of them, or two of one number.
     """
-    seen = [name for name in names if not hidden(name)]
+    seen = [name for name in names if not hidden(name) and not companion(name)]
+    if views := icosphere([name for name in seen if suffix(name) in PICTURES]):
+        return Names(views, {}, [], scattered=True)
     groups: dict[Series, list[str]] = defaultdict(list)
     for name in seen:
         if suffix(name) == ".png":

@@ -51,7 +51,8 @@ def judge(asset: Views, path: Path, folder: Path, setting: Setting) -> tuple[boo
         return False, [*notes, "views are opaque: no pathologies, which need alpha"]
     notes += alpha_notes(asset.rgba, path)
     azimuths = known_azimuths(asset, path, folder)
-    if fault := ring.fault(asset.numbers, azimuths, setting.arc or 360.0):
+    scattered = "T3Bench's views are scattered over a sphere" if asset.scattered else ""
+    if fault := scattered or ring.fault(asset.numbers, azimuths, setting.arc or 360.0):
         notes.append(f"no {' and '.join(ring.RING_METRICS)}: {fault}")
     elif azimuths is None and setting.arc is None:
         notes.append(

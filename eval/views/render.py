@@ -50,8 +50,8 @@ def render_surface(asset: Path, view: Mapping[str, Any], device: str) -> tuple[n
     import torch
 
     from segmentdreamer.scene.cameras import orbit
-    from segmentdreamer.scene.gaussians import activate, load_ply
-    from segmentdreamer.scene.render import render_depth
+    from segmentdreamer.scene.gaussians import load_ply
+    from segmentdreamer.scene.render import render_asset
 
     params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
     if not len(params["means"]):
@@ -59,7 +59,7 @@ def render_surface(asset: Path, view: Mapping[str, Any], device: str) -> tuple[n
         told = json.loads(cost.read_text("utf-8")) if cost.exists() else {}
         raise FailedAsset(told.get("failed") or "the asset has no Gaussians")
     cameras = orbit(view["count"], view["elevation"], view["radius"], view["fov"], view["size"])
-    images = render_depth(activate(params), cameras)  # (V, H, W, 5), premultiplied
+    images = render_asset(params, cameras)  # (V, H, W, 5), premultiplied
     alpha = images[..., 3:4]
     color = torch.where(alpha > 0, images[..., :3] / alpha.clamp(min=1e-6), torch.ones_like(alpha))
     rgba = torch.cat([color, alpha], dim=-1).clamp(0, 1)

@@ -49,10 +49,11 @@ def goes_around(azimuths: np.ndarray) -> bool:
 
 
 def read_azimuths(data: bytes, name: str) -> np.ndarray | None:
-    """Azimuths (V,) in degrees of a cameras.json or transforms.json; NaN where the cameras lie on no circle.
+    """Azimuths (V,) in degrees of a file of cameras; NaN where the cameras lie on no circle.
 
-    Known are lists `azimuth` and `elevation`, and `frames` with a `transform_matrix` (camera to world) and a
-    `file_path`, whose numbers give the order. None if the file has neither; ValueError if it is no JSON.
+    Known are lists `azimuth` and `elevation`, and `frames` with a `transform_matrix` (camera to world) or
+    nerfbaselines' `pose`, and maybe a `file_path`, whose numbers give the order. None if the file has
+    neither; ValueError if it is no JSON.
     """
     try:
         known = json.loads(data)
@@ -64,7 +65,8 @@ def read_azimuths(data: bytes, name: str) -> np.ndarray | None:
             return azimuths if np.ptp(tilts) <= TILT else np.full(len(azimuths), np.nan)
         if known.get("frames"):
             frames = sorted(known["frames"], key=frame_number)
-            return around(np.array([frame["transform_matrix"] for frame in frames], dtype=float)[:, :3, 3])
+            poses = [frame.get("transform_matrix") or frame["pose"] for frame in frames]
+            return around(np.array(poses, dtype=float).reshape(len(poses), -1, 4)[:, :3, 3])
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{name} is no file of cameras: {type(error).__name__}: {error}") from error
     return None

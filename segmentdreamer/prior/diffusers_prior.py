@@ -16,6 +16,7 @@ from torch import Tensor
 
 from segmentdreamer.diffusion.solver import alpha, sigma, stack_times
 from segmentdreamer.interfaces import Timestep
+from segmentdreamer.prior.conversion import folder_of
 from segmentdreamer.prior.folder import (
     check_folder,
     count_parameters,
@@ -26,7 +27,7 @@ from segmentdreamer.prior.folder import (
 from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import Networks, TorchNetworks, load_folder, vae_type
 from segmentdreamer.randomness import place
-from segmentdreamer.records import file_digest, folder_digest
+from segmentdreamer.records import file_digest, folder_digest, run_key
 from segmentdreamer.timing.stopwatch import Stopwatch
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -154,9 +155,10 @@ def open_prior(
     else:
         torch.backends.cuda.matmul.allow_tf32 = config.tf32
         torch.backends.cudnn.allow_tf32 = config.tf32
-    networks = build(Path(config.path), device, dtype, options) if build else None
+    folder = folder_of(config)
+    networks = build(folder, device, dtype, options) if build else None
     latents = getattr(torch, config.latents)
-    return DiffusersPrior(config.path, device, dtype, networks, threads, latents, options)
+    return DiffusersPrior(folder, device, dtype, networks, threads, latents, options)
 
 
 def find_class(name: str) -> Callable[[PriorConfig, str, int], DiffusersPrior]:
@@ -176,18 +178,18 @@ def check_prior(config: PriorConfig) -> str:
     if config.class_:
         find_class(config.class_)
     else:
-        check_folder(path)
+        check_folder(folder_of(config))
     digest = file_digest(path) if path.is_file() else folder_digest(path) if config.path else ""
     if config.sha256 and digest != config.sha256:
         raise ValueError(f"weights at {path} have SHA-256 {digest}, not the configured {config.sha256}")
-    return digest
+    return run_key(digest, file_digest(Path(config.lora)), config.lora_scale) if config.lora else digest
 
 
 def check_size(config: PriorConfig, size: int, device: str) -> None:
     """ValueError unless the prior's networks take pictures of this many pixels a side."""
     if config.class_:
         return
-    folder, dtype = Path(config.path), torch.float32 if device == "cpu" else getattr(torch, config.dtype)
+    folder, dtype = folder_of(config), torch.float32 if device == "cpu" else getattr(torch, config.dtype)
     reduction = read_reduction(folder)
     own = read_latent_shape(folder)[1] * reduction
     if default_kind(folder, device, dtype) == "exported" and size != own:

@@ -30,7 +30,10 @@ class NetworkOptions:
 class PriorConfig(NetworkOptions):
     """The diffusion model, and how its networks run."""
 
-    path: str = ""  # a StableDiffusionPipeline folder, or what `class` makes of it
+    path: str = ""  # a StableDiffusionPipeline folder, a single-file checkpoint, or what `class` makes of it
+    like: str = ""  # of a single file: a folder of the same architecture, for configurations and tokenizer
+    lora: str = ""  # a LoRA file (.safetensors, diffusers' format or Kohya's) over UNet and text encoder
+    lora_scale: float = 1.0  # its weight
     # module:name of what makes the prior from (configuration, device, threads), say a `UNetPrior` with
     # encode, decode and encode_prompt; empty: the networks of a folder.
     class_: str = ""

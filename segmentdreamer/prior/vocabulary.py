@@ -1,7 +1,7 @@
 """What a text encoder reads of a prompt: words that it never learned, and where its context ends."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,41 @@ from segmentdreamer.prior.folder import read_json
 CLOSED = 1000
 
 
-def remarks(folder: Path, prompt: str, worded: Sequence[str]) -> list[str]:
-    """What to know of how a pipeline's tokenizer reads a prompt. worded: the prompt with its view words."""
+def fit_prompt(folder: Path, prompt: str, word: Callable[[str], Sequence[str]]) -> tuple[str, list[str]]:
+    """The prompt as the text encoder of a pipeline can read it, and what to know of that.
+
+    word: a prompt with its view words, which stand last. Where they would lie beyond the encoder's window the
+    prompt loses its last words instead.
+    """
     if not prompt.strip():
-        return ["the prompt is empty"]
-    tokenizer = load_tokenizer(folder / "tokenizer")
+        return prompt, ["the prompt is empty"]
+    tokenizer, found = load_tokenizer(folder / "tokenizer"), list[str]()
     room = int(read_json(folder / "tokenizer" / "tokenizer_config.json").get("model_max_length", 77))
-    found = []
     if tokenizer.get_vocab_size() < CLOSED:
         words = dict.fromkeys(re.findall(r"[^\W\d_]+", prompt.lower()))
         if unknown := [word for word in words if tokenizer.token_to_id(f"{word}</w>") is None]:
-            found.append(f"the prior never learned {', '.join(unknown)}")
+            known = ", ".join(whole_words(tokenizer))
+            found.append(f"the prior never learned {', '.join(unknown)}; it knows {known}")
     tokenizer.no_truncation()
-    longest = max(len(tokenizer.encode(text).ids) for text in worded)
-    if longest > room:
+
+    def longest(text: str) -> int:
+        return max(len(tokenizer.encode(worded).ids) for worded in word(text))
+
+    shorter = prompt
+    while longest(shorter) > room and " " in shorter:
+        shorter = shorter.rpartition(" ")[0].rstrip(" ,;:")
+    if shorter != prompt:
         found.append(
-            f"with its view words it has {longest} tokens, of which the text encoder reads {room}: "
-            "what stands last, the view words, is lost"
+            f"with its view words it has {longest(prompt)} tokens, of which the text encoder reads {room}: "
+            f"the view words are kept, the prompt is read as {shorter!r}"
         )
-    return found
+    return shorter, found
+
+
+def whole_words(tokenizer: Any) -> list[str]:
+    """The words of a closed vocabulary: its tokens that end a word and are no other one's end."""
+    ends = sorted(token.removesuffix("</w>") for token in tokenizer.get_vocab() if token.endswith("</w>"))
+    return [w for w in ends if len(w) > 2 and not any(other != w and other.endswith(w) for other in ends)]
 
 
 def load_tokenizer(part: Path) -> Any:

@@ -18,7 +18,7 @@ from segmentdreamer.records import ROOT, content_digest, file_digest, run_key, s
 # The version of the trunk's numbers: raise it with every change of the trunk that moves an asset's numbers by
 # more than rounding (tests/segmentdreamer/test_trunk_numbers.py tells), and all assets are made again.
 NUMBERS = 1
-FROM_FILE = ("points", "mesh", "point-e")  # kinds of start
+FROM_FILE = ("points", "mesh", "point-e", "gaussians")  # kinds of start
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ def read_recipe(
 
 def describe_prior(section: Mapping[str, Any]) -> list[Any]:
     """What counts of a section `prior`: its settings, and digests of its files instead of their place."""
-    path, rest = section.get("path", ""), {k: v for k, v in section.items() if k not in ("path", "sha256")}
+    path, files = section.get("path", ""), [section[key] for key in ("like", "lora") if section.get(key)]
+    rest = {k: v for k, v in section.items() if k not in ("path", "sha256", "like", "lora")}
     named = path and (not rest.get("class") or shipped(path).exists())  # a class may want no file
     code = [file_digest(source) for source in source_of(rest.get("class", ""))]
-    return [rest, content_digest(shipped(path)) if named else "", *code]
+    return [rest, content_digest(shipped(path)) if named else "", *code, *map(content_digest, files)]
 
 
 def source_of(name: str) -> list[Path]:

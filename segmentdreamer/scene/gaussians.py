@@ -2,11 +2,11 @@
 
 Positions are raw, scales logarithmic, opacities logits, rotations quaternions (w, x, y, z) that
 activation normalizes, and color is the degree-0 spherical harmonic: rgb = max(0, 0.5 + C0 dc).
-Source: Kerbl et al. 2023; official gaussian_model.py:36-44, sh_utils.py:26.
+Source: Kerbl et al. 2023; official gaussian_model.py:36-44, sh_utils.py:26. Gaussians of others may have
+harmonics of higher degrees besides (`shN`), whose color depends on the view.
 """
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Splats:
     quats: Tensor  # (N, 4)
     scales: Tensor  # (N, 3)
     opacities: Tensor  # (N,)
-    colors: Tensor  # (N, 3)
+    colors: Tensor  # (N, 3), or (V, N, 3) as each view sees them
 
 
 Parameters = dict[str, torch.nn.Parameter]
@@ -62,37 +62,65 @@ def parameters(means: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor)
     return {name: torch.nn.Parameter(value.float().contiguous()) for name, value in raw.items()}
 
 
-def activate(params: Parameters | dict[str, Tensor]) -> Splats:
-    """Apply the activations."""
+def activate(params: Parameters | dict[str, Tensor], viewmats: Tensor | None = None) -> Splats:
+    """Apply the activations; colors beyond degree 0, which need cameras (V, 4, 4), are left out without."""
+    if "shN" in params and viewmats is not None:
+        colors = view_colors(params, viewmats.to(params["means"]))
+    else:
+        colors = (0.5 + SH_C0 * params["sh0"]).clamp(min=0)
     return Splats(
         means=params["means"],
         quats=torch.nn.functional.normalize(params["quats"], dim=-1),
         scales=params["scales"].exp(),
         opacities=params["opacities"].sigmoid(),
-        colors=(0.5 + SH_C0 * params["sh0"]).clamp(min=0),
+        colors=colors,
     )
 
 
+def view_colors(params: Parameters | dict[str, Tensor], viewmats: Tensor) -> Tensor:
+    """The colors (V, N, 3) that cameras (V, 4, 4) see: max(0, 0.5 + sum_k B_k(direction) c_k)."""
+    eyes = -torch.einsum("vji,vj->vi", viewmats[:, :3, :3], viewmats[:, :3, 3])
+    coefficients = torch.cat([params["sh0"][:, None], params["shN"]], dim=1)  # (N, K, 3)
+    bases = harmonics(params["means"] - eyes[:, None], coefficients.shape[1])
+    return (0.5 + torch.einsum("vnk,nkc->vnc", bases, coefficients)).clamp(min=0)
+
+
+def harmonics(directions: Tensor, count: int) -> Tensor:
+    """The first `count` real spherical harmonics (..., K) of directions (..., 3), 3DGS's order and signs."""
+    from gsplat.cuda._torch_impl import _eval_sh_bases_fast  # plain torch; the public one wants CUDA
+
+    return _eval_sh_bases_fast(count, torch.nn.functional.normalize(directions, dim=-1))
+
+
 def save_ply(params: Parameters | dict[str, Tensor], path: Path) -> None:
-    """Write the standard binary 3DGS PLY (degree-0 colors), which public splat viewers open."""
+    """Write the standard binary 3DGS PLY, which public splat viewers open."""
     from plyfile import PlyData, PlyElement
 
     raw = {name: value.detach().cpu().numpy() for name, value in params.items()}
     raw["quats"] = raw["quats"] / np.maximum(np.linalg.norm(raw["quats"], axis=1, keepdims=True), 1e-12)
     raw["normals"] = np.zeros_like(raw["means"])
-    fields = [field for names in PLY_FIELDS.values() for field in names]
+    columns: dict[str, tuple[str, ...]] = {**PLY_FIELDS}
+    if "shN" in raw:  # all of red, then of green, then of blue
+        raw["shN"] = raw["shN"].transpose(0, 2, 1).reshape(len(raw["means"]), -1)
+        columns["shN"] = rest_fields(raw["shN"].shape[1])
+    fields = [field for names in columns.values() for field in names]
     table = np.empty(len(raw["means"]), dtype=[(field, "<f4") for field in fields])
-    for name, names in PLY_FIELDS.items():
+    for name, names in columns.items():
         for field, column in zip(names, np.atleast_2d(raw[name].T), strict=True):
             table[field] = column
     with replacing(path) as partial:
         PlyData([PlyElement.describe(table, "vertex")], byte_order="<").write(str(partial))
 
 
-def load_ply(path: Path) -> Parameters:
-    """Read a 3DGS PLY of any order, types and further fields; a line tells of colors beyond degree 0.
+def rest_fields(count: int) -> tuple[str, ...]:
+    """The names of so many coefficients beyond degree 0."""
+    return tuple(f"f_rest_{i}" for i in range(count))
 
-    Those are dropped. Raises ValueError, in a line, for a file that is none, or holds values without meaning.
+
+def load_ply(path: Path) -> Parameters:
+    """Read a 3DGS PLY of any order, types and further fields; colors beyond degree 0 as `shN` (N, K - 1, 3).
+
+    Raises ValueError, in a line, for a file that is none, or holds values without meaning.
     """
     needed = {field for name, fields in PLY_FIELDS.items() if name != "normals" for field in fields}
     vertex = read_vertices(path, needed, "3D Gaussian PLY")
@@ -102,14 +130,14 @@ def load_ply(path: Path) -> Parameters:
         if name != "normals"
     }
     raw["opacities"] = raw["opacities"][:, 0]
+    if rest := sum(name.startswith("f_rest_") for name in vertex.dtype.names or ()):
+        if rest not in (9, 24, 45, 72) or not {*rest_fields(rest)} <= {*(vertex.dtype.names or ())}:
+            raise ValueError(f"{path} has {rest} fields f_rest_*: 9, 24, 45 or 72 are degrees 1 to 4")
+        table = np.stack([vertex[name] for name in rest_fields(rest)], 1).astype(np.float32)
+        raw["shN"] = torch.from_numpy(table.reshape(-1, 3, rest // 3).transpose(0, 2, 1).copy())
     for name, value in raw.items():  # the logit of an opacity of 0 or 1 is infinite
         if bool((value.isnan() if name == "opacities" else ~torch.isfinite(value)).any()):
             raise ValueError(f"{path} holds {name} that are not finite")
-    if rest := sum(name.startswith("f_rest_") for name in vertex.dtype.names or ()):
-        degree = round((rest / 3 + 1) ** 0.5) - 1
-        print(
-            f"note: {path}: of its colors' spherical harmonics, degree 0 of {degree} is read", file=sys.stderr
-        )
     return {name: torch.nn.Parameter(value) for name, value in raw.items()}
 
 

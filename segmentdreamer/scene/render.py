@@ -13,8 +13,8 @@ from torch import Tensor
 from segmentdreamer.interfaces import Positive, Share, Weight
 from segmentdreamer.randomness import generator, place
 from segmentdreamer.rasterizer import rasterization
-from segmentdreamer.scene.cameras import Cameras
-from segmentdreamer.scene.gaussians import Splats
+from segmentdreamer.scene.cameras import TENSORS, Cameras
+from segmentdreamer.scene.gaussians import Splats, activate
 
 EMPTY_DEPTH = 10.0  # where empty pixels sit in the disparity image
 OPAQUE = 0.1  # pixels with at most this transmittance count as surface
@@ -91,6 +91,17 @@ def render_depth(splats: Splats, cameras: Cameras, background: Tensor | None = N
     with torch.no_grad():
         out, alphas, _ = rasterize(splats, cameras, backgrounds, "RGB+ED", RenderConfig())
     return torch.cat([out[..., :3], alphas, out[..., 3:]], dim=-1)
+
+
+def render_asset(params: dict[str, Tensor], cameras: Cameras) -> Tensor:
+    """As render_depth, of raw parameters; views of colors beyond degree 0 one by one, as each has its own."""
+    if "shN" not in params:
+        return render_depth(activate(params), cameras)
+    single = (
+        replace(cameras, **{name: getattr(cameras, name)[view : view + 1] for name in TENSORS})
+        for view in range(len(cameras.viewmats))
+    )
+    return torch.cat([render_depth(activate(params, one.viewmats), one) for one in single])
 
 
 def rasterize(

@@ -135,9 +135,7 @@ def upright(points: Tensor) -> Tensor:
 
 
 def fitted(points: Tensor, center: Tensor, reach: float, radius: float) -> Tensor:
-    """Points (N, 3) moved from `center` (3,) to 0, and scaled from `reach` (ValueError if 0) to `radius`."""
-    if not reach > 0:
-        raise ValueError("all points coincide: nothing to scale")
+    """Points (N, 3) moved from `center` (3,) to 0, and scaled from `reach`, above 0, to `radius`."""
     return (points - center) * (radius / reach)
 
 

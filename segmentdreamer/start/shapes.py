@@ -1,24 +1,28 @@
 """Where an optimization starts: a gray shape, a point cloud or a mesh, the same for every method."""
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 from annotated_types import Interval
+from torch import Tensor
 
 from segmentdreamer.interfaces import Count, Positive, Share, Weight
 from segmentdreamer.randomness import derive_seed, generator
 from segmentdreamer.records import file_digest
-from segmentdreamer.scene.gaussians import Parameters, parameters
+from segmentdreamer.scene.gaussians import Parameters, load_ply, parameters
+from segmentdreamer.scene.turning import Up, moved, upright
 from segmentdreamer.start import clouds, meshes
 from segmentdreamer.start.clouds import Cloud
 
 COPIES = 20  # Gaussians for a point of Point-E's: floor(100000 / 5000)
 SPREAD = 0.05  # how far, at most, they lie from it; world units
 LIFT = 0.15  # Point-E's clouds are moved up by this
-FROM_FILE = ("points", "mesh", "point-e")
+FROM_FILE = ("points", "mesh", "point-e", "gaussians")
+OPACITIES = (1e-4, 1 - 1e-4)  # of Gaussians that are given: a logit of 0 or 1 has no gradient
 SOLID_COUNT = 4096
 SOLID_SCALE = 0.6  # of a solid sphere's Gaussians, in mean distances between them: no gap, a firm edge
 SOLID_OPACITY = 0.99
@@ -33,8 +37,9 @@ class StartConfig:
 
     # "ball": uniform in a ball. "sphere": the official one, denser at the center. "box": uniform in a cube.
     # "points": a cloud, as it is. "mesh": points on a surface. "point-e": a cloud of Point-E's, replicated.
-    kind: Literal["ball", "sphere", "box", "points", "mesh", "point-e"] = "ball"
-    file: str = ""  # of the last three; "{prompt_id}" and "{seed}" in it stand for the asset's
+    # "gaussians": a 3DGS PLY, from which a run goes on: all of it, with its colors, shapes and opacities.
+    kind: Literal["ball", "sphere", "box", "points", "mesh", "point-e", "gaussians"] = "ball"
+    file: str = ""  # of the last four; "{prompt_id}" and "{seed}" in it stand for the asset's
     count: Count = 1000  # Gaussians; of a cloud's points, at most so many are used
     radius: Positive = 0.5  # of the ball or the sphere, half the side of the box
     fit: Weight | None = None  # radius that a file's shape is scaled to; null: 1 for a mesh, else as it is
@@ -58,6 +63,8 @@ def start_state(config: StartConfig, seed: int) -> Parameters:
     if path is None:
         return gaussians(shape(config, seed), config)
     try:
+        if config.kind == "gaussians":
+            return read_gaussians(config, path)
         return gaussians(read_start(config, path, seed), config)
     except ValueError as error:
         raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
@@ -109,9 +116,35 @@ def read_start(config: StartConfig, path: Path, seed: int) -> Cloud:
     cloud = clouds.thin(clouds.read_cloud(path), config.count, g)
     points = clouds.upright(cloud.points) if y_up else cloud.points
     if config.fit:
-        center = (points.amax(0) + points.amin(0)) / 2
-        points = clouds.fitted(points, center, float((points - center).norm(dim=1).max()), config.fit)
+        points = clouds.fitted(points, *extent(points), config.fit)
     return Cloud(points, cloud.colors)
+
+
+def read_gaussians(config: StartConfig, path: Path) -> Parameters:
+    """The Gaussians of a 3DGS PLY, turned and scaled as `up` and `fit` say; colors are those of degree 0."""
+    raw = {name: value.detach() for name, value in load_ply(path).items()}
+    if raw.pop("shN", None) is not None:
+        print(f"note: {path}: a run goes on from its colors' degree 0 alone", file=sys.stderr)
+    low, high = torch.logit(torch.tensor(OPACITIES)).tolist()
+    raw["opacities"] = raw["opacities"].clamp(low, high)
+    if not len(raw["means"]):
+        raise ValueError(f"{path} holds no Gaussians")
+    center, scale = None, 1.0
+    if config.fit:
+        center, reach = extent(raw["means"])
+        scale = config.fit / reach
+    up: Up = "y" if config.up == "y" else "z"
+    found = moved(raw, upright(up), scale, center)
+    return {name: torch.nn.Parameter(value.contiguous()) for name, value in found.items()}
+
+
+def extent(points: Tensor) -> tuple[Tensor, float]:
+    """The center of the bounding box of points (N, 3), and how far the farthest is; ValueError if 0."""
+    center = (points.amax(0) + points.amin(0)) / 2
+    reach = float((points - center).norm(dim=1).max())
+    if not reach > 0:
+        raise ValueError("all points coincide: nothing to scale")
+    return center, reach
 
 
 def official_cloud(cloud: Cloud, g: torch.Generator) -> Cloud:

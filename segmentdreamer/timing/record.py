@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from segmentdreamer.optimize import Run
+from segmentdreamer.prior.conversion import folder_of
 from segmentdreamer.records import file_digest
 from segmentdreamer.scene.gaussians import load_ply
 
@@ -41,7 +42,7 @@ def describe_cost(job: Any, run: Run, wall: float, failure: str) -> dict[str, An
     cost, others = run.cost, run.cost.others_cores
     flop = None  # of networks that are no folder's
     if not job.config.prior.class_:
-        work = known_work(Path(job.config.prior.path), job.config.render.size, job.weights)
+        work = known_work(folder_of(job.config.prior), job.config.render.size, job.weights)
         flop = work.total(cost.nfe, cost.encodes, cost.decodes, cost.unet_backwards)
     figures = {
         "seconds": round(cost.seconds, 3),  # in steps, first to last, over all resumes, as the next six

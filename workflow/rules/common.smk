@@ -64,7 +64,10 @@ try:
     validate(config, "../schemas/config.schema.yaml")
     PROMPTS = read_prompts(config["prompts"])
     validate(PROMPTS, "../schemas/prompts.schema.yaml")
-    REGISTRY = read_yaml(Path(workflow.basedir) / "baselines" / "methods.yaml")
+    FOREIGN = read_yaml(Path(workflow.basedir) / "baselines" / "foreign.yaml")
+    REGISTRY = (
+        read_yaml(Path(workflow.basedir) / "baselines" / "methods.yaml") | FOREIGN
+    )
     ABLATIONS = read_yaml(config["ablations"]["spaces"])
     validate(ABLATIONS, "../schemas/ablations.schema.yaml")
     RESOURCES = read_yaml(config["resources"])
@@ -99,7 +102,7 @@ if workflow.is_main_process:
     except ValueError as error:
         stop(error)
 
-# A foreign method has an entry without a class, and a rule of its own that brings assets or views.
+# A foreign method has an entry without a class: a program of foreign.yaml, or a rule that brings assets or views.
 OURS = [name for name, entry in REGISTRY.items() if "class" in entry]
 RESULTS = config["results"]
 # What the command line selects has a folder of its own: it overwrites nothing of what the config files select.

@@ -39,7 +39,7 @@ IDENTITIES = Identities(
 
 def start_files(prompts):
     """The clouds or meshes that the prompts' assets start from, as patterns; nothing for a plain shape."""
-    if START.get("kind") not in ("points", "mesh", "point-e"):
+    if START.get("kind") not in ("points", "mesh", "point-e", "gaussians"):
         return []
     pattern = START_FILE.replace("{prompt_id}", "{prompt}")
     files = expand(pattern, prompt=prompts, allow_missing=True)

@@ -128,7 +128,7 @@ def spoil(folder: Path) -> None:
         ("kind=mesh file=dots.obj", "dots.obj has no surface"),
         ("kind=mesh file=junk.glb", "junk.glb is not a readable mesh: "),
         ("kind=point-e", "make a cloud with `python -m segmentdreamer.start.point_e`"),
-        ("kind=cube", "start.kind: expected one of ball, sphere, box, points, mesh, point-e, got 'cube'"),
+        ("kind=cube", "start.kind: expected one of ball, sphere, box, points, mesh, point-e, gaussians, got"),
     ],
 )
 def test_a_bad_start_is_one_clear_line(

@@ -1,0 +1,173 @@
+"""Do the numbers of a finished run hold? Files against records, tables from scores, a sample's scores anew.
+
+    segmentdreamer verify results/mini --sample 8
+
+Says what holds and lists what does not, then ends with 1. tolerances.yaml says how far a number may lie off.
+What only a new run measures (time, memory, evaluations) is taken from the run's own records, and named.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Iterator, Mapping
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+import yaml
+
+from segmentdreamer.command import Device, Program, Selection, find_device, inputs, settings
+from segmentdreamer.records import file_digest, package_versions, processor_model
+
+from ..reproduce import SHOWN, TOLERANCES, Folder, compare, tolerated
+from ..run import COSTS, Key, path_of, read_array
+from ..scores.scorers import Scorers, score_asset
+from ..views.archive import read_asset
+from ..views.remarks import Setting, judge
+from ..views.render import render_surface
+from .finished import Finished, load_scorers, read_finished, tabulate_again
+
+FINDING = ["file", "method", "prompt", "metric", "here", "stored", "tolerance"]
+NOT_AGAIN = {*COSTS, "peak_memory", "collapsed", "one_step"}  # columns that only a new run measures
+
+
+def check_records(finished: Finished) -> Iterator[dict[str, Any]]:
+    """What each asset's and each archive's own record says of its bytes, as rows of FINDING."""
+    digests = (
+        ("assets", "asset.ply", "assets", "provenance.json", "asset_sha256"),
+        ("views", "views.zip", "scores", "protocol.json", "views_sha256"),
+    )
+    for key in finished.scored():
+        for room, file, theirs, name, field in digests:
+            path, record = finished.place(room, key) / file, finished.place(theirs, key) / name
+            if record.exists() and (told := json.loads(record.read_text()).get(field)):
+                found = file_digest(path) if path.exists() else "no file"
+                yield finding(f"{room}/{path_of(*key)}/{file}", key, "SHA-256", found[:12], told[:12], 0)
+
+
+def finding(file: str, key: Key, metric: str, *figures: Any) -> dict[str, Any]:
+    return dict(zip(FINDING, (file, *key[:2], metric, *figures), strict=True))
+
+
+def check_tables(finished: Finished, tolerances: Mapping[str, Any], study: Path | None) -> pd.DataFrame:
+    """Every figure of the tables against what the scores give now (see reproduce.compare)."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = tabulate_again(finished, finished.record["methods"], Path(folder), study)
+        everything = {**tolerances, "machine": {"metrics": []}}  # of one run, times must agree as well
+        return compare(Folder(fresh, {}, {}), Folder(finished.tables, {}, {}), everything, same=True)
+
+
+def draw(finished: Finished, count: int, seed: int) -> list[Key]:
+    """So many assets, the methods' before the controls', one of each row before a second of any."""
+    chance, rows = random.Random(seed), list[list[Key]]()
+    for method in (*finished.run.methods, *finished.run.controls):
+        mine = [key for key in finished.scored() if key[0] == method]
+        rows.append(chance.sample(mine, len(mine)))
+    return [key for key in chain(*zip_longest(*rows)) if key][:count]
+
+
+def check_asset(
+    finished: Finished, scorers: Scorers, key: Key, tolerances: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Views, features and scores of one asset made anew, as rows of FINDING.
+
+    Where no asset.ply is (a control of pictures, a method that entered as views) its views are scored again.
+    """
+    asset, views = finished.place("assets", key) / "asset.ply", finished.place("views", key) / "views.zip"
+    stored, same = read_asset(views), same_machine(asset.with_name("provenance.json"))
+    rgba, surface, where = stored.rgba, stored.surface, path_of(*key)
+    if asset.exists():
+        rgba, _, surface = render_surface(asset, finished.config["views"], scorers.models.device)
+        if rgba.shape != stored.rgba.shape:
+            raise ValueError(f"{views} is {stored.rgba.shape}, the run's settings ask for {rgba.shape}")
+        off = float(np.abs(rgba.astype(int) - stored.rgba).mean())
+        most = 0.0 if same else tolerances["verify"]["levels"]
+        yield finding(f"views/{where}/views.zip", key, "levels (of 255)", off, 0.0, most)
+    truth = finished.run.results / "truth" / key[1] if finished.config.get("truth") else None
+    whole, _ = judge(stored, views, views.parent, Setting())
+    scores, features = score_asset(scorers, rgba, key[1], truth, whole, surface)
+    known = pd.read_csv(finished.place("scores", key) / "scores.csv")
+    means, theirs = (rows.groupby("metric")["value"].mean() for rows in (scores, known))
+    for metric in sorted({*map(str, means.index), *map(str, theirs.index)}):
+        here, there = (float(side.get(metric, np.nan)) for side in (means, theirs))
+        row = {"metric": metric, "figure": "mean", "method": "", "published": str(there)}
+        most = tolerated(row, tolerances, same)  # none of an order or a gate on another processor
+        if most is not None:
+            yield finding(f"scores/{where}/scores.csv", key, metric, here, there, most)
+    for space, mine in features.items():
+        kept = read_array(finished.run.results, *key, space)
+        off = float(np.abs(mine - kept).mean()) if kept is not None and kept.shape == mine.shape else np.nan
+        most = tolerances["verify"]["features"] * float(np.abs(mine).mean())
+        yield finding(f"scores/{where}/features.npz", key, space, off, 0.0, most)
+
+
+def same_machine(record: Path) -> bool:
+    """Whether this is the processor, and these the versions, that the record of an asset names."""
+    told = json.loads(record.read_text()) if record.exists() else {}
+    machine = told.get("machine", {})
+    return (machine.get("processor"), machine.get("gpu")) == (processor_model(), None) and told.get(
+        "versions"
+    ) == package_versions()
+
+
+def holds(row: Mapping[Any, Any]) -> bool:
+    """Whether a finding's two figures agree; what neither side has does."""
+    here, stored = row["here"], row["stored"]
+    if isinstance(here, str):
+        return bool(here == stored)
+    last_digit = 1e-5 * abs(np.nan_to_num(stored))  # of scores.csv
+    return bool((np.isnan(here) and np.isnan(stored)) or abs(here - stored) <= row["tolerance"] + last_digit)
+
+
+def tell(name: str, found: pd.DataFrame, what: str) -> bool:
+    """Print one check's verdict, and the numbers that do not hold; whether all do."""
+    wrong = found[~found["agrees"].astype(bool)].drop(columns="agrees")
+    count = f"{len(found) - len(wrong)} of {len(found)} hold"
+    print(f"{name}: {count if len(wrong) else f'all {len(found)} hold'} ({what})")
+    if len(wrong):
+        print(wrong.head(SHOWN).to_string(index=False, float_format="%.6g"))
+    if len(wrong) > SHOWN:
+        print(f"and {len(wrong) - SHOWN} more")
+    return not len(wrong)
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(help="folder of the finished run, e.g. results/mini")],
+    sample: Annotated[int, settings("assets that are rendered and scored anew", min=0)] = 8,
+    seed: Annotated[int, settings("another number, another sample")] = 0,
+    selection: Selection = "",
+    study: Annotated[Path | None, inputs("study.csv that the table was made with")] = None,
+    tolerances: Annotated[Path, settings("YAML")] = TOLERANCES,
+    device: Device = None,
+) -> int:
+    """Say which numbers of a finished run hold: by its records, its scores, and a sample made anew."""
+    finished, allowed = read_finished(run, selection), yaml.safe_load(tolerances.read_text())
+    records = pd.DataFrame(check_records(finished), columns=FINDING)
+    good = tell(
+        "files",
+        records.assign(agrees=[holds(row) for row in records.to_dict("records")]),
+        "assets and views are those of their records",
+    )
+    tables = check_tables(finished, allowed, study)
+    good &= tell("tables", tables, "figures that follow from the scores")
+    chosen = draw(finished, sample, seed)
+    scorers = load_scorers(finished, find_device(device)) if chosen else None
+    rows = [row for key in chosen if scorers for row in check_asset(finished, scorers, key, allowed)]
+    found = pd.DataFrame(rows, columns=FINDING)
+    drawn = f"{len(chosen)} of {len(finished.scored())} assets, drawn by seed {seed}"
+    names = ", ".join(path_of(*key) for key in chosen)
+    good &= tell("sample", found.assign(agrees=[holds(row) for row in rows]), f"{drawn}: {names}")
+    unseen = sorted(NOT_AGAIN & {*finished.run.scores["metric"]})
+    print(f"not measured again: {', '.join(unseen) or 'nothing'}, the reference set, the true scenes")
+    return int(not good)
+
+
+main = Program(verify)
+
+if __name__ == "__main__":
+    main()
