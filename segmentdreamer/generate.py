@@ -235,10 +235,12 @@ def embed_prompt(job: Job, prior: DiffusersPrior) -> ViewPrompts:
     from segmentdreamer.prior.vocabulary import remarks
 
     config = job.config
+    target, source = (getattr(job.method, *wording) for wording in (("target", "{prompt}"), ("source", "")))
     if not config.prior.class_:
-        for remark in remarks(Path(config.prior.path), job.prompt, word_views(job.prompt, config.prompts)):
+        worded = word_views(job.prompt, config.prompts, target)
+        for remark in remarks(Path(config.prior.path), job.prompt, worded):
             print(f"warning: {job.prompt[:60]!r}: {remark}", file=sys.stderr)
-    return embed_views(prior, job.prompt, config.prompts)
+    return embed_views(prior, job.prompt, config.prompts, target, source)
 
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:

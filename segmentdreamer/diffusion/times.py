@@ -43,10 +43,15 @@ def draw_t(progress: Progress, both_ends: bool = False) -> int:
     return uniform_int(low, T_MAX_BASE + progress.shift, generator(progress.seed, "t", progress.step))
 
 
-def draw_each(progress: Progress, batch: int, device: torch.device | str) -> Tensor:
-    """threestudio's times, (B,): each sample its own, uniform in 20..980 throughout the run."""
+def draw_each(progress: Progress, batch: int, device: torch.device | str, high: int = T_MAX) -> Tensor:
+    """threestudio's times, (B,): each sample its own, uniform in 20..high (default 980)."""
     g = generator(progress.seed, "t", progress.step)
-    return send(torch.randint(T_MIN, T_MAX + 1, (batch,), generator=g), device)
+    return send(torch.randint(T_MIN, high + 1, (batch,), generator=g), device)
+
+
+def draw_halving(progress: Progress, batch: int, device: torch.device | str, share: float) -> Tensor:
+    """As draw_each; after this share of the run in 20..500 (threestudio's VSD)."""
+    return draw_each(progress, batch, device, T_MAX if progress.share <= share else T_MAX_BASE)
 
 
 def draw_segmented(edges: list[int], delta: int, redraw: bool, progress: Progress) -> Times:
