@@ -17,8 +17,9 @@ from typing import Any
 import yaml
 
 from eval.scales import read_scale
-from segmentdreamer.config import SCALES, GenerationConfig
+from segmentdreamer.config import GenerationConfig
 from segmentdreamer.methods import load_method, registry
+from segmentdreamer.recipe.settings import SCALES
 
 ROOT = Path(__file__).parent.parent
 HEAD = """# Configuration

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from segmentdreamer.command import Program, Results, Selection, Titles, inputs, settings
+from segmentdreamer.command import Identities, Program, Results, Selection, Titles, inputs, settings
 
 from .guidance import NOTE, Guidance, from_columns, tell_each
 from .metrics import METRICS, control_title, heading, read_titles
@@ -168,12 +168,13 @@ def tabulate_ablation(
     scale: Annotated[str, settings("printed in the caption")] = "mini",
     titles: Titles = None,
     selection: Selection = "",
+    identities: Identities = None,
 ) -> None:
     """Assemble the table of an ablation."""
     ablation = read_ablation(spaces, name)
     chosen = variants(ablation)
     against = official_variants(chosen, ablation.get("official", []))
-    run = read_run(results, against, controls or [], prompts, seeds)
+    run = read_run(results, against, controls or [], prompts, seeds, identities or [])
     control = run.scores["method"].isin(run.controls)
     values = prompt_means(run.scores[~control | (run.scores["seed"] == 0)])
     table = tabulate(values, against, describe(chosen, read_titles(titles)), run.guidance)

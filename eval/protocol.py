@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from segmentdreamer.records import file_digest, folder_digest
+from segmentdreamer.records import content_digest, file_digest, folder_digest
 
 from .metrics import columns, measures
 
@@ -72,6 +72,20 @@ def imported(path: Path) -> Iterator[Path]:
             module = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
             names = [module / alias.name for alias in node.names] if module.is_dir() else [module]
             yield from (name.with_suffix(".py") for name in names)
+
+
+def scorer_digests(
+    clip_weights: Path | str, inception: Path | str | None, folders: Mapping[str, Path | str]
+) -> dict[str, str]:
+    """model -> SHA-256 of its weights, and of what else is read beside them: configurations count too."""
+    clip, found = Path(clip_weights), dict[str, str]()
+    if clip.suffix:  # else a tag of open_clip
+        found["clip"] = file_digest(clip)
+        if configurations := sorted(clip.parent.glob("*.json")):
+            found["clip_config"] = folder_digest(clip.parent, configurations)
+    if inception:
+        found["inception"] = file_digest(Path(inception))
+    return found | {name: content_digest(Path(folder)) for name, folder in folders.items()}
 
 
 def code_digest() -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .guidance import Guidance, read_guidance
+from .identity import of_cells
 from .metrics import CONTROL_TITLES, control_kind
 from .reference.origin import check_origin, open_features, read_origin
 
@@ -52,15 +53,22 @@ class Run:
 
 
 def read_run(
-    results: Path, methods: Iterable[str], controls: Iterable[str], prompts: Iterable[str], seeds: int
+    results: Path,
+    methods: Iterable[str],
+    controls: Iterable[str],
+    prompts: Iterable[str],
+    seeds: int,
+    planned: Iterable[str] = (),
 ) -> Run:
     """Scores, costs and protocols of every asset of these methods and controls.
 
-    A control may have fewer seeds than the methods, as the truth has. Raises FileNotFoundError for a missing
-    score file and ValueError if two score files follow different protocols or two assets of a method were
-    made under different guidance.
+    A control may have fewer seeds than the methods, as the truth has. planned: what the scores should be (see
+    identity.of_cells). Raises FileNotFoundError for a missing score file and ValueError if two score files
+    follow different protocols or are not those planned, two assets of a method were made under different
+    guidance, or assets by other versions of the trunk, kinds of device or numbers of threads.
     """
     methods, controls, prompts = list(methods), list(controls), list(prompts)
+    check_planned(results, methods, controls, prompts, seeds, list(planned))
     keys = list(product(methods, prompts, range(seeds)))
     for key in product(controls, prompts, range(seeds)):
         if key[2] == 0 or (results / "scores" / path_of(*key) / "scores.csv").exists():
@@ -91,6 +99,7 @@ def read_assets(
     records = [read_protocol(results / "scores" / path_of(*key)) for key in keys]
     scored = [(key, record) for key, record in zip(keys, records, strict=True) if record["status"] == "ok"]
     check_protocols(results, scored)
+    check_alike(results, [key for key in keys if key[0] in methods])
     frames = [read_asset(results, *key, cost=key[0] not in controls) for key, _ in scored]
     assets = pd.DataFrame(keys, columns=["method", "prompt", "seed"])
     assets["status"] = [record["status"] for record in records]
@@ -137,6 +146,46 @@ def check_protocols(results: Path, scored: list[tuple[Key, dict[str, Any]]]) -> 
         raise ValueError(
             f"two protocols in one table: {paths[0]} has {first}, {paths[1]} has {other}; score both again"
         )
+
+
+def check_planned(
+    results: Path, methods: list[str], controls: list[str], prompts: list[str], seeds: int, planned: list[str]
+) -> None:
+    """ValueError that names the scores that are not those planned, if anything was planned."""
+
+    def read(method: str, prompt: str, seed: int) -> list[str]:
+        folder = results / "scores" / path_of(method, prompt, seed)
+        files = [folder / "protocol.json", folder / "image_reward.json"]
+        return [json.loads(file.read_text()).get("identity", "") for file in files if file.exists()]
+
+    found = of_cells(read, methods, controls, prompts, seeds) if planned else []
+    names = [(method, prompt) for method in [*methods, *controls] for prompt in prompts] if planned else []
+    missing = {name for name in names if not read(*name, 0)}  # which is told elsewhere
+    pairs = zip(names, found, planned, strict=True)
+    stale = [" ".join(name) for name, one, other in pairs if one != other and name not in missing]
+    if stale:
+        more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
+        raise ValueError(
+            f"{results}: the scores of {', '.join(stale[:3])}{more} are not of the assets, views and scorers "
+            "that are configured now: delete them (scores/METHOD/PROMPT), and the same command makes them"
+        )
+
+
+def check_alike(results: Path, keys: list[Key]) -> None:
+    """ValueError that names two assets if their records tell of other conditions, as far as they do."""
+    found: dict[tuple[str, Any], Path] = {}
+    for key in keys:
+        path = results / "assets" / path_of(*key) / "provenance.json"
+        record = json.loads(path.read_text()) if path.exists() else {}
+        for name in ("numbers", "device", "threads"):
+            if record.get(name) is not None:
+                found.setdefault((name, record[name]), path)
+    for name, what in (("numbers", "version of the trunk"), ("device", "device"), ("threads", "threads")):
+        values = {value: path for (kind, value), path in found.items() if kind == name}
+        if len(values) > 1:
+            (one, first), (other, second), *_ = values.items()
+            raise ValueError(f"two conditions in one table: {first} has {what} {one}, {second} {other}; "
+                             "make the assets of one of them again")  # fmt: skip
 
 
 def read_asset(results: Path, method: str, prompt: str, seed: int, cost: bool) -> pd.DataFrame:

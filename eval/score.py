@@ -47,7 +47,9 @@ COLUMNS = ["view", "metric", "value"]
 scorers = partial(option, "Scorers (default: the scale's)")
 
 
-def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting) -> None:
+def score_archive(
+    scorers: Scorers, views: Path, prompt_id: str, out: Path, setting: Setting, identity: str = ""
+) -> None:
     """Score one archive of views and write scores.csv, features.npz and protocol.json into `out`."""
     failed, notes = read_failure(views), list[str]()
     scores, features = pd.DataFrame(columns=COLUMNS), Metrics()
@@ -61,7 +63,7 @@ def score_archive(scorers: Scorers, views: Path, prompt_id: str, out: Path, sett
     for note in notes:
         print(f"note: {views}: {note}", file=sys.stderr)
     text = dict(zip(scorers.prompts.ids, scorers.prompts.texts, strict=True)).get(prompt_id)
-    record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes}
+    record = scorers.protocol.record(views, failed) | {"prompt": text, "notes": notes, "identity": identity}
     out.mkdir(parents=True, exist_ok=True)
     arrays = {space: values.astype(np.float32) for space, values in features.items()}
     write_arrays(out / "features.npz", arrays)
@@ -104,6 +106,7 @@ def score(
     inception: Annotated[Path | None, scorers("weights of FID's Inception")] = None,
     view_words: Annotated[Words, scorers(f"front first, as {VIEW_WORDS}", metavar="WORD...")] = None,
     orbit: Annotated[str, settings("how views were taken, for the protocol", metavar="TEXT")] = "",
+    identity: Annotated[Words, inputs("of each asset's scores (eval.identity)", metavar="DIGEST...")] = None,
     arc: Annotated[float | None, settings("degrees around (default: cameras.json's, else 360)")] = None,
     device: Device = None,
     threads: Threads = 1,
@@ -135,8 +138,9 @@ def score(
         from .scores.folder import score_folder  # scipy.stats takes a second to import
 
         score_folder(scorers, folder, places[0], setting)
-    for archive, name, place in zip(views or [], prompt_id or [], places, strict=False):
-        score_archive(scorers, archive, name, place, setting)
+    known = identity or [""] * len(places)
+    for archive, name, place, digest in zip(views or [], prompt_id or [], places, known, strict=False):
+        score_archive(scorers, archive, name, place, setting, digest)
     if profile:
         models.watch.seconds["loading"] = loaded
         print(models.watch.table(time.perf_counter() - began), file=sys.stderr)

@@ -3,8 +3,8 @@
     python -m segmentdreamer.batch --method sctd --prompt "a red bear" "a yellow duck" --out bear duck
 
 The prior is loaded and warmed up once; each asset has the bytes and the records of a run of its own. One that
-cannot be made leaves the others alone. A job that was killed goes on where it was: checkpoints, those of
-finished assets too, stay until all are made.
+cannot be made leaves the others alone, and one that is there already is left as it is. A job that was killed
+goes on where it was: checkpoints, those of finished assets too, stay until all are made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from segmentdreamer.command import (
 )
 
 if TYPE_CHECKING:
-    from segmentdreamer.generate import Job
+    from segmentdreamer.recipe.job import Job
 
 Words = list[str] | None
 
@@ -52,6 +52,9 @@ def batch(
     checkpoint: Annotated[
         list[Path] | None, outputs("of each (default: in its --out)", metavar="FILE...")
     ] = None,
+    identity: Annotated[
+        Words, inputs("what each must be (segmentdreamer.recipe.identity), by the plan", metavar="DIGEST...")
+    ] = None,
     quiet: Annotated[bool, hardware("no progress bars", "--quiet")] = False,
 ) -> None:
     """Make several assets of one method in one process.
@@ -62,23 +65,21 @@ def batch(
     check_threads(threads)
     import torch
 
-    from segmentdreamer.generate import prepare
-    from segmentdreamer.methods import check_settings
+    from segmentdreamer.recipe.job import Task, prepare
     from segmentdreamer.records import check_writable
     from segmentdreamer.timing.record import FILES
 
     torch.set_num_threads(threads)
-    device = find_device(device)
+    device, chosen = find_device(device), (*(overrides or []),)
     prompt_id = prompt_id or ["-".join(text.lower().split()) for text in prompt]
     checkpoint = checkpoint or [folder / ".checkpoint.pt" for folder in out]
     presets: Sequence[str | None] = camera_preset or [None] * len(prompt)
-    if not len(prompt) == len(prompt_id) == len(out) == len(checkpoint) == len(presets):
+    planned = identity or [""] * len(prompt)
+    if not len(prompt) == len(prompt_id) == len(out) == len(checkpoint) == len(presets) == len(planned):
         raise BadParameter("what each asset has of its own needs as many values as there are of --prompt")
     jobs = [
-        prepare(
-            text, name, method, seed, check_settings(scale, overrides or [], method, preset), device, threads
-        )
-        for text, name, preset in zip(prompt, prompt_id, presets, strict=True)
+        prepare(Task(text, name, method, seed, scale, chosen, preset, device, threads), known)
+        for text, name, preset, known in zip(prompt, prompt_id, presets, planned, strict=True)
     ]
     check_writable(*checkpoint, *(folder / name for folder in out for name in FILES))
     if lost := make_all(jobs, out, checkpoint, quiet):
@@ -92,19 +93,23 @@ def make_all(jobs: Sequence[Job], out: Sequence[Path], checkpoint: Sequence[Path
     from segmentdreamer.checkpoint import save_checkpoint
     from segmentdreamer.generate import optimize_asset, write_asset
     from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.timing.record import finished
 
-    prior, lost = open_prior(jobs[0].config.prior, jobs[0].device, jobs[0].threads), list[str]()
+    prior, lost = open_prior(jobs[0].config.prior, jobs[0].task.device, jobs[0].task.threads), list[str]()
     for job, folder, path in zip(jobs, out, checkpoint, strict=True):
         began, part = time.monotonic(), folder / "train.csv.part"
+        if finished(folder, job.identity):
+            print(f"{folder}: finished before", file=sys.stderr, flush=True)
+            continue
         try:
             run, _, failure = optimize_asset(job, prior, path, profile=False, quiet=quiet, log=part)
             if not failure:
-                save_checkpoint(run, path, job.key)
+                save_checkpoint(run, path, job.identity)
             write_asset(job, run, folder, failure, began)
             part.unlink(missing_ok=True)
         except Exception:  # whatever it was, the others can be made
             traceback.print_exc()
-            lost.append(job.prompt_id)
+            lost.append(job.task.prompt_id)
         else:
             print(f"{folder}: {f'failed: {failure}' if failure else 'made'}", file=sys.stderr, flush=True)
     return lost

@@ -32,6 +32,9 @@ Profile = Annotated[bool, hardware("print where the time went", "--profile")]
 Results = Annotated[Path, inputs("folder of the run, e.g. results/mini")]
 Titles = Annotated[Path | None, inputs("YAML: method -> {title}")]
 Selection = Annotated[str, settings("folder of tables and plots (default: these themselves)", metavar="NAME")]
+Identities = Annotated[
+    list[str] | None, inputs("what the scores must be (eval.identity.of_cells)", metavar="DIGEST...")
+]
 Prompts = Annotated[Path, inputs("the prompt table: id and prompt, or a prompt a line")]
 Scale = Annotated[str, inputs("mini, paper, or a YAML file of your own")]
 Overrides = Annotated[

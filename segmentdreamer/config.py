@@ -1,9 +1,7 @@
 """Configuration: a YAML file of what differs from the official defaults becomes dataclasses, checked here."""
 
 import dataclasses
-import difflib
 import math
-import re
 import reprlib
 import types
 import typing
@@ -12,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from annotated_types import Interval, Predicate
 
 from segmentdreamer.interfaces import Count, Positive, Share, Whole
 from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.prior.view_prompts import PromptConfig
+from segmentdreamer.recipe.settings import ConfigError, nearest, read_settings
 from segmentdreamer.records import shipped
 from segmentdreamer.scene.brightness import BrightnessConfig
 from segmentdreamer.scene.cameras import PRESETS, CameraConfig
@@ -25,7 +23,6 @@ from segmentdreamer.scene.optimizer import OptimizerConfig
 from segmentdreamer.scene.render import RegularizerConfig, RenderConfig
 from segmentdreamer.start.shapes import StartConfig
 
-SCALES = Path(__file__).parent / "scales"
 STEPS = {  # what `train.stretch` multiplies, by section
     "train": ["steps", "warmup"],
     "cameras": ["relax_every"],
@@ -35,10 +32,6 @@ STEPS = {  # what `train.stretch` multiplies, by section
 RATES = ["means", "sh0", "scales", "quats", "opacities"]  # what `optimizer.rate` multiplies
 BOOLEANS = {"true": True, "yes": True, "on": True, "y": True, "t": True, "1": True,
             "false": False, "no": False, "off": False, "n": False, "f": False, "0": False}  # fmt: skip
-
-
-class ConfigError(ValueError):
-    """A configuration that does not fit its schema; the message names the key."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +74,7 @@ def load_config(
     `camera_preset`, the prompt's kind, matters where the file says `cameras: {preset: prompt}`. ConfigError
     says in one line what is wrong and where.
     """
-    path = SCALES / f"{source}.yaml"
-    path = path if path.exists() else Path(source)
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in SCALES.glob("*.yaml")))
-        raise ConfigError(f"no scale or configuration file {str(source)!r}; scales: {known}")
-    data = read_yaml(path)
-    for override in overrides or []:
-        apply_override(data, override)
+    data = read_settings(source, overrides or [])
     if isinstance(cameras := data.get("cameras", {}), dict):
         data["cameras"] = apply_preset(cameras, camera_preset)
     if isinstance(prior := data.get("prior"), dict) and isinstance(named := prior.get("path"), str) and named:
@@ -112,51 +98,6 @@ def stretch(config: GenerationConfig) -> GenerationConfig:
         train=dataclasses.replace(config.train, stretch=1.0),
         optimizer=dataclasses.replace(config.optimizer, rate=1.0, **rates),
     )
-
-
-class Loader(yaml.CSafeLoader):
-    """YAML whose numbers are those of version 1.2: 1e-4 is one, 010 is ten, 1:30 a text."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own
-        first: [(tag, form) for tag, form in pairs if not tag.endswith((":int", ":float"))]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-FLOAT = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?\.(inf|nan)"
-Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?\d[\d_]*$"), [*"-+0123456789"])
-Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"({FLOAT})$", re.I), [*"-+.0123456789"])
-Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a file; ConfigError, in one line that names the file."""
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: expected a mapping of sections, got {reprlib.repr(data)}")
-    return data
-
-
-def apply_override(data: dict[str, Any], override: str) -> None:
-    """Set one `section.key=value` (value in YAML) in a nested dictionary."""
-    keys, equals, value = override.partition("=")
-    *sections, last = (key.strip() for key in keys.split("."))
-    if not equals or not all((*sections, last)):
-        raise ConfigError(f"override {override!r} is not of the form section.key=value")
-    if [*sections, last] == ["scale"]:
-        raise ConfigError(f"override {override!r}: a scale's name is not a setting; name the scale itself")
-    for section in sections:
-        data[section] = data.get(section) or {}
-        data = data[section]
-        if not isinstance(data, dict):
-            raise ConfigError(f"override {override!r}: {section} is no section")
-    try:
-        data[last] = yaml.load(value, Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"override {override!r} is not YAML after its equals sign; quote it") from error
 
 
 def apply_preset(cameras: dict[str, Any], of_prompt: str | None) -> dict[str, Any]:
@@ -242,13 +183,6 @@ def _plain(hint: Any, value: Any, where: str, limits: list[Interval]) -> Any:
             if bound is not None and not kept(found, bound):
                 raise ConfigError(f"{where}: expected {hint.__name__} {sign} {bound}, got {value!r}")
     return found
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What may have been meant, as words for a message, and all that is known."""
-    names = list(map(str, known))
-    close = difflib.get_close_matches(word, names, 1)
-    return (f" (is {close[0]!r} meant?)" if close else "") + f"; known: {', '.join(names)}"
 
 
 def _join(where: str, key: str) -> str:

@@ -45,11 +45,10 @@ Tracker = Literal["tensorboard", "wandb", "mlflow"]
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segmentdreamer.config import GenerationConfig
-    from segmentdreamer.interfaces import Method
     from segmentdreamer.optimize import Row, Run
     from segmentdreamer.prior.diffusers_prior import DiffusersPrior
     from segmentdreamer.prior.view_prompts import ViewPrompts
+    from segmentdreamer.recipe.job import Job
     from segmentdreamer.timing.journal import Journal
 
 
@@ -62,24 +61,6 @@ class Asset:
     provenance: dict[str, Any]
     cost: dict[str, Any]  # `failed` tells the reason, if any
     rows: list[Row]  # of train.csv, a step each
-
-
-@dataclass(frozen=True)
-class Job:
-    """One asset to make: all that it depends on, checked."""
-
-    prompt: str
-    prompt_id: str
-    name: str  # of the method
-    method: Method
-    chosen: dict[str, Any]  # its hyper-parameters
-    seed: int  # index, from which the run's seed is drawn
-    config: GenerationConfig
-    weights: str  # digest of the prior's folder
-    start: str  # digest of the file that the run starts from; empty for a shape
-    key: str  # of all that the result depends on: what a checkpoint belongs to
-    device: str
-    threads: int
 
 
 def generate(
@@ -109,24 +90,24 @@ def generate(
     check_threads(threads)
     import torch
 
-    from segmentdreamer.methods import check_settings
     from segmentdreamer.prior.diffusers_prior import open_prior
+    from segmentdreamer.recipe.job import Task, prepare
     from segmentdreamer.records import check_writable, file_name
     from segmentdreamer.timing.journal import find_tracker
     from segmentdreamer.timing.record import FILES, finished
 
     torch.set_num_threads(threads)
     prompt_id = prompt_id or "-".join(prompt.lower().split())
-    config = check_settings(scale, overrides or [], method, camera_preset)
-    job = prepare(prompt, prompt_id, method, seed, config, find_device(device), threads)
+    chosen, device = (*(overrides or []),), find_device(device)
+    job = prepare(Task(prompt, prompt_id, method, seed, scale, chosen, camera_preset, device, threads))
     tracker = find_tracker(log)
     out = Path(out or Path("results/assets") / method / file_name(prompt_id))
-    if not again and (found := finished(out, job.key)):
+    if not again and (found := finished(out, job.identity)):
         print(f"finished: {out} holds this asset already; --again makes it anew", file=sys.stderr)
         return Asset(out / "asset.ply", *found)
     checkpoint = checkpoint or out / ".checkpoint.pt"
     check_writable(checkpoint, *(out / name for name in FILES))
-    prior, part = open_prior(config.prior, job.device, threads), out / "train.csv.part"
+    prior, part = open_prior(job.config.prior, device, threads), out / "train.csv.part"
     with tracker(out, f"{method} {prompt_id} {seed}", job.chosen) if tracker else nullcontext() as logged:
         run, watch, failure = optimize_asset(job, prior, checkpoint, profile, quiet, part, logged)
     asset = write_asset(job, run, out, failure, began)
@@ -137,25 +118,6 @@ def generate(
     if profile:
         print(watch.table(run.cost.seconds), file=sys.stderr)
     return asset
-
-
-def prepare(
-    prompt: str, prompt_id: str, name: str, seed: int, config: GenerationConfig, device: str, threads: int
-) -> Job:
-    """The job, its method, start and weights checked."""
-    from segmentdreamer.methods import code_digests, hyper_parameters, load_method
-    from segmentdreamer.prior.diffusers_prior import check_prior, check_size
-    from segmentdreamer.records import run_key
-    from segmentdreamer.start.shapes import located, start_digest
-
-    config = dataclasses.replace(config, start=located(config.start, prompt_id, seed))
-    method = load_method(name, config.methods.get(name, {}))
-    if config.prompts.perp_neg and not getattr(method, "has_perp_neg", True):
-        raise ValueError(f"{name} has no Perp-Neg; set prompts.perp_neg to false")
-    check_size(config.prior, config.render.size, device)
-    digests, chosen = (check_prior(config.prior), start_digest(config.start)), hyper_parameters(method)
-    key = run_key(config, name, chosen, prompt, prompt_id, seed, digests, device, code_digests(name))
-    return Job(prompt, prompt_id, name, method, chosen, seed, config, *digests, key, device, threads)
 
 
 def optimize_asset(
@@ -182,13 +144,13 @@ def optimize_asset(
     from segmentdreamer.timing.warmup import warm_up
 
     config, steps = job.config, job.config.train.steps
-    seed = start_seed(job.prompt_id, job.seed)
+    seed = start_seed(job.task.prompt_id, job.task.seed)
     prompts = embed_prompt(job, prior)
-    run = load_checkpoint(checkpoint, job.key, config, job.device)
-    run = run or start_run(start_state(config.start, seed), config, job.device)
+    run = load_checkpoint(checkpoint, job.identity, config, job.task.device)
+    run = run or start_run(start_state(config.start, seed), config, job.task.device)
     if run.step:
         print(f"resuming at step {run.step} of {steps}", file=sys.stderr)
-    watch, about = Stopwatch(synchronize=profile), f"{job.name} {job.prompt[:60]!r}"
+    watch, about = Stopwatch(synchronize=profile), f"{job.task.name} {job.task.prompt[:60]!r}"
     lines, failure = quiet or not sys.stderr.isatty(), ""
     journal = Journal(log, about, steps, run.step, lines, tracker)
     bar = tqdm(total=steps, initial=run.step, desc=about, disable=lines, mininterval=0.5, unit="step")
@@ -220,7 +182,7 @@ def follow(job: Job, checkpoint: Path, journal: Journal, bar: Any, came: list[in
             row = run.rows[-1]
             bar.set_postfix(gradient=f"{row['gradient_rms']:.3g}", nfe=row["nfe"], gaussians=row["gaussians"])
         if run.step < train.steps and (came or run.step % train.checkpoint_every == 0):
-            save_checkpoint(run, checkpoint, job.key)
+            save_checkpoint(run, checkpoint, job.identity)
             if came:
                 journal(run)
                 print(f"stopped at step {run.step}; the same command goes on", file=sys.stderr)
@@ -235,16 +197,17 @@ def embed_prompt(job: Job, prior: DiffusersPrior) -> ViewPrompts:
     from segmentdreamer.prior.vocabulary import remarks
 
     config = job.config
-    target, source = (getattr(job.method, *wording) for wording in (("target", "{prompt}"), ("source", "")))
     if not config.prior.class_:
-        worded = word_views(job.prompt, config.prompts, target)
-        for remark in remarks(Path(config.prior.path), job.prompt, worded):
-            print(f"warning: {job.prompt[:60]!r}: {remark}", file=sys.stderr)
-    return embed_views(prior, job.prompt, config.prompts, target, source)
+        worded = word_views(job.task.prompt, config.prompts, job.method)
+        for remark in remarks(Path(config.prior.path), job.task.prompt, worded):
+            print(f"warning: {job.task.prompt[:60]!r}: {remark}", file=sys.stderr)
+    return embed_views(prior, job.task.prompt, config.prompts, job.method)
 
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:
     """Write asset.ply, train.csv, cost.json and provenance.json; began: the monotonic clock at the start."""
+    from segmentdreamer.recipe.identity import NUMBERS, revision
+    from segmentdreamer.recipe.job import EDITED
     from segmentdreamer.records import describe_machine, file_digest, package_versions, write_json
     from segmentdreamer.scene.gaussians import save_ply
     from segmentdreamer.timing.journal import write_rows
@@ -257,19 +220,26 @@ def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> As
     write_rows(run.rows, out / "train.csv")
     cost = describe_cost(job, run, time.monotonic() - began, failure)
     write_json(out / "cost.json", cost)
+    if edited := job.task.identify() != job.identity:
+        print(f"note: {out}: {EDITED}", file=sys.stderr)
     provenance = {
-        "key": job.key,
-        "prompt": job.prompt,
-        "prompt_id": job.prompt_id,
-        "method": job.name,
+        "identity": job.identity,
+        "prompt": job.task.prompt,
+        "prompt_id": job.task.prompt_id,
+        "method": job.task.name,
         "hyper_parameters": job.chosen,
-        "seed": job.seed,
+        "seed": job.task.seed,
         "config": dataclasses.asdict(job.config),
         "weights_sha256": job.weights,
         "start_sha256": job.start,
         "asset_sha256": file_digest(path),
+        "numbers": NUMBERS,
+        "device": job.task.device.split(":")[0],
+        "threads": job.task.threads,
+        "edited": edited,
+        **revision(),
         "versions": package_versions(),
-        "machine": describe_machine(job.device),
+        "machine": describe_machine(job.task.device),
     }
     write_json(out / "provenance.json", provenance)
     return Asset(path, params, provenance, cost, run.rows)

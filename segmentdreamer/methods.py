@@ -9,7 +9,7 @@ import yaml
 
 from segmentdreamer.config import ConfigError, GenerationConfig, build, load_config, nearest
 from segmentdreamer.interfaces import Method
-from segmentdreamer.records import PACKAGE, ROOT, file_digest, shipped
+from segmentdreamer.records import PACKAGE, ROOT
 
 REGISTRY = ROOT / "baselines" / "methods.yaml"
 
@@ -53,11 +53,6 @@ def load_class(name: str) -> Any:
     beside = ROOT / module.partition(".")[0]
     inside = beside.is_dir() and (ROOT == PACKAGE or find_spec(beside.name) is None)
     return getattr(importlib.import_module(f"segmentdreamer.{module}" if inside else module), attribute)
-
-
-def code_digests(name: str) -> list[str]:
-    """SHA-256 of each file that a method's numbers depend on beside the trunk."""
-    return [file_digest(shipped(path)) for path in registry()[name].get("code", [])]
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:

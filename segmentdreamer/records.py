@@ -8,8 +8,10 @@ import os
 import platform
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 # In a clone eval, baselines, prompts and toybox stand beside this package; installed, in it.
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE if (PACKAGE / "eval").is_dir() else PACKAGE.parent
+LARGE = 2**24  # bytes from which on a digest is kept
+DIGESTS = "digests.json"  # in the cache
+SETTLED = 2 * 10**9  # nanoseconds after which a file's time tells it apart from a later one
 PACKAGES = ("torch", "diffusers", "transformers", "gsplat", "onnxruntime", "numba", "numpy")
 
 
@@ -29,10 +34,63 @@ def shipped(path: str | Path) -> Path:
     return next((place for place in places if place.exists()), Path(path))
 
 
+def cache_folder() -> Path:
+    """`$SEGMENTDREAMER_CACHE`, or segmentdreamer-bench under the user's cache folder; if it can be written.
+
+    Else a folder of this user's under the temporary one.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    named = os.environ.get("SEGMENTDREAMER_CACHE") or f"{home}/segmentdreamer-bench"
+    try:
+        Path(named).mkdir(parents=True, exist_ok=True)
+        if os.access(named, os.W_OK):
+            return Path(named)
+    except OSError:
+        pass
+    spare = Path(tempfile.gettempdir()) / f"segmentdreamer-bench-{os.getuid()}"
+    spare.mkdir(mode=0o700, exist_ok=True)
+    return spare
+
+
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """SHA-256 of a file, hexadecimal; a large one's is kept in the cache while the file is not touched."""
+    state = path.stat()
+    now = [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+    return large_digest(str(path.resolve()), *now) if state.st_size >= LARGE else read_digest(path)
+
+
+def read_digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@cache
+def large_digest(path: str, *state: int) -> str:
+    """The digest of a large file of this size and times; a cache that cannot be written is no error."""
+    known = read_digests().get(path)
+    if known and known[:-1] == [*state]:
+        return str(known[-1])
+    digest = read_digest(Path(path))
+    if time.time_ns() - max(state[1:]) > SETTLED:  # a later change might leave the times as they are
+        with suppress(OSError):
+            write_json(cache_folder() / DIGESTS, read_digests() | {path: [*state, digest]})
+    return digest
+
+
+def read_digests() -> dict[str, list[Any]]:
+    try:
+        found = json.loads((cache_folder() / DIGESTS).read_text())
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def content_digest(path: Path | str) -> str:
+    """SHA-256 of a file, or of all files of a folder; FileNotFoundError without either."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "no such file or folder", str(path))
+    return folder_digest(path) if path.is_dir() else file_digest(path)
 
 
 def folder_digest(folder: Path, files: Iterable[Path] | None = None) -> str:

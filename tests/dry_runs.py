@@ -33,5 +33,5 @@ def commands(output: str) -> dict[str, str]:
         path: command
         for block, command in blocks
         for made in re.findall(r"^ +output: (.*)$", block, re.M)
-        for path in made.split(", ")
+        for path in made.replace(" (update)", "").split(", ")
     }

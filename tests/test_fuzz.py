@@ -75,7 +75,7 @@ SEEDS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "scheduler": ("x.json", (ROOT / "toybox/models/prior/scheduler/scheduler_config.json").read_bytes(),
                   lambda path: read_schedule(read_json(path))),
     "reference": ("x.npz", arrays(), read_features),
-    "provenance": ("provenance.json", b'{"key": "k", "asset_sha256": "0"}',
+    "provenance": ("provenance.json", b'{"identity": "k", "asset_sha256": "0"}',
                    lambda path: finished(path.parent, "k")),
 }  # fmt: skip
 

@@ -52,6 +52,17 @@ def check_origin(
             )
 
 
+def check_drawn(path: Path, identity: str) -> None:
+    """ValueError unless the set at `path` is the one that is planned, where one is."""
+    if identity:
+        with open_features(path) as stored:
+            if read_origin(stored, path).get("identity") != identity:
+                raise ValueError(
+                    f"{path} is not of the prior, prompts and scorers that are configured now: delete it, "
+                    "and the same command draws it"
+                )
+
+
 def open_features(path: Path) -> Any:
     """An open features.npz; ValueError in one line if it is none, FileNotFoundError without the file."""
     try:

@@ -15,6 +15,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+    from segmentdreamer.prior.options import PriorConfig
 
 BATCH = 32
 
@@ -48,21 +49,25 @@ def batches(ids: list[str], count: int) -> list[Batch]:
     return [Batch(name, first, min(BATCH, count - first)) for name in ids for first in range(0, count, BATCH)]
 
 
-def shard(work: list[Batch], index: int, of: int) -> list[Batch]:
-    """Shard `index` of `of`: contiguous, and no two shards differ by more than one batch."""
-    edges = [round(len(work) * i / of) for i in range(of + 1)]
-    return work[edges[index] : edges[index + 1]]
-
-
-def load_prior(folder: Path, threads: int = 1) -> DiffusersPrior:
-    """The prior on the best device here: float16 networks on CUDA, float32 on a CPU."""
+def configure(folder: Path | None, scale: str, overrides: list[str] | None) -> PriorConfig:
+    """The prior that a scale under overrides has or, of a folder, its networks in half precision on CUDA."""
     import torch
 
-    from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+    from segmentdreamer.config import load_config
+    from segmentdreamer.prior.options import PriorConfig
 
-    cuda = torch.cuda.is_available()
-    dtype = torch.float16 if cuda else torch.float32
-    return DiffusersPrior(folder, "cuda" if cuda else "cpu", dtype, threads=threads)
+    if not folder:
+        return load_config(scale, overrides).prior
+    return PriorConfig(path=str(folder), dtype="float16" if torch.cuda.is_available() else "float32")
+
+
+def open_here(config: PriorConfig, threads: int = 1) -> DiffusersPrior:
+    """The prior on the best device here."""
+    import torch
+
+    from segmentdreamer.prior.diffusers_prior import open_prior
+
+    return open_prior(config, "cuda" if torch.cuda.is_available() else "cpu", threads)
 
 
 def draw(

@@ -27,10 +27,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from segmentdreamer.records import write_json, write_table
+from segmentdreamer.records import content_digest, write_json, write_table
 
 from ..prompt_table import read_prompts
-from ..protocol import Protocol, file_digest
+from ..protocol import Protocol
 from ..views.archive import composite, read_failure, read_views
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "med_config.json", "bert-base-uncased/vocab.txt"
@@ -137,13 +137,14 @@ def score_all(args: argparse.Namespace) -> None:
     if unknown := sorted(set(args.prompt_id) - set(table.index)):
         raise ValueError(f"{args.prompts} has no prompt {', '.join(unknown)}")
     model = load(args.weights, args.device)
-    protocol = Protocol(PROTOCOL, {"image_reward": file_digest(args.weights / WEIGHTS)})
-    for i, (views, prompt, out) in enumerate(
-        zip(args.views, table[args.prompt_id], args.out, strict=True), 1
+    protocol = Protocol(PROTOCOL, {"image_reward": content_digest(args.weights)})
+    known = args.identity or [""] * len(args.views)
+    for i, (views, prompt, out, identity) in enumerate(
+        zip(args.views, table[args.prompt_id], args.out, known, strict=True), 1
     ):
         began = time.perf_counter()
         rows = score_archive(model, views, prompt, args.batch)
-        write_rewards(rows, protocol.record(views, read_failure(views)), out)
+        write_rewards(rows, protocol.record(views, read_failure(views)) | {"identity": identity}, out)
         told = f"{rows['value'].mean():.4f} over {len(rows)} views" if len(rows) else "failed, no views"
         print(f"{i}/{len(args.views)} {views}: {told}, {time.perf_counter() - began:.1f} s", flush=True)
 
@@ -161,6 +162,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, default=Path("weights/image-reward"),
                         help="folder of model.safetensors, med_config.json and bert-base-uncased/vocab.txt "
                         "(default: weights/image-reward)")  # fmt: skip
+    parser.add_argument("--identity", nargs="+", help="of each asset's rewards (eval.identity)")
     parser.add_argument("--batch", type=int, default=BATCH, help=f"images at a time (default: {BATCH})")
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--threads", type=int, default=1)

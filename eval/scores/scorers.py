@@ -14,10 +14,10 @@ from typing import Protocol as Form
 import numpy as np
 import pandas as pd
 
-from segmentdreamer.records import file_digest
+from segmentdreamer.records import content_digest
 
 from ..metrics import Measure, columns, measures
-from ..protocol import Protocol
+from ..protocol import Protocol, scorer_digests
 from ..views.archive import composite_on
 from ..views.surface import Surface
 from .asset import VIEW_WORDS, Asset, Metrics, Models, PromptTexts, embed_prompts
@@ -63,12 +63,11 @@ def load_models(
     that is known: scores of other views are not compared with these.
     """
     model, network = load_clip(clip, clip_weights, device), None
-    files = {"clip": Path(clip_weights)} if Path(clip_weights).is_file() else {}
     if inception:
         from .inception import load_inception
 
-        network, files["inception"] = load_inception(inception, device), inception
-    weights = {name: file_digest(path) for name, path in files.items()}
+        network = load_inception(inception, device)
+    weights = scorer_digests(clip_weights, inception, {})
     words, folders = tuple(dict.fromkeys(view_words)), {"toy_reward": reward} if reward else {}
     return Models(model, network, folders, words, device, orbit, weights)
 
@@ -86,7 +85,7 @@ def prepare(models: Models, table: pd.DataFrame) -> Scorers:
             continue
         metric: Metric = measure.load(models, prompts, *([folder] if folder else []))
         if folder:
-            weights[measure.name] = file_digest(folder / "model.safetensors")
+            weights[measure.name] = content_digest(folder)
         metrics.append((measure, metric))
         texts |= metric.protocol
     ordered = {name: texts[name] for name in columns() if name in texts}

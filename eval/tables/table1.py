@@ -17,12 +17,13 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from segmentdreamer.command import Program, Results, Selection, Titles, inputs, settings
+from segmentdreamer.command import Identities, Program, Results, Selection, Titles, inputs, settings
 from segmentdreamer.records import write_json
 
 from ..guidance import Guidance, tell_each
 from ..metrics import columns, primary_method, read_titles
 from ..prompt_table import categories, read_prompts
+from ..reference.origin import check_drawn
 from ..run import Run, read_run
 from ..study.identity import IDENTITY
 from ..study.result import read_study
@@ -143,11 +144,14 @@ def tabulate(
     titles: Titles = None,
     paper: Annotated[Path | None, inputs("YAML: method -> the paper's figures")] = None,
     study: Annotated[Path | None, inputs("study.csv of `python -m eval.study analyse`")] = None,
+    identities: Identities = None,
+    drawn: Annotated[str, inputs("the reference set that it must be of (eval.identity)")] = "",
 ) -> None:
     """Assemble Table 1 from the scores of a run."""
     table = read_prompts(prompts)
     ids = list(table["id"])
-    run = read_run(results, methods, controls or [], ids, seeds)
+    run = read_run(results, methods, controls or [], ids, seeds, identities or [])
+    check_drawn(results / "reference" / "features.npz", drawn)
     ranked = read_study(study, methods, ids) if study else None
     scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
     reference = reference or primary_method(methods)

@@ -110,14 +110,18 @@ def write_gpteval3d(rgba: np.ndarray, surface: Surface, folder: Path) -> None:
             Image.fromarray(picture).save(folder / f"{kind}_{number}.png")
 
 
-def write_all(rgba: np.ndarray, cameras: dict, out: Path, surface: Surface | None = None) -> None:
+def write_all(
+    rgba: np.ndarray, cameras: dict, out: Path, surface: Surface | None = None, identity: str = ""
+) -> None:
     """Views and what goes with them; of a failed asset the reason, and what is given in sheet and turntable.
 
     views.zip last: it tells that the folder is whole.
     """
     out.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(json.dumps(cameras).encode()).hexdigest()
-    write_json(out / "cameras.json", cameras if "failed" in cameras else {"sha256": digest, **cameras})
+    told = {"identity": identity} if identity else {}
+    written = cameras if "failed" in cameras else {"sha256": digest, **cameras}
+    write_json(out / "cameras.json", written | told)
     write_sheet(rgba, out / "sheet.webp")
     write_turntable(rgba, out / "turntable.mp4")
     if "failed" in cameras:
@@ -142,6 +146,10 @@ def render_assets(
         Path | None,
         outputs("also as GPTEval3D reads them: a folder METHOD, in it 0/0, 1/0, ... in the assets' order"),
     ] = None,
+    identity: Annotated[
+        list[str] | None,
+        inputs("of each asset's views (eval.identity), kept in its records", metavar="DIGEST..."),
+    ] = None,
     device: Device = None,
 ) -> None:
     """Render the evaluation views of 3D Gaussian assets.
@@ -151,22 +159,23 @@ def render_assets(
     """
     import torch
 
-    if len(asset) != len(out):
-        raise BadParameter("--asset and --out need as many values as there are assets")
+    known = identity or [""] * len(asset)
+    if not len(asset) == len(out) == len(known):
+        raise BadParameter("--asset, --out and --identity need as many values as there are assets")
     torch.set_num_threads(1)
     device = find_device(device)
     named = {"size": size, "count": views, "elevation": elevation, "radius": radius, "fov": fov}
     view = OFFICIAL | (read_scale(scale)["views"] if scale else {})
     view |= {name: value for name, value in named.items() if value is not None}
-    for number, (path, folder) in enumerate(zip(asset, out, strict=True)):
+    for number, (path, folder, name) in enumerate(zip(asset, out, known, strict=True)):
         try:
             rgba, cameras, surface = render_surface(path, view, device)
-            write_all(rgba, cameras, folder, surface)
+            write_all(rgba, cameras, folder, surface, name)
             if gpteval3d:
                 write_gpteval3d(rgba, surface, gpteval3d / str(number) / "0")
         except FailedAsset as failure:
             print(f"{path}: failed: {failure}", file=sys.stderr)
-            write_all(BLANK, {"views": 0, "failed": str(failure)}, folder)
+            write_all(BLANK, {"views": 0, "failed": str(failure)}, folder, identity=name)
 
 
 main = Program(render_assets)

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,29 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segmentdreamer.records import file_digest, folder_digest, write_json
+from segmentdreamer.records import cache_folder, file_digest, folder_digest, write_json
 
 FORMAT = 2  # of the cached files; raise it when they change
 OPSET = 18
 ABANDONED = 86_400  # seconds after which an export that did not end is that of a killed process
-
-
-def cache_folder() -> Path:
-    """`$SEGMENTDREAMER_CACHE`, or segmentdreamer-bench under the user's cache folder; if it can be written.
-
-    Else a folder of this user's under the temporary one.
-    """
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    named = os.environ.get("SEGMENTDREAMER_CACHE") or f"{home}/segmentdreamer-bench"
-    try:
-        Path(named).mkdir(parents=True, exist_ok=True)
-        if os.access(named, os.W_OK):
-            return Path(named)
-    except OSError:
-        pass
-    spare = Path(tempfile.gettempdir()) / f"segmentdreamer-bench-{os.getuid()}"
-    spare.mkdir(mode=0o700, exist_ok=True)
-    return spare
 
 
 class ExportedNetworks:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Conditioning, Prior, Share
+from segmentdreamer.interfaces import Conditioning, Method, Prior, Share
 from segmentdreamer.randomness import place
 
 OFFICIAL_NEGATIVE = (
@@ -65,22 +65,23 @@ class ViewPrompts:
         return Conditioning(cond, self.neg, self.null, perp, weights, source)
 
 
-def embed_views(
-    prior: Prior, prompt: str, config: PromptConfig, target: str = "{prompt}", source: str = ""
-) -> ViewPrompts:
+def embed_views(prior: Prior, prompt: str, config: PromptConfig, method: Method | None = None) -> ViewPrompts:
     """Embed a prompt under every view word, with the negative and the empty prompt.
 
-    target, source: a method's (interfaces.Method).
+    As a method words it, with its second prompt if it has one.
     """
-    embedded = prior.encode_prompt([*word_views(prompt, config, target), config.negative, ""])
+    embedded = prior.encode_prompt([*word_views(prompt, config, method), config.negative, ""])
     own, neg, null = embedded[:-2], embedded[-2:-1], embedded[-1:]
-    second = prior.encode_prompt([worded(source, prompt, word) for word in config.views]) if source else None
-    return ViewPrompts(own, neg, null, config.mix, config.perp_neg, config.canonical, second)
+    source, sources = getattr(method, "source", ""), None
+    if source:
+        sources = prior.encode_prompt([worded(source, prompt, word) for word in config.views])
+    return ViewPrompts(own, neg, null, config.mix, config.perp_neg, config.canonical, sources)
 
 
-def word_views(prompt: str, config: PromptConfig, target: str = "{prompt}") -> list[str]:
-    """The prompt, in a method's own wording, under every view word."""
-    return [worded(config.template, worded(target, prompt, ""), word) for word in config.views]
+def word_views(prompt: str, config: PromptConfig, method: Method | None = None) -> list[str]:
+    """The prompt, as a method words it, under every view word."""
+    target = worded(getattr(method, "target", "{prompt}"), prompt, "")
+    return [worded(config.template, target, word) for word in config.views]
 
 
 def worded(template: str, prompt: str, view: str) -> str:

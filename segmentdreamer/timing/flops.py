@@ -24,9 +24,8 @@ from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
 from segmentdreamer.interfaces import Conditioning, Method, Progress
 from segmentdreamer.methods import load_method, registry, trunk_settings
 from segmentdreamer.prior.diffusers_prior import UNetPrior
-from segmentdreamer.prior.onnx_networks import cache_folder
 from segmentdreamer.prior.random_networks import TOKENS, build_modules, write_shapes
-from segmentdreamer.records import write_json
+from segmentdreamer.records import cache_folder, write_json
 
 METHODS = ("sds", "ism", "cds", "gcs", "sctd")  # of Table 1
 WORK_FORMAT = 1  # of the cached counts; raise it when they change

@@ -14,14 +14,16 @@ from segmentdreamer.scene.gaussians import load_ply
 FILES = ("asset.ply", "train.csv", "cost.json", "provenance.json")  # of an asset; the last one comes last
 
 
-def finished(out: Path, key: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[Any]] | None:
-    """Parameters, provenance, cost and rows of a whole asset that did not fail and has this key."""
+def finished(
+    out: Path, identity: str
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[Any]] | None:
+    """Parameters, provenance, cost and rows of a whole asset that did not fail and has this identity."""
     import pandas as pd
 
     path, log, *records = (out / name for name in FILES)
     try:
         cost, provenance = (json.loads(record.read_text()) for record in records)
-        same = provenance["key"] == key and provenance["asset_sha256"] == file_digest(path)
+        same = provenance["identity"] == identity and provenance["asset_sha256"] == file_digest(path)
         if not same or cost["failed"]:
             return None
         parameters = {name: value.detach() for name, value in load_ply(path).items()}
@@ -56,10 +58,10 @@ def describe_cost(job: Any, run: Run, wall: float, failure: str) -> dict[str, An
         "held_back": sum(row["held_back"] for row in run.rows),  # by optimizer.max_gaussians
         "peak_memory_mib": round(peak, 1),
         "gaussians": len(run.params["means"]),
-        "device": job.device,
+        "device": job.task.device,
         "failed": failure,  # empty, or the reason
     }
-    if job.device != "cpu":
+    if job.task.device != "cpu":
         figures["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_reserved() / 2**20, 1)
         figures["unseen"] = "what other processes did on the GPU"  # by others_cores and alone
     return figures

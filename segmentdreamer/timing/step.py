@@ -191,7 +191,8 @@ def time_methods(
         folder = shapes(Path(base.prior.path), Path(scratch)) if random_weights else weights(base)
         build = random_networks if random_weights else None
         prior = open_prior(replace(base.prior, path=str(folder)), device, threads, build)
-        prompts = embed_views(prior, prompt, base.prompts, source=prompt)  # which not all methods ask for
+        prompts = embed_views(prior, prompt, base.prompts)
+        prompts = replace(prompts, sources=prompts.views)  # of some methods
         work = count_work(folder, base.render.size, tokens=prompts.null.shape[1])
     report = Report(
         base.scale, "random" if random_weights else base.prior.path, asdict(base.prior),

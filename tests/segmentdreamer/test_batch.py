@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from segmentdreamer import batch, checkpoint, generate, methods, optimize
-from segmentdreamer.records import file_digest
+from segmentdreamer.recipe import job
 
 TEXTS = {"p03": "a yellow duck", "p02": "a red bear with a blue hat", "p05": "a pink house"}
 # Density control within a few steps, so that it too may leave nothing behind for the next asset.
@@ -136,14 +136,14 @@ def test_a_checkpoint_belongs_to_the_code_of_its_method(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A finished asset of a failed job is not taken for that of changed code."""
-    before = methods.code_digests("sds")
-    assert before[0] == file_digest(Path("baselines/sds.py"))
     keys: list[str] = []
     save = checkpoint.save_checkpoint
     monkeypatch.setattr(
         checkpoint, "save_checkpoint", lambda run, path, key: (keys.append(key), save(run, path, key))[1]
     )
     make(tmp_path, "p03", method="sds")
-    monkeypatch.setattr(methods, "code_digests", lambda name: [name, "changed"])
+    (tmp_path / "changed.py").write_text("other")
+    entry = methods.registry()["sds"] | {"code": [str(tmp_path / "changed.py")]}
+    monkeypatch.setattr(job, "registry", lambda: {"sds": entry})
     make(tmp_path, "p03", method="sds")
     assert len(set(keys)) == 2

@@ -22,7 +22,7 @@ COSTS = plan.read_figures()
 TABLE1 = {"sds": False, "ism": True, "cds": False, "gcs": True, "sctd": True}
 PAPER = Work(
     methods=TABLE1, prompts=40, seeds=1, steps=5000, batch=4, side=512, views=120, view_side=512,
-    reference=50_000, reference_steps=25, shards=50, assets_per_job=1, scores_per_job=1, truth=False,
+    reference=50_000, reference_steps=25, shards=40, assets_per_job=1, scores_per_job=8, truth=False,
     point_e=True, image_reward=True,
 )  # fmt: skip
 WORK = st.builds(

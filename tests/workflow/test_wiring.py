@@ -50,7 +50,10 @@ def describe(plan: str, folder: Path) -> dict[str, dict[str, object]]:
         parts = {
             key: (re.findall(rf"^ +{key}: (.*)$", block, re.M) or [""])[0] for key in ("input", "output")
         }
-        job = {"input": sorted(parts["input"].split(", ")), "output": parts["output"], "command": command}
+        made = parts["output"].replace(" (update)", "")
+        # An identity is a digest of code and weights: that it is passed is what is read here.
+        command = re.sub(r"(--\w*identit\w+|--drawn)( [0-9a-f]{8,16}| unknown)+", r"\1 ID", command)
+        job = {"input": sorted(parts["input"].split(", ")), "output": made, "command": command}
         text = yaml.safe_dump(job, width=10**6).replace(str(folder), "OUT").replace(sys.executable, "python")
         job = yaml.safe_load(text.replace(str(ROOT), "ROOT"))
         if rule not in jobs or str(job["output"]) < str(jobs[rule]["output"]):

@@ -40,12 +40,18 @@ rule ablation_table:
         seeds=config["ablations"]["seeds"],
         controls=REFERENCES,
         scale=config["scale"],
+        identities=lambda wildcards: IDENTITIES.cells(
+            ablation_variants(wildcards.ablation),
+            REFERENCES,
+            config["ablations"]["prompts"],
+            config["ablations"]["seeds"],
+        ),
     shell:
         "python -m eval.ablation --results {params.results:q} {params.selection}"
         " --name {wildcards.ablation}"
         " --spaces {input.spaces:q} --prompts {params.prompts} --seeds {params.seeds}"
         " --controls {params.controls} --scale {params.scale:q} --titles {input.titles:q}"
-        " > {log:q} 2>&1"
+        " --identities {params.identities} > {log:q} 2>&1"
 
 
 rule ablation_plot:
@@ -75,7 +81,7 @@ rule ablation_grid:
         views=of_every_variant("views", "views.zip"),
         controls=of_every_control("views", "views.zip"),
         table=rules.ablation_table.output.csv,
-        prompts=config["prompts"],
+        prompts=PROMPT_TABLE,
     output:
         report(
             f"{ABLATION_PLOTS}/ablation_{{ablation}}_grid.png",

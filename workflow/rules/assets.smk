@@ -6,15 +6,19 @@ for variation, batch in MADE_TOGETHER:
         name:
             f"generate{batch.name}"
         input:
-            prompts=config["prompts"],
-            generation=config["generation"],
-            weights=f"{PRIOR}/model_index.json",
+            generation=SETTINGS_FILE,
+            weights=PRIOR_FILES,
             start=start_files(batch.prompts),
-            code=code_of,
         output:
-            assets=of_job(batch.prompts, "assets", "asset.ply"),
-            others=of_job(
-                batch.prompts, "assets", "train.csv", "cost.json", "provenance.json"
+            assets=update(of_job(batch.prompts, "assets", "asset.ply")),
+            others=update(
+                of_job(
+                    batch.prompts,
+                    "assets",
+                    "train.csv",
+                    "cost.json",
+                    "provenance.json",
+                )
             ),
         log:
             f"{RESULTS}/logs/generate/{{method}}-{batch.label}.log",
@@ -25,6 +29,7 @@ for variation, batch in MADE_TOGETHER:
         priority: 4
         conda:
             "../../environment.yml"
+        threads: config["threads"]
         resources:
             **need("generate", gpu=GPU),
         params:
@@ -43,8 +48,10 @@ for variation, batch in MADE_TOGETHER:
                 CAMERA[name] for name in prompts_of(wildcards, output)
             ],
             settings=settings,
+            threads=config["threads"],
+            identity=of_prompts(IDENTITIES.asset, batch.prompts),
         shell:
             "{params.device}python -m segmentdreamer.batch --prompt {params.texts:q} --prompt-id {params.ids}"
             " --method {params.name} --camera-preset {params.cameras} --seed {wildcards.seed}"
             " --scale {input.generation:q} --out {params.folders:q} --checkpoint {params.scratch:q}"
-            " --threads {threads} --quiet {params.settings:q} > {log:q} 2>&1"
+            " --identity {params.identity} --threads {params.threads} --quiet {params.settings:q} > {log:q} 2>&1"

@@ -12,12 +12,15 @@ sys.path[:0] = [
     str(workflow.basedir),
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
+from eval.identity import of_truth
 from eval.metrics import measures, primary_method
 from eval.prompt_table import categories, read_prompts
-from eval.protocol import scoring_files
+from segmentdreamer.records import run_key
+from segmentdreamer.recipe.settings import read_settings
 from eval.variants import method_of, variants
 from eval.variants import overrides as variant_settings
 from batches import split
+from identities import Identities, known, of_prompts, of_shards
 from progress import follow
 from selection import (
     check_folder,
@@ -63,7 +66,7 @@ try:
     ABLATIONS = read_yaml(config["ablations"]["spaces"])
     validate(ABLATIONS, "../schemas/ablations.schema.yaml")
     RESOURCES = read_yaml(config["resources"])
-    GENERATION = read_yaml(config["generation"])
+    GENERATION = read_settings(config["generation"], config["overrides"])
 except FileNotFoundError as error:
     stop(f"no such file: {error.filename}")
 except Exception as error:
@@ -105,15 +108,17 @@ ABLATION_TABLES, ABLATION_PLOTS, ABLATION_LOGS, ABLATION_DEPTH = folders(
     RESULTS, SELECTED_ABLATIONS
 )
 CLAIMS, _, CLAIMS_LOGS, _ = folders(RESULTS, SELECTED_CLAIMS)
-PRIOR = GENERATION["prior"]["path"]
+PRIOR = GENERATION["prior"]
+# Inputs that only have to be there: what they hold counts in identities, when they were written does not.
+PRIOR_FILES = (
+    [] if PRIOR.get("class") else [ancient(f"{PRIOR['path']}/model_index.json")]
+)
+PROMPT_TABLE, SETTINGS_FILE = ancient(config["prompts"]), ancient(config["generation"])
 VIEW_WORDS = GENERATION.get("prompts", {}).get("views", ["front", "side", "back"])
 IDS = list(PROMPTS["id"])
 TEXT = dict(zip(PROMPTS["id"], PROMPTS["prompt"]))
 CAMERA = dict(zip(PROMPTS["id"], PROMPTS["camera"]))
 SEEDS = list(range(config["seeds"]))
-SCORING = [os.path.relpath(path) for path in scoring_files()] + [
-    f"{measure.weights}/model.safetensors" for measure in measures() if measure.weights
-]
 
 # Rows of the table that no method made: what the metrics give to the best and to nothing.
 TRUTH = ["truth"] if config["truth"] else []
@@ -134,6 +139,7 @@ VIEW_OPTIONS = (
 
 # A job asks for a GPU where there is one; a cluster's submitting node may have none.
 GPU = {"cpu": 0, "cuda": 1, "auto": min(1, len(visible_devices()))}[config["device"]]
+DEVICE = "cuda" if GPU else "cpu"
 # Each job gets a device of its own, also where a machine has several.
 ON_DEVICE = "python workflow/scripts/with_gpu.py " if GPU else ""
 if config["device"] == "cpu":

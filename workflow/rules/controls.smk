@@ -10,7 +10,7 @@ for batch in split(IDS, config["scores_per_job"]):
         name:
             f"start{batch.name}"
         input:
-            generation=config["generation"],
+            generation=SETTINGS_FILE,
             start=start_files(batch.prompts),
         output:
             assets=of_control("start", batch.prompts, "assets", "asset.ply"),
@@ -24,6 +24,7 @@ for batch in split(IDS, config["scores_per_job"]):
         params:
             ids=prompts_of,
             settings=settings,
+            identity=of_prompts(IDENTITIES.asset, batch.prompts, "start"),
         shell:
             "python -m segmentdreamer.start --scale {input.generation:q} --prompt-id {params.ids}"
             " --seed {wildcards.seed} --out {output.assets:q} {params.settings:q} > {log:q} 2>&1"
@@ -40,6 +41,8 @@ for batch in split(IDS, config["scores_per_job"]):
         localrule: True
         conda:
             "../../environment.yml"
+        params:
+            identity=of_prompts(IDENTITIES.asset, batch.prompts, "sphere"),
         shell:
             "python -m segmentdreamer.start --shape sphere --out {output.assets:q} > {log:q} 2>&1"
 
@@ -52,9 +55,9 @@ for batch in split(IDS, config["assets_per_job"]):
         name:
             f"prior_views{batch.name}"
         input:
-            prompts=config["prompts"],
-            weights=f"{PRIOR}/model_index.json",
-            code="eval/reference/samples.py",
+            prompts=PROMPT_TABLE,
+            generation=SETTINGS_FILE,
+            weights=PRIOR_FILES,
         output:
             views=of_control("prior", batch.prompts, "views", "views.zip"),
         log:
@@ -68,12 +71,13 @@ for batch in split(IDS, config["assets_per_job"]):
             **need("reference", gpu=GPU),
         params:
             device=ON_DEVICE,
-            prior=subpath(input.weights, parent=True),
+            settings=settings,
+            identity=of_prompts(IDENTITIES.views, batch.prompts, "prior"),
             prompts=prompts_of,
             images=config["views"]["count"],
-            draw=config["reference"],
+            draw=lambda wildcards, output: config["reference"],
         shell:
-            "{params.device}python -m eval.reference views --prior {params.prior:q}"
+            "{params.device}python -m eval.reference views --scale {input.generation:q} {params.settings:q}"
             " --prompts {input.prompts:q} --prompt-id {params.prompts} --seed {wildcards.seed}"
             " --count {params.images} --steps {params.draw[steps]} --omega {params.draw[omega]}"
             " --out {output.views:q} > {log:q} 2>&1"
@@ -82,7 +86,7 @@ for batch in split(IDS, config["assets_per_job"]):
 # The true scenes of the toybox's prompts: ground truth for the metrics, and the 3D ceiling.
 rule truth:
     input:
-        prompts=config["prompts"],
+        prompts=PROMPT_TABLE,
     output:
         views=expand(f"{RESULTS}/truth/{{prompt}}/views.zip", prompt=IDS),
         two_faced=expand(f"{RESULTS}/truth/{{prompt}}/two_faced.zip", prompt=IDS),
@@ -95,6 +99,7 @@ rule truth:
     params:
         folder=subpath(output[0], ancestor=2),
         view=VIEW_OPTIONS,
+        identity=[IDENTITIES.views("truth", prompt, 0) for prompt in IDS],
     shell:
         "python -m toybox.truth --prompts {input.prompts:q} --out {params.folder:q}"
         " {params.view} > {log:q} 2>&1"

@@ -9,14 +9,12 @@ if IMAGE_REWARD:
                 f"image_reward{batch.name}"
             input:
                 views=of_job(batch.prompts, "views", "views.zip"),
-                prompts=config["prompts"],
-                code="eval/scores/image_reward.py",
-                weights=f"{IMAGE_REWARD}/model.safetensors",
-                vocabulary=f"{IMAGE_REWARD}/bert-base-uncased/vocab.txt",
+                prompts=PROMPT_TABLE,
+                weights=ancient(f"{IMAGE_REWARD}/model.safetensors"),
+                vocabulary=ancient(f"{IMAGE_REWARD}/bert-base-uncased/vocab.txt"),
                 environment=environment("image_reward"),
             output:
-                scores=of_job(batch.prompts, "scores", "image_reward.csv"),
-                protocols=of_job(batch.prompts, "scores", "image_reward.json"),
+                of_job(batch.prompts, "scores", "image_reward.csv"),  # written last
             log:
                 f"{RESULTS}/logs/image_reward/{{method}}-{batch.label}.log",
             benchmark:
@@ -35,7 +33,9 @@ if IMAGE_REWARD:
                 prompts=prompts_of,
                 folders=folders_of,
                 weights=IMAGE_REWARD,
+                identity=of_prompts(IDENTITIES.reward, batch.prompts),
             shell:
                 "{params.device}{params.python:q} -m eval.scores.image_reward --views {input.views:q}"
                 " --prompt-id {params.prompts} --prompts {input.prompts:q}"
-                " --weights {params.weights:q} --out {params.folders:q} > {log:q} 2>&1"
+                " --weights {params.weights:q} --identity {params.identity}"
+                " --out {params.folders:q} > {log:q} 2>&1"

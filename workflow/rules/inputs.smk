@@ -1,42 +1,55 @@
 """Input functions and what they read: which files, settings and resources a job has."""
 
 import functools
+import inspect
 import os
 from pathlib import Path
 
+from snakemake.common import overwrite_function_params
+
+
+def quick(function):
+    """The function, its signature looked up once: Snakemake does so for every job, a sixth of a plan's time."""
+    overwrite_function_params(function, inspect.signature(function).parameters)
+    return function
+
+
 INIT = dict(zip(PROMPTS["id"], PROMPTS["init_prompt"]))
 
-
-def start_setting(key):
-    """A setting of the generation's section `start`, as the configured overrides leave it."""
-    value = GENERATION.get("start", {}).get(key, "")
-    for item in config["overrides"]:
-        name, _, override = item.partition("=")
-        value = yaml.safe_load(override) if name == f"start.{key}" else value
-    return value
-
-
+START = GENERATION.get("start", {})
 # Where Point-E is asked for and no file is named, the workflow makes the clouds.
-START_FILE = start_setting("file")
-START_OVERRIDES = []
-if start_setting("kind") == "point-e" and not START_FILE:
-    START_FILE = f"{RESULTS}/starts/{{prompt_id}}-{{seed}}.ply"
-    START_OVERRIDES = [f"start.file={START_FILE}"]
+MAKES_CLOUDS = START.get("kind") == "point-e" and not START.get("file")
+START_FILE = (
+    f"{RESULTS}/starts/{{prompt_id}}-{{seed}}.ply"
+    if MAKES_CLOUDS
+    else START.get("file", "")
+)
+START_OVERRIDES = [f"start.file={START_FILE}"] if MAKES_CLOUDS else []
+IDENTITIES = Identities(
+    config,
+    PROMPTS.to_dict("records"),
+    REGISTRY,
+    PRIMARY,
+    DEVICE,
+    [*START_OVERRIDES, *config["overrides"]],
+)
 
 
 def start_files(prompts):
     """The clouds or meshes that the prompts' assets start from, as patterns; nothing for a plain shape."""
-    if start_setting("kind") not in ("points", "mesh", "point-e"):
+    if START.get("kind") not in ("points", "mesh", "point-e"):
         return []
     pattern = START_FILE.replace("{prompt_id}", "{prompt}")
-    return expand(pattern, prompt=prompts, allow_missing=True)
+    files = expand(pattern, prompt=prompts, allow_missing=True)
+    return files if MAKES_CLOUDS else [ancient(path) for path in files]
 
 
 IMAGE_REWARD = config.get("image_reward", "")
 
 
-def settings(wildcards):
-    """The configured overrides, then the variant's, as options."""
+@quick
+def settings(wildcards, output):
+    """The configured overrides, then the variant's, as options; what of them counts is in the identity."""
     name = wildcards.get("method", "start")
     own = variant_settings(name)
     if own and workflow.is_main_process and (fault := fault_of(name)):
@@ -73,24 +86,25 @@ if workflow.is_main_process and OWN_SETTINGS:
             stop(fault)
 
 
-def code_of(wildcards):
-    """The files that a method's numbers depend on beside the trunk; a change reruns its assets alone."""
-    return REGISTRY[method_of(wildcards.method)]["code"]
-
-
 def need(stage, **fixed):
     """The resources of a job of this stage, by name; more with every attempt (resources.yaml)."""
     amounts = {**RESOURCES["default"], **RESOURCES.get(config["scale"], {})}[stage]
     growing = {
-        name: lambda wildcards, attempt, amount=amount: amount * attempt
+        name: quick(lambda wildcards, attempt, amount=amount: amount * attempt)
         for name, amount in amounts.items()
     }
     return growing | fixed
 
 
+def first_of(output):
+    """The first kind of outputs, or all, where they are of one kind."""
+    return next(iter(dict(output.items()).values()), output)
+
+
+@quick
 def prompts_of(wildcards, output):
     """The prompts of a job, from its first kind of outputs: .../PROMPT/SEED/FILE."""
-    return [Path(path).parts[-3] for path in next(iter(dict(output.items()).values()))]
+    return [Path(path).parts[-3] for path in first_of(output)]
 
 
 def shuffled_sources(prompts):
@@ -102,9 +116,10 @@ def shuffled_sources(prompts):
     ]
 
 
+@quick
 def folders_of(wildcards, output):
     """The folders of a job's assets, from its first kind of outputs."""
-    return [os.path.dirname(path) for path in next(iter(dict(output.items()).values()))]
+    return [os.path.dirname(path) for path in first_of(output)]
 
 
 def of_asset(stage, *files):

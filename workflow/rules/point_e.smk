@@ -7,8 +7,7 @@ Clouds of one's own take its place by an override: start.file=FOLDER/{prompt_id}
 rule point_e:
     input:
         environment=environment("point_e"),
-        weights="weights/point-e/upsample_40m.pt",
-        code=["segmentdreamer/start/point_e.py", "segmentdreamer/start/clouds.py"],
+        weights=ancient("weights/point-e/upsample_40m.pt"),
     output:
         f"{RESULTS}/starts/{{prompt}}-{{seed}}.ply",
     log:
@@ -24,6 +23,9 @@ rule point_e:
         python=python_of("point_e"),
         weights=subpath(input.weights, parent=True),
         text=lambda wildcards: INIT[wildcards.prompt],
+        identity=lambda wildcards: known(
+            IDENTITIES.cloud, wildcards.prompt, int(wildcards.seed)
+        ),
     shell:
         "{params.device}{params.python:q} -m segmentdreamer.start.point_e --prompt {params.text:q}"
         " --seed {wildcards.seed} --weights {params.weights:q} --out {output:q} > {log:q} 2>&1"

@@ -1,48 +1,55 @@
-"""The reference set of FID: the prior's own samples of every prompt, drawn in shards, kept as features."""
+"""The reference set of FID: the prior's own samples of every prompt, kept as features, a shard a prompt."""
 
-SHARDS = config["reference"]["shards"]
+# A job that was killed goes on from its finished batches, which stand outside the declared outputs, and leaves
+# shards as they are that are of the same already.
+for batch in split(IDS, -(-len(IDS) // config["reference"]["shards"])):
 
-
-# A shard that was killed goes on from its finished batches, which stand outside the declared outputs.
-rule reference_shard:
-    input:
-        prompts=config["prompts"],
-        weights=f"{PRIOR}/model_index.json",
-        clip=config["clip"]["weights"],
-        inception=config["inception"] or [],
-        code=["eval/reference/samples.py", "eval/scores/clip.py"],
-    output:
-        temp(f"{RESULTS}/reference/shards/{{shard}}.npz"),
-    log:
-        f"{RESULTS}/logs/reference/{{shard}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/reference_shard/{{shard}}.tsv"
-    wildcard_constraints:
-        shard="[0-9]+",
-    priority: 10  # the longest single jobs: start them first
-    conda:
-        "../../environment.yml"
-    resources:
-        **need("reference", gpu=GPU),
-    params:
-        device=ON_DEVICE,
-        prior=subpath(input.weights, parent=True),
-        draw=config["reference"],
-        clip=config["clip"],
-        inception=option("--inception", config["inception"]),
-        scratch=f"{RESULTS}/.scratch/reference-{{shard}}",
-    shell:
-        "{params.device}python -m eval.reference draw --prior {params.prior:q}"
-        " --prompts {input.prompts:q} --count {params.draw[count]} --steps {params.draw[steps]}"
-        " --omega {params.draw[omega]} --shard {wildcards.shard} --of {params.draw[shards]}"
-        " --clip {params.clip[name]:q} --clip-weights {params.clip[weights]:q} {params.inception}"
-        " --scratch {params.scratch:q} --out {output:q} > {log:q} 2>&1"
+    rule:
+        name:
+            f"reference_shard{batch.name}"
+        input:
+            prompts=PROMPT_TABLE,
+            generation=SETTINGS_FILE,
+            weights=PRIOR_FILES,
+            clip=ancient(config["clip"]["weights"]),
+            inception=ancient(config["inception"]) if config["inception"] else [],
+        output:
+            shards=update(
+                expand(
+                    f"{RESULTS}/reference/shards/{{prompt}}.npz",
+                    prompt=batch.prompts,
+                )
+            ),
+        log:
+            f"{RESULTS}/logs/reference/{batch.label.removesuffix('-{seed}')}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/reference_shard/{batch.label.removesuffix('-{seed}')}.tsv"
+        priority: 10  # the longest single jobs: start them first
+        conda:
+            "../../environment.yml"
+        resources:
+            **need("reference", gpu=GPU),
+        params:
+            device=ON_DEVICE,
+            settings=settings,
+            prompts=lambda wildcards, output: [Path(path).stem for path in output],
+            draw=lambda wildcards, output: config["reference"],
+            clip=config["clip"],
+            inception=option("--inception", config["inception"]),
+            scratch=f"{RESULTS}/.scratch/reference",
+            identity=of_shards(IDENTITIES, batch.prompts),
+        shell:
+            "{params.device}python -m eval.reference draw --scale {input.generation:q} {params.settings:q}"
+            " --prompts {input.prompts:q} --prompt-id {params.prompts} --count {params.draw[count]}"
+            " --steps {params.draw[steps]} --omega {params.draw[omega]} --clip {params.clip[name]:q}"
+            " --clip-weights {params.clip[weights]:q} {params.inception} --identity {params.identity}"
+            " --scratch {params.scratch:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule reference:
     input:
-        shards=expand(f"{RESULTS}/reference/shards/{{shard}}.npz", shard=range(SHARDS)),
-        prompts=config["prompts"],
+        shards=expand(f"{RESULTS}/reference/shards/{{prompt}}.npz", prompt=IDS),
+        prompts=PROMPT_TABLE,
     output:
         features=f"{RESULTS}/reference/features.npz",
         statistics=f"{RESULTS}/reference/statistics.npz",
@@ -58,6 +65,7 @@ rule reference:
         **need("reference"),
     params:
         folder=subpath(output.features, parent=True),
+        identity=lambda wildcards: known(IDENTITIES.reference),
     shell:
         "python -m eval.reference merge --shards {input.shards:q} --prompts {input.prompts:q}"
-        " --out {params.folder:q} > {log:q} 2>&1"
+        " --identity {params.identity} --out {params.folder:q} > {log:q} 2>&1"

@@ -7,17 +7,17 @@ for variation, batch in SCORED_TOGETHER:
             f"scores{batch.name}"
         input:
             views=of_job(batch.prompts, "views", "views.zip"),
-            prompts=config["prompts"],
-            code=SCORING,
-            clip=config["clip"]["weights"],
-            inception=config["inception"] or [],
+            prompts=PROMPT_TABLE,
+            clip=ancient(config["clip"]["weights"]),
+            inception=ancient(config["inception"]) if config["inception"] else [],
             reward=(
-                [f"{config['reward']}/model.safetensors"] if config["reward"] else []
+                ancient(f"{config['reward']}/model.safetensors")
+                if config["reward"]
+                else []
             ),
             truth=rules.truth.output if config["truth"] else [],
         output:
-            scores=of_job(batch.prompts, "scores", "scores.csv"),
-            others=of_job(batch.prompts, "scores", "features.npz", "protocol.json"),
+            of_job(batch.prompts, "scores", "scores.csv"),  # written last, after features and protocol
         log:
             f"{RESULTS}/logs/scores/{{method}}-{batch.label}.log",
         benchmark:
@@ -40,9 +40,10 @@ for variation, batch in SCORED_TOGETHER:
             truth=f"--truth {RESULTS}/truth" if config["truth"] else "",
             words=list(dict.fromkeys(VIEW_WORDS)),
             orbit=ORBIT,
+            identity=of_prompts(IDENTITIES.scores, batch.prompts),
         shell:
             "{params.device}python -m eval.score --views {input.views:q}"
             " --prompt-id {params.prompts} --out {params.folders:q} --prompts {input.prompts:q}"
             " --clip {params.clip[name]:q} --clip-weights {params.clip[weights]:q}"
             " --view-words {params.words:q} {params.inception} {params.reward} {params.truth}"
-            " --orbit {params.orbit:q} --profile > {log:q} 2>&1"
+            " --orbit {params.orbit:q} --identity {params.identity} --profile > {log:q} 2>&1"

@@ -19,7 +19,6 @@ STUDY = [
 rule table1:
     input:
         scores=of_every_asset("scores", "scores.csv"),
-        others=of_every_asset("scores", "features.npz"),
         rewards=of_every_asset("scores", "image_reward.csv") if IMAGE_REWARD else [],
         reference=f"{RESULTS}/reference/features.npz",
         prompts=config["prompts"],
@@ -66,11 +65,16 @@ rule table1:
         scorer=config["clip"]["name"],
         reference=PRIMARY,
         study=option("--study", config["study"]),
+        identities=lambda wildcards: IDENTITIES.cells(
+            config["methods"], CONTROLS, IDS, len(SEEDS)
+        ),
+        drawn=lambda wildcards: known(IDENTITIES.reference),
     shell:
         "python -m eval.tables --results {params.results:q} {params.selection}"
         " --prompts {input.prompts:q} --methods {params.methods} --controls {params.controls} --seeds {params.seeds}"
         " --scale {params.scale:q} --scorer {params.scorer:q} --reference {params.reference}"
-        " --titles {input.titles:q} --paper {input.paper:q} {params.study} > {log:q} 2>&1"
+        " --titles {input.titles:q} --paper {input.paper:q} {params.study}"
+        " --drawn {params.drawn} --identities {params.identities} > {log:q} 2>&1"
 
 
 rule figures:

@@ -4,22 +4,27 @@ if config["truth"]:
 
     # The unit is the prompt; a table of its own, so that intervals do not hang on the run's few.
     THEORY = "prompts/theory.tsv"
+    THEORY_ROWS = read_prompts(THEORY).to_dict("records")
 
     use rule truth as theory_views with:
         input:
-            prompts=THEORY,
+            prompts=ancient(THEORY),
         output:
             views=expand(
                 f"{RESULTS}/theory/truth/{{prompt}}/views.zip",
-                prompt=read_prompts(Path(THEORY))["id"],
+                prompt=[row["id"] for row in THEORY_ROWS],
             ),
         log:
             f"{RESULTS}/logs/theory_views.log",
+        params:
+            folder=subpath(output[0], ancestor=2),
+            view=VIEW_OPTIONS,
+            identity=[of_truth(row, config["views"]) for row in THEORY_ROWS],
 
     rule theory:
         input:
             views=rules.theory_views.output.views,
-            weights=f"{PRIOR}/model_index.json",
+            weights=ancient(f"{PRIOR['path']}/model_index.json"),
         output:
             points=f"{RESULTS}/theory/theory.csv",
             exponents=f"{RESULTS}/theory/exponents.csv",
@@ -46,6 +51,7 @@ if config["truth"]:
         params:
             folder=subpath(output.points, parent=True),
             prior=subpath(input.weights, parent=True),
+            identity=lambda wildcards: known(IDENTITIES.prior),
         shell:
             "python -m eval.theory --views {input.views:q} --prior {params.prior:q}"
             " --out {params.folder:q} > {log:q} 2>&1"

@@ -8,10 +8,7 @@ for variation, batch in SCORED_TOGETHER:
         input:
             assets=of_job(batch.prompts, "assets", "asset.ply"),
         output:
-            views=of_job(batch.prompts, "views", "views.zip"),
-            others=of_job(
-                batch.prompts, "views", "cameras.json", "sheet.webp", "turntable.mp4"
-            ),
+            of_job(batch.prompts, "views", "views.zip"),  # written last, after its gallery
         log:
             f"{RESULTS}/logs/views/{{method}}-{batch.label}.log",
         benchmark:
@@ -28,6 +25,7 @@ for variation, batch in SCORED_TOGETHER:
             device=ON_DEVICE,
             folders=folders_of,
             view=VIEW_OPTIONS,
+            identity=of_prompts(IDENTITIES.views, batch.prompts),
         shell:
             "{params.device}python -m eval.views --asset {input.assets:q} --out {params.folders:q}"
-            " {params.view} > {log:q} 2>&1"
+            " {params.view} --identity {params.identity} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
+from batches import jobs
 from estimates import Plan, Stage, Work, estimate
 
 from segmentdreamer.command import Program, inputs, settings
@@ -51,7 +52,7 @@ def read_work(config: Mapping[str, Any]) -> Work:
         view_side=config["views"]["size"],
         reference=reference["count"] * prompts,
         reference_steps=reference["steps"],
-        shards=reference["shards"],
+        shards=jobs(prompts, jobs(prompts, reference["shards"])),
         assets_per_job=config.get("assets_per_job", 5),
         scores_per_job=config.get("scores_per_job", 40),
         truth=bool(config.get("truth")),

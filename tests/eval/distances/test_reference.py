@@ -14,14 +14,14 @@ import simulated_run as simulated
 from eval.prompt_table import read_prompts
 from eval.reference import draw as reference
 from eval.reference.origin import ORIGIN, read_origin
-from eval.reference.samples import BATCH, Batch, Sampler, batches, draw, load_prior, shard
+from eval.reference.samples import BATCH, Batch, Sampler, batches, configure, draw, open_here
 from eval.run import read_reference, read_run
 from eval.tables.pooled import measure_distances
 from eval.views.archive import read_views
 
 ROOT = Path(__file__).parents[3]
 PROMPTS = "prompts/smoke.tsv"
-PRIOR = ["--prior", "toybox/models/prior", "--prompts", PROMPTS, "--steps", "2", "--omega", "5"]
+PRIOR = ["--prior", "toybox/models/prior", "--steps", "2", "--omega", "5"]
 
 
 @pytest.fixture(autouse=True)
@@ -29,29 +29,29 @@ def _in_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.mark.parametrize(("prompts", "count", "shards"), [(40, 1250, 50), (6, 48, 1), (3, 33, 4), (1, 2, 3)])
-def test_shards_cover_every_image_once_and_are_even(prompts: int, count: int, shards: int) -> None:
+@pytest.mark.parametrize(("prompts", "count"), [(40, 1250), (6, 48), (3, 33), (1, 2)])
+def test_batches_cover_every_image_once(prompts: int, count: int) -> None:
     work = batches([f"p{i}" for i in range(prompts)], count)
-    parts = [shard(work, i, shards) for i in range(shards)]
-    assert [batch for part in parts for batch in part] == work
     assert sum(batch.count for batch in work) == prompts * count
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert max(batch.count for batch in work) <= BATCH
 
 
-def draw_set(out: Path, of: int) -> dict[str, np.ndarray]:
-    shards = [out / f"{i}.npz" for i in range(of)]
-    for i, path in enumerate(shards):
+def draw_set(out: Path, apart: bool = False, table: str = PROMPTS) -> dict[str, np.ndarray]:
+    """The merged features, drawn by one job or by one for each prompt."""
+    ids = list(read_prompts(table)["id"])
+    for names in [[name] for name in ids] if apart else [ids]:
+        places = [str(out / f"{name}.npz") for name in names]
         reference.main(
-            ["draw", *PRIOR, "--count", "40", "--shard", str(i), "--of", str(of), "--out", str(path)]
+            ["draw", *PRIOR, "--prompts", table, "--prompt-id", *names, "--count", "40", "--out", *places]
         )
-    reference.main(["merge", "--shards", *map(str, shards), "--prompts", PROMPTS, "--out", str(out)])
+    shards = [str(out / f"{name}.npz") for name in ids]
+    reference.main(["merge", "--shards", *shards, "--prompts", table, "--out", str(out)])
     stored = np.load(out / "features.npz")
     return {name: stored[name] for name in stored.files if name != ORIGIN}
 
 
 def test_the_images_follow_every_field_of_the_sampler() -> None:
-    prior, texts = load_prior(ROOT / "toybox/models/prior"), {"p01": "a yellow duck"}
+    prior, texts = open_here(configure(ROOT / "toybox/models/prior", "", None)), {"p01": "a yellow duck"}
     usual = Sampler(steps=2, omega=5.0)
     others = [Sampler(steps=3, omega=5.0), Sampler(steps=2, omega=9.0)]
     images = [
@@ -62,34 +62,56 @@ def test_the_images_follow_every_field_of_the_sampler() -> None:
     assert not any(np.array_equal(images[0], other) for other in images[2:])
 
 
-def test_shards_drawn_with_other_settings_are_not_merged(tmp_path: Path) -> None:
-    for i, steps in enumerate(("2", "3")):
-        settings = [*PRIOR, "--steps", steps, "--count", "2", "--of", "2", "--shard", str(i)]
-        reference.main(["draw", *settings, "--out", str(tmp_path / f"{i}.npz")])
-    shards = [str(tmp_path / f"{i}.npz") for i in range(2)]
+@pytest.fixture
+def two(tmp_path: Path) -> str:
+    lines = Path("prompts/toybox.tsv").read_text().splitlines(keepends=True)
+    (tmp_path / "two.tsv").write_text("".join(lines[:3]))
+    return str(tmp_path / "two.tsv")
+
+
+def test_shards_drawn_with_other_settings_are_not_merged(tmp_path: Path, two: str) -> None:
+    for name, steps in (("p01", "2"), ("p02", "3")):
+        settings = ["--prompts", two, "--prompt-id", name, "--steps", steps, "--count", "2"]
+        reference.main(["draw", *PRIOR, *settings, "--out", str(tmp_path / f"{name}.npz")])
+    shards = [str(tmp_path / f"{name}.npz") for name in ("p01", "p02")]
     with pytest.raises(SystemExit, match="different settings") as caught:
-        reference.main(["merge", "--shards", *shards, "--prompts", PROMPTS, "--out", str(tmp_path / "o")])
+        reference.main(["merge", "--shards", *shards, "--prompts", two, "--out", str(tmp_path / "o")])
     assert caught.value.code and not (tmp_path / "o").exists()
 
 
-def test_the_set_does_not_depend_on_the_number_of_shards(tmp_path: Path) -> None:
-    whole, split = draw_set(tmp_path / "one", 1), draw_set(tmp_path / "three", 3)
+def test_the_set_does_not_depend_on_the_number_of_jobs(tmp_path: Path, two: str) -> None:
+    whole, split = draw_set(tmp_path / "one", False, two), draw_set(tmp_path / "two", True, two)
     assert set(whole) == set(split) and all(len(values) == 40 for values in whole.values())
     assert all(np.array_equal(whole[name], split[name]) for name in whole)
-    manifest = json.loads((tmp_path / "three/manifest.json").read_text())
-    assert (
-        manifest["sampler"].startswith("DDIM (eta 0), 2 steps, guidance 5") and len(manifest["shards"]) == 3
-    )
+    manifest = json.loads((tmp_path / "two/manifest.json").read_text())
+    assert manifest["sampler"].startswith("DDIM (eta 0), 2 steps, guidance 5")
+    assert len(manifest["shards"]) == len(set(manifest["identities"].values())) == 2
     assert not list(tmp_path.rglob("*.parts"))
 
 
+def test_a_changed_prompt_redraws_its_own_samples_alone(
+    tmp_path: Path, two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, drawn = reference.draw_images, []
+    monkeypatch.setattr(reference, "draw_images", lambda *args: (drawn.append(args[2]), honest(*args))[1])
+    draw_set(tmp_path, False, two)
+    Path(two).write_text(Path(two).read_text().replace("a red bear", "a pink bear"))
+    draw_set(tmp_path, False, two)
+    assert [[batch.prompt_id for batch in work] for work in drawn] == [
+        ["p01", "p01", "p02", "p02"],
+        ["p02", "p02"],
+    ]
+
+
 def test_the_features_keep_the_texts_and_weights_that_they_were_made_of(tmp_path: Path) -> None:
-    draw_set(tmp_path / "reference", 1)
+    draw_set(tmp_path / "reference")
     path = tmp_path / "reference/features.npz"
     origin = read_origin(np.load(path), path)
     texts = dict(read_prompts(PROMPTS)[["id", "prompt"]].itertuples(index=False))
     assert (
-        origin["texts"] == texts and set(origin["weights"]) == {"clip"} and len(origin["prior_sha256"]) == 64
+        origin["texts"] == texts
+        and set(origin["weights"]) == {"clip", "clip_config"}
+        and len(origin["prior_sha256"]) == 64
     )
 
     def read(texts: dict[str, str], weights: dict[str, str]) -> int | None:
@@ -121,19 +143,29 @@ def test_a_table_refuses_a_reference_of_other_texts_than_its_scores(tmp_path: Pa
 
 
 def test_shards_are_not_merged_under_other_texts(tmp_path: Path) -> None:
-    draw_set(tmp_path, 1)
+    draw_set(tmp_path)
     other = tmp_path / "other.tsv"
     other.write_text(Path(PROMPTS).read_text().replace("red hat", "blue hat"))
-    with pytest.raises(SystemExit, match="0.npz was made of other prompts: its p01 is"):
+    with pytest.raises(SystemExit, match="was made of other prompts: its p01 is"):
         reference.main(
-            ["merge", "--shards", str(tmp_path / "0.npz"), "--prompts", str(other), "--out", str(tmp_path)]
+            ["merge", "--shards", str(tmp_path / "p01.npz"), "--prompts", str(other), "--out", str(tmp_path)]
         )
 
 
 def test_a_killed_shard_goes_on_from_its_finished_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["draw", *PRIOR, "--count", "40", "--scratch", str(tmp_path / "parts"), "--out"]
+    command = [
+        "draw",
+        *PRIOR,
+        "--prompts",
+        PROMPTS,
+        "--count",
+        "40",
+        "--scratch",
+        str(tmp_path / "parts"),
+        "--out",
+    ]
     honest, drawn = reference.draw_images, []
 
     def counting(prior: Any, texts: Any, work: Any, sampler: Any, stream: Any, limit: Any) -> Any:
@@ -157,7 +189,7 @@ def test_a_killed_shard_goes_on_from_its_finished_batches(
 
 
 def test_published_statistics_are_those_of_the_features(tmp_path: Path) -> None:
-    stored = draw_set(tmp_path, 1)
+    stored = draw_set(tmp_path)
     pooled = np.concatenate(list(stored.values())).astype(np.float64)
     known = np.load(tmp_path / "statistics.npz")
     assert known["clip/count"] == len(pooled) and np.allclose(known["clip/mean"], pooled.mean(0))
@@ -165,7 +197,7 @@ def test_published_statistics_are_those_of_the_features(tmp_path: Path) -> None:
 
 
 def test_the_ceilings_images_are_not_the_reference_sets(tmp_path: Path) -> None:
-    prior = load_prior(Path("toybox/models/prior"))
+    prior = open_here(configure(Path("toybox/models/prior"), "", None))
     texts = {"p02": "a red bear with a blue hat"}
     work = batches(["p02"], 4)
     kept, other = (

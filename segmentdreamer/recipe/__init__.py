@@ -1,0 +1,1 @@
+"""What an asset is made of: settings as data, its identity, a checked job."""
