@@ -18,8 +18,8 @@ from snakemake.utils import update_config
 
 RECORD, ASKED = "settings.yaml", "selection.yaml"  # in the folder of results
 # What a folder may be asked with at another time: it selects assets, or says where and how jobs run.
-FREE = {"results", "methods", "seeds", "study", "ablations", "device", "assets_per_job", "scores_per_job",
-        "resources", "published"}  # fmt: skip
+FREE = {"results", "method", "methods", "seeds", "study", "ablations", "device", "assets_per_job",
+        "scores_per_job", "resources", "published"}  # fmt: skip
 LONGEST = 40  # characters of a list in a name
 Settings = dict[str, Any]
 
