@@ -142,10 +142,10 @@ class CFD(Method):
         inside = (shares >= 0).all(-1)
         faces, depth = faces[inside], depth[inside]
         texels = ((shells[faces] * self.texels + y[inside]) * self.texels) + x[inside]
-        nearest = depth.new_full((SHELLS * self.texels**2,), torch.inf)
-        nearest.scatter_reduce_(0, texels, depth, "amin")
-        seen = depth <= nearest[texels]
-        return texels[seen], faces[seen]
+        for nearest in (True, False):  # of several as near, the first: a texel is one triangle's
+            seen = least(depth if nearest else faces, texels, SHELLS * self.texels**2)
+            texels, faces, depth = texels[seen], faces[seen], depth[seen]
+        return texels, faces
 
 
 def triangles(points: Tensor, alphas: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
@@ -183,6 +183,12 @@ def flatten(main: Tensor, others: Tensor) -> Tensor:
     wide = along.indices == 0
     turned = radius * 4 / torch.pi * torch.atan(torch.where(wide, y / x, x / y).nan_to_num())
     return torch.stack([torch.where(wide, radius, turned), torch.where(wide, turned, radius)], -1)
+
+
+def least(keys: Tensor, cells: Tensor, count: int) -> Tensor:
+    """Which keys are the least of their cells, of so many."""
+    most = torch.inf if keys.is_floating_point() else torch.iinfo(keys.dtype).max
+    return keys == keys.new_full((count,), most).scatter_reduce_(0, cells, keys, "amin")[cells]
 
 
 def barycentric(corners: Tensor, at: Tensor) -> Tensor:
