@@ -48,12 +48,8 @@ class CFD(Method):
 
     omega: Weight = 71.0  # guidance_scale 70, which without Perp-Neg is omega - 1
     lam: Weight = 0.1  # the trunk's; lambda_sds 1 on twice this gradient
-    sinking: tuple[Share, Share, Share, Share] = (
-        0.0,
-        0.3,
-        0.6,
-        0.8,
-    )  # linear_anneal_max; t is 980 - 960 of it
+    # linear_anneal_max: t is 980 - 960 of it
+    sinking: tuple[Share, Share, Share, Share] = (0.0, 0.3, 0.6, 0.8)
     texels: Count = 2048  # a map's side
     radius: Weight = 1.0  # of the ball that the shells divide
     refresh: tuple[Share, Share] = (0.01, 0.0001)  # gamma at first and at last: what is new in the noise, ...
@@ -61,15 +57,12 @@ class CFD(Method):
     mirrored: bool = True  # points that mirror one another share texels, as released; false: they do not
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
-        c, h, w = z_0.shape[1:]
-        noise = self.renew("background", (c, h, w), progress, z_0.device, times=2).expand(
-            len(z_0), -1, -1, -1
-        )
+        maps = (AXES * SIGNS, z_0.shape[1], SHELLS, self.texels, self.texels)
+        noise = self.renew("background", z_0.shape[1:], progress, z_0.device, times=2)
+        noise = noise.expand(len(z_0), -1, -1, -1)
         if text.views is not None:
-            shape = (AXES * SIGNS, c, SHELLS, self.texels, self.texels)
-            noise = self.warp(self.renew("field", shape, progress, z_0.device), noise, text.views)
-        noise = noise.to(z_0)
-        return self.update(prior, z_0, noise, text, self.time(progress))
+            noise = self.warp(self.renew("field", maps, progress, z_0.device), noise, text.views)
+        return self.update(prior, z_0, noise.to(z_0), text, self.time(progress))
 
     @torch.no_grad()
     def update(self, prior: Prior, z_0: Tensor, noise: Tensor, text: Conditioning, t: Timestep) -> Gradient:
@@ -97,12 +90,12 @@ class CFD(Method):
         """
         g = torch.Generator(device).manual_seed(derive_seed(progress.seed, name, progress.step))
         fresh = torch.randn(shape, generator=g, device=device)
-        if name in progress.state:
-            gamma = float(np.interp(progress.share, REFRESH, self.refresh))
-            kept = (1 - gamma) ** (times * self.refresh_run / progress.steps)
-            fresh = kept**0.5 * progress.state[name] + (1 - kept) ** 0.5 * fresh
-        progress.state[name] = fresh
-        return fresh
+        if name not in progress.state:
+            progress.state[name] = fresh
+            return fresh
+        gamma = float(np.interp(progress.share, REFRESH, self.refresh))
+        kept = (1 - gamma) ** (times * self.refresh_run / progress.steps)
+        return progress.state[name].mul_(kept**0.5).add_(fresh, alpha=(1 - kept) ** 0.5)
 
     @torch.no_grad()
     def warp(self, field: Tensor, background: Tensor, views: Views) -> Tensor:

@@ -79,7 +79,7 @@ class VSD(Method):
         """
         a, z_t = prior.alphas_cumprod, add_noise(prior.alphas_cumprod, z_0, noise, t)
         residual = guided(prior, z_t, t, text, self.omega) - phi(z_t, t)
-        g = torch.nan_to_num(self.lam * sigma(a, t) ** 2 * residual)
+        g = self.lam * sigma(a, t) ** 2 * residual
         return Gradient(g, scalars={"t": t, "residual_rms": rms(residual)})
 
     @torch.enable_grad()
