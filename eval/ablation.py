@@ -61,8 +61,12 @@ def tabulate(
     rows = []
     for name in dict.fromkeys([*against, *values["method"]]):
         stated = fields_of(name)
-        known = {"variant": name, "label": texts.get(name) or control_title(name), "method": method_of(name),
-                 "official": against.get(name, "")}  # fmt: skip
+        known = {
+            "variant": name,
+            "label": texts.get(name) or control_title(name),
+            "method": method_of(name),
+            "official": against.get(name, ""),
+        }
         known |= found.get(name, Guidance()).columns()
         known |= {field: plain(stated[field]) if field in stated else "" for field in fields}
         for metric in ablation_columns():
@@ -146,8 +150,11 @@ def compared_with(table: pd.DataFrame) -> str:
         return " ".join(rows["label"].iloc[0].split())
     stated = [fields_of(name) for name in rows["variant"]]
     others = [fields_of(name) for name in table["variant"].unique()]
-    shared = {field: in_words(field, plain(value)) for field, value in stated[0].items()
-              if all(field in own and own[field] == value for own in stated)}  # fmt: skip
+    shared = {
+        field: in_words(field, plain(value))
+        for field, value in stated[0].items()
+        if all(field in own and own[field] == value for own in stated)
+    }
     telling = [text for field, text in shared.items() if len({str(own.get(field)) for own in others}) > 1]
     return f"the same method at {', '.join(telling or shared.values()) or 'its official setting'}"
 

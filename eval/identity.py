@@ -41,9 +41,14 @@ def of_features(samples: str, prompt_id: str, text: str, scorers: str = "") -> s
 
 
 def of_scoring(
-    clip: str, clip_weights: str, inception: str, reward: str, words: Iterable[str],
-    rows: Iterable[Mapping[str, Any]], *conditions: Any,
-) -> str:  # fmt: skip
+    clip: str,
+    clip_weights: str,
+    inception: str,
+    reward: str,
+    words: Iterable[str],
+    rows: Iterable[Mapping[str, Any]],
+    *conditions: Any,
+) -> str:
     """What the scores of a run share: scorers, code of metrics, and the texts that some metrics rank among.
 
     rows: the prompt table. conditions: whether true scenes are known, kind of device.
@@ -70,8 +75,11 @@ def of_reward(views: str, text: str, weights: str, device: str) -> str:
 
 def of_cells(
     identify: Callable[[str, str, int], list[str]],
-    methods: Iterable[str], controls: Iterable[str], prompts: Sequence[str], seeds: int,
-) -> list[str]:  # fmt: skip
+    methods: Iterable[str],
+    controls: Iterable[str],
+    prompts: Sequence[str],
+    seeds: int,
+) -> list[str]:
     """A digest for each method and prompt, in their order, over its seeds; of a control its first alone.
 
     identify: the identities of the scores of an asset.
@@ -79,5 +87,6 @@ def of_cells(
     rows = [*((name, range(seeds)) for name in methods), *((name, range(1)) for name in controls)]
     return [
         run_key([identify(method, prompt, seed) for seed in mine])[:8]
-        for method, mine in rows for prompt in prompts
-    ]  # fmt: skip
+        for method, mine in rows
+        for prompt in prompts
+    ]

@@ -26,8 +26,11 @@ from .metrics import columns
 from .report.published import manifest, read_records
 
 TOLERANCES = Path(__file__).parent / "tolerances.yaml"
-TABLES = {"per_prompt.csv": ["method", "prompt", "metric"], "summary.csv": ["method", "metric"],
-          "table1.csv": ["method"]}  # fmt: skip
+TABLES = {
+    "per_prompt.csv": ["method", "prompt", "metric"],
+    "summary.csv": ["method", "metric"],
+    "table1.csv": ["method"],
+}
 ASKED = ("scale", "scorer", "reference", "methods", "controls", "prompts", "complete", "seeds", "protocols")
 FIGURE = ["file", "method", "prompt", "metric", "figure"]
 SHOWN = 40  # lines of what is not reproduced
@@ -51,9 +54,11 @@ class Folder:
     def machines(self) -> set[str]:
         """Processors and versions of all assets."""
         parts = (self.manifest["shared"], *self.manifest["assets"].values())
-        return {str((part.get("machine", {}).get("processor"), part.get("machine", {}).get("gpu")))
-                for part in parts if "machine" in part} | {
-                str(part["versions"]) for part in parts if "versions" in part}  # fmt: skip
+        return {
+            str((part.get("machine", {}).get("processor"), part.get("machine", {}).get("gpu")))
+            for part in parts
+            if "machine" in part
+        } | {str(part["versions"]) for part in parts if "versions" in part}
 
 
 def read_folder(root: Path, selection: str = "") -> Folder:

@@ -184,8 +184,10 @@ def check_alike(results: Path, keys: list[Key]) -> None:
         values = {value: path for (kind, value), path in found.items() if kind == name}
         if len(values) > 1:
             (one, first), (other, second), *_ = values.items()
-            raise ValueError(f"two conditions in one table: {first} has {what} {one}, {second} {other}; "
-                             "make the assets of one of them again")  # fmt: skip
+            raise ValueError(
+                f"two conditions in one table: {first} has {what} {one}, {second} {other}; "
+                "make the assets of one of them again"
+            )
 
 
 def read_asset(results: Path, method: str, prompt: str, seed: int, cost: bool) -> pd.DataFrame:

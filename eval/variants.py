@@ -17,10 +17,14 @@ import yaml
 SEPARATOR = "~"
 # How readers call a field: its name, or each of its values; others are called as they are written.
 NAMES = {
-    "t_tau": "time threshold", "omega": "guidance scale", "N": "segments N", "nfe": "network evaluations",
-    "cameras.batch": "views a step", "train.stretch": "length of the schedule",
+    "t_tau": "time threshold",
+    "omega": "guidance scale",
+    "N": "segments N",
+    "nfe": "network evaluations",
+    "cameras.batch": "views a step",
+    "train.stretch": "length of the schedule",
     "prompts.canonical": "share of the front's words",
-}  # fmt: skip
+}
 WORDS = {("redraw_t", "false"): "t lifted", ("redraw_t", "true"): "t redrawn"}
 
 

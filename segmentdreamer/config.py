@@ -177,9 +177,11 @@ def _plain(hint: Any, value: Any, where: str, limits: list[Interval]) -> Any:
         raise ConfigError(f"{where}: expected a finite number, got {value!r}")
     for limit in limits:
         for bound, sign, kept in (
-            (limit.ge, ">=", lambda a, b: a >= b), (limit.gt, ">", lambda a, b: a > b),
-            (limit.le, "<=", lambda a, b: a <= b), (limit.lt, "<", lambda a, b: a < b),
-        ):  # fmt: skip
+            (limit.ge, ">=", lambda a, b: a >= b),
+            (limit.gt, ">", lambda a, b: a > b),
+            (limit.le, "<=", lambda a, b: a <= b),
+            (limit.lt, "<", lambda a, b: a < b),
+        ):
             if bound is not None and not kept(found, bound):
                 raise ConfigError(f"{where}: expected {hint.__name__} {sign} {bound}, got {value!r}")
     return found

@@ -125,8 +125,11 @@ def describe_machine(device: str) -> dict[str, Any]:
 def processor_model(path: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's model, on which the last bits of floating point depend; its architecture if unknown."""
     lines = path.read_text().splitlines() if path.exists() else []
-    known = (value.strip() for key, _, value in (line.partition(":") for line in lines)
-             if key.strip().lower() in ("model name", "hardware"))  # fmt: skip
+    known = (
+        value.strip()
+        for key, _, value in (line.partition(":") for line in lines)
+        if key.strip().lower() in ("model name", "hardware")
+    )
     return next(known, "") or platform.processor() or platform.machine()
 
 

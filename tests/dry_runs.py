@@ -12,8 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def snakemake(*arguments: str, cores: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+def snakemake(
+    *arguments: str, cores: bool = True, cwd: Path = ROOT, first: Path | None = None
+) -> subprocess.CompletedProcess:
+    """first: a folder of programs that stand in for others."""
+    places = [*([first] if first else []), Path(sys.executable).parent, os.environ["PATH"]]
+    environment = os.environ | {"PATH": os.pathsep.join(map(str, places))}
     command = [sys.executable, "-m", "snakemake", *(["--cores", "2"] if cores else []), *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 

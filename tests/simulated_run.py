@@ -34,9 +34,12 @@ def guided(
 
 
 GUIDANCE = {
-    "sds": guided(100.0, perp_neg=False, negative=""), "ism": guided(7.5), "gcs": guided(7.5, beg=True),
-    "cds": guided(40.0, perp_neg=False, negative="", omega_end=20.0), "sctd": guided(7.5),
-}  # fmt: skip
+    "sds": guided(100.0, perp_neg=False, negative=""),
+    "ism": guided(7.5),
+    "gcs": guided(7.5, beg=True),
+    "cds": guided(40.0, perp_neg=False, negative="", omega_end=20.0),
+    "sctd": guided(7.5),
+}
 
 
 def write_run(
@@ -64,9 +67,14 @@ def write_run(
 
 
 def write_scores(
-    folder: Path, method: str, number: int, alive: bool, features: bool, rng: np.random.Generator,
+    folder: Path,
+    method: str,
+    number: int,
+    alive: bool,
+    features: bool,
+    rng: np.random.Generator,
     known: bool,
-) -> None:  # fmt: skip
+) -> None:
     folder.mkdir(parents=True)
     jitter = 0.5 * np.sin(7 * number + 3 * len(method) + ord(method[0]))
     rows = []
@@ -83,8 +91,12 @@ def write_scores(
     pd.DataFrame(rows, columns=["view", "metric", "value"]).to_csv(folder / "scores.csv", index=False)
     arrays = {"clip": around(number, SHIFT[method], 12, rng)} if alive and features else {}
     np.savez(folder / "features.npz", **arrays)
-    record = {"status": "ok" if alive else "failed", "reason": "" if alive else REASON,
-              "protocol": PROTOCOL, "protocol_id": "a1b2"}  # fmt: skip
+    record = {
+        "status": "ok" if alive else "failed",
+        "reason": "" if alive else REASON,
+        "protocol": PROTOCOL,
+        "protocol_id": "a1b2",
+    }
     (folder / "protocol.json").write_text(json.dumps(record))
 
 
@@ -123,8 +135,12 @@ def around(number: int, shift: float, count: int, rng: np.random.Generator) -> n
 
 def write_asset(folder: Path, method: str, number: int) -> None:
     folder.mkdir(parents=True)
-    cost = {"seconds": SECONDS[method] + 0.1 * number, "nfe": 100 * SECONDS[method], "device": "cpu",
-            "peak_memory_mib": 400}  # fmt: skip
+    cost = {
+        "seconds": SECONDS[method] + 0.1 * number,
+        "nfe": 100 * SECONDS[method],
+        "device": "cpu",
+        "peak_memory_mib": 400,
+    }
     (folder / "cost.json").write_text(json.dumps(cost))
     (folder / "provenance.json").write_text(json.dumps({"asset_sha256": "0", **GUIDANCE[method]}))
 

@@ -1,4 +1,4 @@
-"""What a user can get wrong, a row each: one line that says what is wrong and where, never a traceback."""
+"""What a user can get wrong of files and devices, a row each: one line that says what and where."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from plyfile import PlyData, PlyElement
+from refusals import assert_one_line
+from test_bad_settings import FILES, SETTINGS
 from typer import BadParameter
 
 from eval.prompt_table import read_prompts
@@ -22,7 +24,6 @@ from eval.views.archive import read_asset
 from segmentdreamer.checkpoint import load_checkpoint
 from segmentdreamer.command import check_threads, find_device
 from segmentdreamer.config import load_config
-from segmentdreamer.methods import check_settings
 from segmentdreamer.prior.diffusers_prior import check_prior, check_size
 from segmentdreamer.prior.folder import check_folder
 from segmentdreamer.records import check_writable
@@ -33,136 +34,6 @@ from segmentdreamer.timing.journal import find_tracker
 ROOT = Path(__file__).parents[1]
 PRIOR = ROOT / "toybox/models/prior"
 FIELDS = [field for name, fields in PLY_FIELDS.items() if name != "normals" for field in fields]
-
-SETTINGS = [  # --set or overrides, and what the line says
-    ("train.steps=-5", "train.steps: expected int >= 1, got -5"),
-    ("train.steps=0", "train.steps: expected int >= 1"),
-    ("train.steps=1e9", "<= 10000000"),
-    ("train.steps=5.5", "expected int, got 5.5"),
-    ("train.steps=true", "expected int, got True"),
-    ("train.steps=", "expected int, got None"),
-    ("train.steps=many", "expected int, got 'many'"),
-    ("train.steps=[3]", "expected int, got [3]"),
-    ("train.steps", "is not of the form"),
-    ("=3", "is not of the form"),
-    ("train.=3", "is not of the form"),
-    ("train..steps=3", "is not of the form"),
-    ("train.stesp=3", "is 'steps' meant?"),
-    ("trian.steps=3", "is 'train' meant?"),
-    ("train=3", "train: expected a mapping"),
-    ("scale=paper", "a scale's name is not a setting"),
-    ("scale.x=1", "scale is no section"),
-    ("train.steps.more=1", "steps is no section"),
-    ("train.checkpoint_every=0", ">= 1"),
-    ("train.patience=0", ">= 1"),
-    ("train.as_latent=1.5", "<= 1"),
-    ("train.flip=-0.1", ">= 0"),
-    ("train.max_skipped=2", "<= 1"),
-    ("train.disparity=perhaps", "expected bool"),
-    ("start.opacity=2", "start.opacity: expected float < 1, got 2"),
-    ("start.opacity=0", "> 0"),
-    ("start.gray=-1", ">= 0"),
-    ("start.count=0", ">= 1"),
-    ("start.count=1e15", "<= 10000000"),
-    ("start.radius=.nan", "expected a finite number"),
-    ("start.radius=.inf", "expected a finite number"),
-    ("start.kind=cube", "expected one of ball, sphere"),
-    ("cameras.fov=[0.6, 0.3]", "the lower value first"),
-    ("cameras.fov=[0, 4]", "> 0"),
-    ("cameras.fov=0.5", "expected 2 values"),
-    ("cameras.radius=[-1, 2]", "> 0"),
-    ("cameras.polar=[0, 200]", "<= 180"),
-    ("cameras.batch=0", ">= 1"),
-    ("cameras.batch=100000", "<= 1024"),
-    ("cameras.preset=dog", "expected one of none, prompt"),
-    ("render.size=4", ">= 8"),
-    ("render.size=100000", "<= 4096"),
-    ("render.background=[0, 0, 2]", "<= 1"),
-    ("render.near=200", "near 200 must lie before far 100"),
-    ("optimizer.eps=0", "> 0"),
-    ("optimizer.means=[0, 1]", "> 0"),
-    ("optimizer.refine_every=0", ">= 1"),
-    ("optimizer.reset_every=0", ">= 1"),
-    ("optimizer.clip_steps=0", ">= 1"),
-    ("optimizer.grow_quantile=1.5", "<= 1"),
-    ("optimizer.scale_max=-1", "> 0"),
-    ("regularizers.tv=-1", ">= 0"),
-    ("brightness.quantile=9", "<= 1"),
-    ("prompts.views=[front]", "expected 4 values"),
-    ("prompts.template='{x}'", "may have {prompt} and {view} alone"),
-    ("prompts.template='{'", "may have {prompt} and {view} alone"),
-    ("prompts.template='{prompt.a}'", "may have {prompt} and {view} alone"),
-    ("prompts.mix=soft", "expected one of linear, hard"),
-    ("prior.dtype=float8", "expected one of float32"),
-    ("prior.sha=1", "is 'sha256' meant?"),
-    ("methods.sctdd.omega=3", "is 'sctd' meant?"),
-    ("methods.sctd.omgea=3", "is 'omega' meant?"),
-    ("methods.sctd.omega=-1", ">= 0"),
-    ("methods.sctd.omega=.nan", "expected a finite number"),
-    ("methods.sctd.N=0", ">= 1"),
-    ("methods.sctd.N=900", "no room"),
-    ("methods.sctd.self_sign=2", "expected one of 1, -1"),
-    ("methods.sctd=3", "expected a mapping"),
-    ("methods.cds.t_range=[980, 20]", "the lower value first"),
-    ("methods.cds.t_first=2000", "<= 999"),
-    ("methods.ism.hop=0", ">= 1"),
-    ("methods.sds.weight=none", "expected one of noise_to_signal"),
-    ("methods.sctd.omega=[1", "is not YAML"),
-    ("methods.sctd.omega=" + "[" * 5000, "is not YAML"),
-]
-
-
-@pytest.mark.parametrize(("override", "words"), SETTINGS)
-def test_a_wrong_setting(override: str, words: str) -> None:
-    assert_one_line(lambda: check_settings("mini", [override], "sctd"), words)
-
-
-@pytest.mark.parametrize(
-    ("spelling", "value"),
-    [
-        ("1e-4", 1e-4),
-        ("1E-4", 1e-4),
-        ("+1e-4", 1e-4),
-        ("1.e-4", 1e-4),
-        (".0001", 1e-4),
-        ("0.0001", 1e-4),
-        ("1", 1.0),
-    ],
-)
-def test_a_number_in_every_usual_spelling(spelling: str, value: float) -> None:
-    assert load_config("mini", [f"optimizer.eps={spelling}"]).optimizer.eps == value
-
-
-@pytest.mark.parametrize(
-    ("spelling", "value"), [("200", 200), ("2e2", 200), ("200.0", 200), ("0200", 200), (" +200 ", 200)]
-)
-def test_a_count_in_every_usual_spelling(spelling: str, value: int) -> None:
-    assert load_config("mini", [f"train.steps={spelling}"]).train.steps == value
-
-
-@pytest.mark.parametrize("spelling", ["true", "True", "TRUE", "yes", "on", "y", "1", "'true'"])
-def test_a_boolean_in_every_usual_spelling(spelling: str) -> None:
-    assert load_config("mini", [f"train.disparity={spelling}"]).train.disparity is True
-    no = {"t": "false", "T": "False", "y": "no", "o": "off", "1": "0", "'": "'no'"}[spelling[0]]
-    assert load_config("mini", [f"train.disparity={no}"]).train.disparity is False
-
-
-FILES = [  # a scale of one's own
-    ("- a\n- b\n", "expected a mapping of sections"),
-    ("scale: [", "is not YAML"),
-    ("scale: mini\n", "missing key 'prior'"),
-    ("scale: mini\nprior: {path: x}\ntrain: 3\n", "train: expected a mapping"),
-    ("scale: mini\nprior: {path: 3}\n", "prior.path: expected str"),
-    ("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: &d [*c, *c]\nprior: *d\n", "unknown key 'a'"),
-    ("2001-13-45: x", "is not YAML"),
-]
-
-
-@pytest.mark.parametrize(("text", "words"), FILES)
-def test_a_wrong_file_of_settings(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "own.yaml").write_text(text)
-    assert_one_line(lambda: load_config(tmp_path / "own.yaml"), words)
-
 
 HEAD = "id\tprompt\tinit_prompt\tcamera\tsymmetric\n"
 TABLES = [
@@ -180,7 +51,7 @@ TABLES = [
     ("x.json", b"[" * 100_000, "is no JSON"),
     ("x.json", b'[{"text": "a"}]', "an entry without a prompt"),
     ("x.csv", b"p01,a cat\n", "looks like a table"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "content", "words"), TABLES)
@@ -209,8 +80,9 @@ def test_gptevals_list_is_a_prompt_table(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(["a cat", "a dog"]))
     found = read_prompts(tmp_path / "x.json")
     assert found[["id", "prompt", "init_prompt", "camera"]].to_numpy().tolist() == [
-        ["p01", "a cat", "a cat", "object"], ["p02", "a dog", "a dog", "object"]
-    ]  # fmt: skip
+        ["p01", "a cat", "a cat", "object"],
+        ["p02", "a dog", "a dog", "object"],
+    ]
 
 
 def write_ply(path: Path, fields: list[str], types: dict[str, str] | None = None, **values: float) -> Path:
@@ -326,7 +198,7 @@ FOLDERS: list[tuple[Callable[[Path], object], str]] = [
     (lambda f: (f / WEIGHTS).write_bytes((2**60).to_bytes(8, "little")), "is no whole safetensors file"),
     (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-10]), "its header tells of"),
     (lambda f: (f / WEIGHTS).unlink(), "no file"),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -367,7 +239,7 @@ OTHERS: list[tuple[Callable[[Path], object], str]] = [
     (lambda t: check_writable(Path("/proc/nothing/a.ply")), "cannot be written"),
     (lambda t: (t / "a.npz").write_bytes(b"PK") and read_cloud(t / "a.npz"), "is not a readable point cloud"),
     (lambda t: np.savez(t / "a.npz", coords=np.array([{}])) or read_cloud(t / "a.npz"), "allow_pickle=False"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("wrong", "words"), OTHERS)
@@ -392,10 +264,3 @@ def test_a_broken_checkpoint_begins_anew_with_a_line(
 
 def test_the_tables_have_more_than_eighty_rows() -> None:
     assert sum(map(len, (SETTINGS, FILES, TABLES, GAUSSIANS, VIEWS, FOLDERS, OTHERS))) >= 150
-
-
-def assert_one_line(wrong: Callable[[], object], words: str) -> None:
-    with pytest.raises((ValueError, OSError)) as caught:
-        wrong()
-    assert words in str(caught.value) and len(str(caught.value).splitlines()) == 1
-    assert len(str(caught.value)) < 6000

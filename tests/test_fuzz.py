@@ -72,12 +72,18 @@ SEEDS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "zip": ("views.zip", views(), read_asset),
     "cameras": ("x.json", CAMERAS, lambda path: ring.read_azimuths(path.read_bytes(), str(path))),
     "safetensors": ("x.safetensors", save({"a": np.ones((2, 3), np.float32)}), read_header),
-    "scheduler": ("x.json", (ROOT / "toybox/models/prior/scheduler/scheduler_config.json").read_bytes(),
-                  lambda path: read_schedule(read_json(path))),
+    "scheduler": (
+        "x.json",
+        (ROOT / "toybox/models/prior/scheduler/scheduler_config.json").read_bytes(),
+        lambda path: read_schedule(read_json(path)),
+    ),
     "reference": ("x.npz", arrays(), read_features),
-    "provenance": ("provenance.json", b'{"identity": "k", "asset_sha256": "0"}',
-                   lambda path: finished(path.parent, "k")),
-}  # fmt: skip
+    "provenance": (
+        "provenance.json",
+        b'{"identity": "k", "asset_sha256": "0"}',
+        lambda path: finished(path.parent, "k"),
+    ),
+}
 
 
 @st.composite
@@ -119,8 +125,13 @@ def message(read: Callable[[], object]) -> str:
 def test_a_damaged_file_is_read_or_refused_in_one_line(kind: str) -> None:
     name, content, read = SEEDS[kind]
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
-              suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])  # fmt: skip
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
     @given(data=damaged(content))
     def check(data: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:

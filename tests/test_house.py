@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -47,6 +48,7 @@ FLOORS: list[tuple[str, ...]] = [
 ]  # fmt: skip
 
 FOLDER, FILE, FUNCTION = 15, 300, 50  # at most so many modules and lines
+UNFORMATTED = 130  # at most so many places that the formatter leaves alone, rows of figures above all
 CROWDED: set[str] = set()
 
 
@@ -61,6 +63,7 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def imported(name: str) -> Iterator[str]:
@@ -136,6 +139,18 @@ def test_no_folder_is_crowded_and_no_file_too_long() -> None:
     crowded = {f.relative_to(ROOT).as_posix() for f in folders if folders.count(f) > FOLDER}
     assert crowded == CROWDED
     assert not {p.name for p in MODULES.values() if len(p.read_text().splitlines()) > FILE}
+
+
+def test_no_test_file_is_too_long_and_no_two_have_one_name() -> None:
+    """pytest imports a test file by its name alone."""
+    assert not {p.name for p in TESTS if len(p.read_text().splitlines()) > FILE}
+    names = [p.name for p in TESTS if p.name not in ("__init__.py", "conftest.py")]
+    assert len(names) == len(set(names))
+
+
+def test_few_places_escape_the_formatter() -> None:
+    sources = [path.read_text() for path in {*MODULES.values(), *TESTS}]
+    assert sum(len(re.findall(r"# fmt: (?:skip|off)$", source, re.M)) for source in sources) <= UNFORMATTED
 
 
 def test_no_function_is_too_long() -> None:

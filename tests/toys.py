@@ -42,9 +42,11 @@ UPDATES: dict[str, tuple[Update, int, int]] = {
     "sctd, pixel term": (lambda p, z, n, c: SCTD(w_cp=0.5).update(p, z, n, c, TWO_STEP), 4, 2),
     "sctd, exact G": (lambda p, z, n, c: SCTD(approx_G=False).update(p, z, n, c, TWO_STEP), 4, 1),
     "sctd, Jacobian": (
-        lambda p, z, n, c: SCTD(approx_G=False, unet_jacobian=True).update(p, z, n, c, TWO_STEP), 4, 1,
+        lambda p, z, n, c: SCTD(approx_G=False, unet_jacobian=True).update(p, z, n, c, TWO_STEP),
+        4,
+        1,
     ),
-}  # fmt: skip
+}
 METHODS: list[Method] = [SDS(), CSD(), ISM(), CDS(), GCS(), SCTD()]
 
 

@@ -34,13 +34,22 @@ from toybox.scenes import Spec, all_specs
 MODELS = Path(__file__).parent / "models"
 PAGE = Path(__file__).parent.parent / "docs" / "protocols.md"
 WORSE = {  # metric -> whether more or less of it is worse
-    "janus_index": 1, "consistency": -1, "over_exposure": 1, "detail_error": 1, "detail": -1, "floaters": 1,
+    "janus_index": 1,
+    "consistency": -1,
+    "over_exposure": 1,
+    "detail_error": 1,
+    "detail": -1,
+    "floaters": 1,
     "saturation": 1,
-}  # fmt: skip
+}
 OWN = {  # metric -> the defect that it is there to find; saturation describes
-    "janus_index": "two_faced", "consistency": "flicker", "over_exposure": "over_exposed",
-    "detail_error": "blurred", "detail": "blurred", "floaters": "floaters",
-}  # fmt: skip
+    "janus_index": "two_faced",
+    "consistency": "flicker",
+    "over_exposure": "over_exposed",
+    "detail_error": "blurred",
+    "detail": "blurred",
+    "floaters": "floaters",
+}
 ABOVE = 0.2  # an index that says: a second face
 CLEAN = ("true", "worn")
 SPECKLED = tuple(f"speckled {strength}" for strength in STRENGTHS)
@@ -169,11 +178,14 @@ def calibrate(measured: list[dict[str, Values]], seed: int) -> dict:
         sick = {d: {s: column(f"{d} {s}", metric) for s in STRENGTHS} for d in DEFECTS}
         found[metric] = {
             "healthy_quantiles": np.quantile(WORSE[metric] * healthy, [0.05, 0.5, 0.95]).tolist(),
-            "median": {d: {s: float(np.median(WORSE[metric] * v)) for s, v in each.items()}
-                       for d, each in sick.items()},
-            "auc": {d: {s: float(wins(v, healthy).mean()) for s, v in each.items()}
-                    for d, each in sick.items()},
-        }  # fmt: skip
+            "median": {
+                d: {s: float(np.median(WORSE[metric] * v)) for s, v in each.items()}
+                for d, each in sick.items()
+            },
+            "auc": {
+                d: {s: float(wins(v, healthy).mean()) for s, v in each.items()} for d, each in sick.items()
+            },
+        }
         if own := OWN.get(metric):
             others = np.stack([each["clear"] for d, each in sick.items() if d != own], axis=1)
             found[metric] |= {

@@ -87,8 +87,12 @@ def main() -> None:
     captions = [data.view_caption(s.caption(), v) for s, v in zip(specs, views, strict=True)]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images = draw_samples(DiffusersPrior(args.prior, device), captions, args.omega, args.steps, args.seed)
-    figures = {"samples": args.count, "ddim_steps": args.steps, "guidance": args.omega,
-               **accuracy(images, specs, views, args.judge)}  # fmt: skip
+    figures = {
+        "samples": args.count,
+        "ddim_steps": args.steps,
+        "guidance": args.omega,
+        **accuracy(images, specs, views, args.judge),
+    }
     write_json(args.out, figures)
     print(json.dumps(figures))
     if args.sheet:

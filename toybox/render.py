@@ -24,9 +24,13 @@ def render(
 
 
 def trace(
-    scenes: list[np.ndarray], viewmats: np.ndarray, Ks: np.ndarray, size: int, supersample: int = 2,
+    scenes: list[np.ndarray],
+    viewmats: np.ndarray,
+    Ks: np.ndarray,
+    size: int,
+    supersample: int = 2,
     deep: bool = True,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """Render image i of scene i from camera i, and how deep its pixels lie.
 
     scenes: B arrays (P_i, 12) from `scenes.primitives`; viewmats: (B, 4, 4) world-to-camera, OpenCV

@@ -80,8 +80,10 @@ def settle(claim: Claim, ledger: Ledger, tables: Tables, scale: str) -> tuple[En
 def tell_reach(row: Entry, question: Question, evidence: Evidence, family: int) -> str:
     """What these prompts would have decided of an open contrast, in words."""
     digits = named(row["metric"])["digits"] + 1
-    sizes = [f"{figure(size, f'.{digits}f')}" if np.isfinite(size) else "none, however large"
-             for size in reach(question, evidence, family)]  # fmt: skip
+    sizes = [
+        f"{figure(size, f'.{digits}f')}" if np.isfinite(size) else "none, however large"
+        for size in reach(question, evidence, family)
+    ]
     what = "true differences" if question.bound == 0 else "distances from the bound"
     return f"{what} found with probability {POWER:g}: {sizes[0]} for it, {sizes[1]} against it"
 
@@ -125,8 +127,11 @@ def tell_why(contrasts: pd.DataFrame, claims: pd.DataFrame, record: Mapping[str,
                 f"{n} prompts would find a difference of {effect:.2g} standard deviations between prompts"
             ]
         elif row["verdict"] == UNRESOLVED and row["claim"] in of_table:
-            parts += [f"saturated: {reason}" for metric, reason in record.get("saturated", {}).items()
-                      if metric == row["metric"]]  # fmt: skip
+            parts += [
+                f"saturated: {reason}"
+                for metric, reason in record.get("saturated", {}).items()
+                if metric == row["metric"]
+            ]
         found.append("; ".join(filter(None, parts)))
     return contrasts.assign(note=found)
 
@@ -134,8 +139,10 @@ def tell_why(contrasts: pd.DataFrame, claims: pd.DataFrame, record: Mapping[str,
 def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, scale: str) -> str:
     """The ledger as one object with its margins and thresholds; figures that do not exist are null."""
     figures = contrasts.astype(object).where(contrasts.notna(), None)
-    rows = [row | {"contrasts": figures[figures["claim"] == row["claim"]].to_dict("records")}
-            for row in claims.to_dict("records")]  # fmt: skip
+    rows = [
+        row | {"contrasts": figures[figures["claim"] == row["claim"]].to_dict("records")}
+        for row in claims.to_dict("records")
+    ]
     known = {"scale": scale, "claims": rows, "margins": ledger.margins, "thresholds": ledger.thresholds}
     return json.dumps(known, indent=1, allow_nan=False, default=vars) + "\n"
 
@@ -144,9 +151,14 @@ def decide_claims(
     results: Results,
     claims: Annotated[Path, inputs("YAML")] = CLAIMS,
     selection: Selection = "",
-    ablations: Annotated[str, settings("as --selection, of the ablations' tables; claims of both stand in "
-                                       "SELECTION-ABLATIONS", metavar="NAME")] = "",
-) -> None:  # fmt: skip
+    ablations: Annotated[
+        str,
+        settings(
+            "as --selection, of the ablations' tables; claims of both stand in SELECTION-ABLATIONS",
+            metavar="NAME",
+        ),
+    ] = "",
+) -> None:
     """Decide the paper's claims by this run, and print them."""
     tables = Tables(results / "tables" / selection, results / "tables" / ablations)
     out = results / "tables" / "-".join(filter(None, (selection, ablations)))

@@ -52,9 +52,12 @@ def draw_ablation(table: pd.DataFrame, ablation: dict[str, Any], titles: Mapping
     names = sum(text.count("\n") + 1 for text in texts.values())
     lines = math.ceil(len({*texts.values()}) / legend_columns(texts.values())) if curved else 0
     figure, axes = panels(
-        rows, 2, (PANEL if curved else max(PANEL, 0.5 + LINE * names)) * rows + 0.55 + 0.14 * lines,
-        sharex=curved and "all", sharey=not curved and "all",
-    )  # fmt: skip
+        rows,
+        2,
+        (PANEL if curved else max(PANEL, 0.5 + LINE * names)) * rows + 0.55 + 0.14 * lines,
+        sharex=curved and "all",
+        sharey=not curved and "all",
+    )
     for axis, metric in zip(axes.flat, shown, strict=False):
         draw_panel(axis, table[table["metric"] == metric], ablation.get("x"), texts)
     lowest = use(axes, len(shown), 2)

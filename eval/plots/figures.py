@@ -120,8 +120,12 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
     if gaps:
-        figure.legend(handles=[Patch(facecolor="0.8", label="no value")], loc="outside lower right",
-                      frameon=False, handlelength=1)  # fmt: skip
+        figure.legend(
+            handles=[Patch(facecolor="0.8", label="no value")],
+            loc="outside lower right",
+            frameon=False,
+            handlelength=1,
+        )
     return figure
 
 
@@ -167,8 +171,9 @@ def draw_rank_axis(axis: Axes, ranks: CriticalDifference, titles: dict[str, str]
             axis.plot([x, x, end], [0, y, y], color=look(method).color, linewidth=0.8)
             axis.plot([x], [0], **asdict(look(method)))
             shift = (-0.01 if side == "right" else 0.01) * count
-            axis.text(end + shift, y, f"{titles[method]} {place[method]:.2f}", ha=side, va="center",
-                      fontsize=6.5)  # fmt: skip
+            axis.text(
+                end + shift, y, f"{titles[method]} {place[method]:.2f}", ha=side, va="center", fontsize=6.5
+            )
 
 
 def spread(places: list[float], gap: float) -> list[float]:

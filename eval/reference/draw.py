@@ -29,6 +29,7 @@ from segmentdreamer.command import (
     Prompts,
     Scale,
     Threads,
+    find_device,
     inputs,
     outputs,
     settings,
@@ -118,7 +119,7 @@ def draw(
     texts = choose(prompts, prompt_id, out)
     sampler, config = Sampler(steps, omega), configure(prior, scale, overrides)
     network = open_here(config, threads)
-    models = load_models(clip, str(shipped(clip_weights)), None, inception, device=network.device)
+    models = load_models(clip, str(shipped(clip_weights)), None, inception, device=find_device(None))
     options = asdict(config) | {"path": "", "sha256": ""}
     record = {"sampler": sampler.describe(), "count": count, "weights": models.weights,
               "prior_sha256": check_prior(config), "prior": options}  # fmt: skip

@@ -63,11 +63,10 @@ def configure(folder: Path | None, scale: str, overrides: list[str] | None) -> P
 
 def open_here(config: PriorConfig, threads: int = 1) -> DiffusersPrior:
     """The prior on the best device here."""
-    import torch
-
+    from segmentdreamer.command import find_device
     from segmentdreamer.prior.diffusers_prior import open_prior
 
-    return open_prior(config, "cuda" if torch.cuda.is_available() else "cpu", threads)
+    return open_prior(config, find_device(None), threads)
 
 
 def draw(

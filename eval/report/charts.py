@@ -50,11 +50,14 @@ def polar(asset: Asset, limits: dict[str, tuple[float, float]]) -> list[dict[str
         radius = INNER + (RADIUS - INNER) * (np.nan_to_num(values, nan=low) - low) / (high - low)
         spec, rows = columns()[metric], slice(None, None, max(1, len(values) // POINTS))
         texts = {"mean": np.nanmean(values), "low": low, "high": high}
-        plots.append({
-            "name": heading(spec), "note": spec.get("note", ""),
-            **{key: minus(f"{value:.{spec['digits']}f}") for key, value in texts.items()},
-            "points": coordinates((radius * np.sin(angle))[rows], (radius * np.cos(angle))[rows]),
-        })  # fmt: skip
+        plots.append(
+            {
+                "name": heading(spec),
+                "note": spec.get("note", ""),
+                **{key: minus(f"{value:.{spec['digits']}f}") for key, value in texts.items()},
+                "points": coordinates((radius * np.sin(angle))[rows], (radius * np.cos(angle))[rows]),
+            }
+        )
     return plots
 
 
@@ -69,11 +72,14 @@ def curves(asset: Asset) -> list[dict[str, Any]]:
         if low < high:
             y = HEIGHT - HEIGHT * (np.nan_to_num(values, nan=low) - low) / (high - low)
             texts = {"low": low, "high": high, "last": values[-1]}
-            found.append({
-                "name": str(name).replace("_", " "), "steps": len(log),
-                **{key: minus(f"{value:.4g}") for key, value in texts.items()},
-                "points": coordinates(WIDTH * rows / max(1, rows[-1]), y),
-            })  # fmt: skip
+            found.append(
+                {
+                    "name": str(name).replace("_", " "),
+                    "steps": len(log),
+                    **{key: minus(f"{value:.4g}") for key, value in texts.items()},
+                    "points": coordinates(WIDTH * rows / max(1, rows[-1]), y),
+                }
+            )
     return found
 
 

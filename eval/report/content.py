@@ -125,8 +125,12 @@ def read_content(results: Path, selection: str = "") -> Content:
     rank = {key: i for i, key in enumerate([*titles, *prompts])}
     found.sort(key=lambda a: (rank.get(a.prompt, 0), a.seed, rank.get(a.method, len(rank)), a.method))
     here = {asset.path for asset in found}
-    expected = [path_of(m, p, s) for p in asked.get("prompts", prompts) for m in methods
-                for s in range(asked.get("seeds", 1))]  # fmt: skip
+    expected = [
+        path_of(m, p, s)
+        for p in asked.get("prompts", prompts)
+        for m in methods
+        for s in range(asked.get("seeds", 1))
+    ]
     missing = [name for name in expected if name not in here]
     return Content(results, titles, methods, prompts, found, missing, table, settings, selection)
 
@@ -160,5 +164,6 @@ def read_prompts(settings: dict[str, Any], assets: list[Asset]) -> dict[str, dic
                 "prompt": text or asset.record("assets", "provenance.json").get("prompt", "")
             }
     kind = next((k for k in ("category", "class", "camera") if any(row.get(k) for row in rows.values())), "")
-    return {name: {"text": row.get("prompt") or name, "category": row.get(kind, "")}
-            for name, row in rows.items()}  # fmt: skip
+    return {
+        name: {"text": row.get("prompt") or name, "category": row.get(kind, "")} for name, row in rows.items()
+    }

@@ -23,12 +23,14 @@ def front(content: Content, files: list[str]) -> dict[str, Any]:
     """What index.html shows; files: names of those that lie beside it."""
     claims = content.tables / "claims.json"
     return {
-        "facts": facts(content), "table": table_one(content), "orders": orders(content),
+        "facts": facts(content),
+        "table": table_one(content),
+        "orders": orders(content),
         "claims": json.loads(claims.read_text())["claims"] if claims.exists() else [],
         "plots": [name for name in files if name.startswith("plots/") and name.endswith(".svg")],
         "files": [name for name in files if name.endswith((".csv", ".md", ".tex", ".json", "table1.html"))],
         "failed": [asset for asset in content.main if asset.failed],
-    }  # fmt: skip
+    }
 
 
 def facts(content: Content) -> dict[str, str]:
@@ -40,11 +42,13 @@ def facts(content: Content) -> dict[str, str]:
     told = {
         "Scale": content.settings.get("scale") or content.table.get("scale", ""),
         "Methods": ", ".join(content.title(method) for method in content.methods),
-        "Prompts": str(len(content.prompts)), "Seeds": str(len(seeds)),
+        "Prompts": str(len(content.prompts)),
+        "Seeds": str(len(seeds)),
         "Assets": f"{len(content.main)} with views"
         + (f", and {more} of ablations" if (more := len(content.assets) - len(content.main)) else ""),
-        "Commit": commit(), "Processor or card": ", ".join(sorted(machines - {""})),
-    }  # fmt: skip
+        "Commit": commit(),
+        "Processor or card": ", ".join(sorted(machines - {""})),
+    }
     if len(costs):
         sums = {name: float(costs[name].sum()) for name in ("seconds", "nfe", "tflop") if name in costs}
         told["Time"] = f"{sums.get('seconds', 0) / 3600:.2f} h of optimization, {len(costs)} assets"
@@ -79,11 +83,19 @@ def table_one(content: Content) -> dict[str, Any] | None:
         told = row.get("guidance"), row.get("guidance_omega")
         guidance = " ".join(str(text) for text in told if text == text)
         shown = row["method"] in content.titles
-        rows.append({"title": row["title"], "guidance": guidance,
-                     "control": row["method"] not in content.table["methods"],
-                     "cells": [cell(row, m, spec, shown) for m, spec in specs.items()]})  # fmt: skip
-    return {"header": [heading(spec) for spec in specs.values()], "rows": rows,
-            "notes": [f"{spec['name']}: {spec['note']}" for spec in specs.values()]}  # fmt: skip
+        rows.append(
+            {
+                "title": row["title"],
+                "guidance": guidance,
+                "control": row["method"] not in content.table["methods"],
+                "cells": [cell(row, m, spec, shown) for m, spec in specs.items()],
+            }
+        )
+    return {
+        "header": [heading(spec) for spec in specs.values()],
+        "rows": rows,
+        "notes": [f"{spec['name']}: {spec['note']}" for spec in specs.values()],
+    }
 
 
 def cell(row: dict[Any, Any], metric: str, spec: dict[str, Any], shown: bool) -> dict[str, str]:
@@ -96,10 +108,12 @@ def cell(row: dict[Any, Any], metric: str, spec: dict[str, Any], shown: bool) ->
 
     low, high, letters = tell("_low"), tell("_high"), row.get(f"{metric}_letters")
     return {
-        "text": tell("") or NOTHING, "interval": f"[{low}, {high}]" if low else "", "paper": tell("_paper"),
+        "text": tell("") or NOTHING,
+        "interval": f"[{low}, {high}]" if low else "",
+        "paper": tell("_paper"),
         "letters": letters if isinstance(letters, str) else "",
         "link": "gallery.html#" + urlencode({"method": row["method"], "sort": metric}) if shown else "",
-    }  # fmt: skip
+    }
 
 
 def orders(content: Content) -> list[dict[Any, Any]]:

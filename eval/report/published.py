@@ -81,8 +81,11 @@ def chosen_files(results: Path, selection: str = "") -> dict[Path, str]:
     found += sorted((results / "plots").glob("ablation_*")) if selection else []
     found += sorted((results / "theory").glob("*"))
     rooms = {"tables": "", "plots": "plots/", "theory": "theory/"}
-    return {path: rooms[path.relative_to(results).parts[0]] + path.name
-            for path in found if path.suffix in SUFFIXES}  # fmt: skip
+    return {
+        path: rooms[path.relative_to(results).parts[0]] + path.name
+        for path in found
+        if path.suffix in SUFFIXES
+    }
 
 
 def lead_links(page: Path, results: Path, files: Mapping[Path, str], slugs: Mapping[str, str]) -> str:

@@ -84,8 +84,13 @@ def environment(content: Content, compact: bool) -> Environment:
     """Templates that escape every text."""
     folder = FileSystemLoader(HERE / "templates", encoding="utf-8")
     pages = Environment(loader=folder, trim_blocks=True, lstrip_blocks=True, autoescape=True)
-    pages.globals |= {"content": content, "compact": compact, "title": content.title,
-                      "frames": FRAMES // (2 if compact else 1), "stills": STILLS}  # fmt: skip
+    pages.globals |= {
+        "content": content,
+        "compact": compact,
+        "title": content.title,
+        "frames": FRAMES // (2 if compact else 1),
+        "stills": STILLS,
+    }
     return pages
 
 
@@ -112,15 +117,24 @@ def gallery(content: Content) -> dict[str, Any]:
     assets = content.main
     present = {metric for asset in assets for metric in asset.values}
     specs = {m: spec for m, spec in columns().items() if m in present}
-    metrics = [{"id": m, "name": heading(spec), "down": spec.get("better") == "down",
-                "digits": spec["digits"]} for m, spec in specs.items()]  # fmt: skip
+    metrics = [
+        {"id": m, "name": heading(spec), "down": spec.get("better") == "down", "digits": spec["digits"]}
+        for m, spec in specs.items()
+    ]
     rows = [
         {"slug": a.slug, "method": a.method, "prompt": a.prompt, "seed": a.seed, "failed": a.failed,
          "values": {m: float(f"{a.values[m]:.6g}") for m in specs if m in a.values}}
         for a in assets
     ]  # fmt: skip
-    methods = [{"id": m, "title": title, "color": look(m).color, "control": m not in content.methods}
-               for m, title in content.titles.items()]  # fmt: skip
+    methods = [
+        {"id": m, "title": title, "color": look(m).color, "control": m not in content.methods}
+        for m, title in content.titles.items()
+    ]
     view = view_of(assets[0]) if assets else ORBIT
-    return {"methods": methods, "metrics": metrics, "assets": rows, "view": view,
-            "prompts": [{"id": p, **spec} for p, spec in content.prompts.items()]}  # fmt: skip
+    return {
+        "methods": methods,
+        "metrics": metrics,
+        "assets": rows,
+        "view": view,
+        "prompts": [{"id": p, **spec} for p, spec in content.prompts.items()],
+    }

@@ -22,8 +22,12 @@ from .build import Run
 from .content import SELECTION, SETTINGS, read_prompts, read_yaml
 
 STAGES = {"assets": "cost.json", "views": "views.zip", "scores": "scores.csv"}  # room -> what ends it
-TABLES = {"Table 1": "tables/table1.json", "claims": "tables/claims.json", "sheet": "tables/sheet.png",
-          "report": "report/index.html"}  # fmt: skip
+TABLES = {
+    "Table 1": "tables/table1.json",
+    "claims": "tables/claims.json",
+    "sheet": "tables/sheet.png",
+    "report": "report/index.html",
+}
 RECENT = 20  # assets by whose pace the time left is told
 
 
@@ -41,14 +45,20 @@ def asked_assets(results: Path) -> list[str]:
 def describe(results: Path) -> list[str]:
     """The lines that tell how far a run is."""
     asked, lines = asked_assets(results), []
-    done = {room: [path for name in asked if (path := results / room / name / last).exists()]
-            for room, last in STAGES.items()}  # fmt: skip
+    done = {
+        room: [path for name in asked if (path := results / room / name / last).exists()]
+        for room, last in STAGES.items()
+    }
     for room, paths in done.items():
         bar = "█" * (20 * len(paths) // max(1, len(asked)))
         left = time_left(paths, len(asked))
         lines.append(f"{room:<8}{bar:░<20} {len(paths)} of {len(asked)}{left}")
-    lines.append("tables  " + ", ".join(f"{name} {'done' if (results / path).exists() else 'to do'}"
-                                       for name, path in TABLES.items()))  # fmt: skip
+    lines.append(
+        "tables  "
+        + ", ".join(
+            f"{name} {'done' if (results / path).exists() else 'to do'}" for name, path in TABLES.items()
+        )
+    )
     costs = [json.loads(path.read_text()) for path in done["assets"]]
     seconds, nfe = (sum(cost.get(key) or 0 for cost in costs) for key in ("seconds", "nfe"))
     lines.append(f"cost    {told(seconds)} of optimization, {nfe:,.0f} network evaluations")

@@ -74,7 +74,7 @@ def share_won(differences: np.ndarray, better: str) -> float:
         raise ValueError(f"better is {better!r}, neither up nor down")
     if len(differences) == 0:
         return float("nan")
-    gain = np.asarray(differences) * (1 if better == "up" else -1)
+    gain = np.asarray(differences) if better == "up" else -np.asarray(differences)
     return float((gain > 0).mean() + 0.5 * (gain == 0).mean())
 
 

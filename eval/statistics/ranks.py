@@ -45,7 +45,7 @@ def first_probability(values: np.ndarray, better: str, resamples: int = 10_000, 
     """
     n = len(values)
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
-    means = counts @ values / n * (1 if better == "up" else -1)  # (R, M)
+    means = counts @ (values if better == "up" else -values) / n  # (R, M)
     scale = 1e-12 * (1 + np.abs(values).max())  # equal methods may differ by the order of summation
     first = means >= means.max(1, keepdims=True) - scale
     return (first / first.sum(1, keepdims=True)).mean(0)

@@ -27,8 +27,10 @@ def saturated_metrics(
 
 def edge(metric: str, values: list[float], start: float | None, truth: float | None) -> str:
     """The end, of start and true scene, that all values lie near or beyond; nothing if there is none."""
-    better = {"up": 1, "down": -1}.get(columns()[metric].get("better", ""))
-    if better is None or start is None or truth is None or not (truth - start) * better > 0:
+    if start is None or truth is None:
+        return ""
+    room = {"up": truth - start, "down": start - truth}.get(columns()[metric].get("better", ""))
+    if room is None or not room > 0:
         return ""
     shares = (pd.Series(values, dtype=float).dropna() - start) / (truth - start)
     if shares.empty:

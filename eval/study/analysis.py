@@ -170,9 +170,11 @@ def analyze(ranks: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0) -> d
         weights = crossed_weights(volunteer, prompt, resamples, seed)
         drawn = Resamples(weights, int(min(volunteer.max(), prompt.max())) + 1)
         found = [
-            mean_ranks(values, drawn, methods), rank_differences(values, drawn, methods),
-            rank_worths(values, drawn, methods), pd.DataFrame({"w": [kendall_w(values)]}),
-        ]  # fmt: skip
+            mean_ranks(values, drawn, methods),
+            rank_differences(values, drawn, methods),
+            rank_worths(values, drawn, methods),
+            pd.DataFrame({"w": [kendall_w(values)]}),
+        ]
         for parts, table in zip(tables.values(), found, strict=True):
             parts.append(table.assign(question=question)[["question", *table.columns]])
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}

@@ -113,5 +113,5 @@ def add_checks(key: pd.DataFrame, shuffle_seed: int = 0) -> pd.DataFrame:
             mine.assign(group=mine["group"] + (mine["group"] > half)),
             first.assign(group=half + 1, kind=CHECK),
             second.assign(group=groups + 2, kind=REPEAT, position=again),
-        ]  # fmt: skip
+        ]
     return pd.concat(parts).sort_values(["volunteer", "group", "position"], ignore_index=True)

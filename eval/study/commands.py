@@ -81,10 +81,14 @@ def collect(
     ranks = gather(study, answers)
     out.parent.mkdir(parents=True, exist_ok=True)
     ranks.to_csv(out, index=False)
-    mine, all_ = (Identity.of(table[table["kind"] == RANK], where)
-                  for table, where in ((ranks, out), (read_key(study), study)))  # fmt: skip
-    print(f"study {mine.study}, {mine.source}: {mine.rankings} of {all_.rankings} groups ranked, by "
-          f"{mine.volunteers} of {all_.volunteers} volunteers")  # fmt: skip
+    mine, all_ = (
+        Identity.of(table[table["kind"] == RANK], where)
+        for table, where in ((ranks, out), (read_key(study), study))
+    )
+    print(
+        f"study {mine.study}, {mine.source}: {mine.rankings} of {all_.rankings} groups ranked, by "
+        f"{mine.volunteers} of {all_.volunteers} volunteers"
+    )
 
 
 def analyse(

@@ -56,10 +56,14 @@ def page(key: pd.DataFrame, texts: Mapping[str, str]) -> str:
     """
     study, source, volunteer = key[[*IDENTITY, "volunteer"]].iloc[0]
     groups = [
-        {"group": int(str(number)), "videos": rows["video"].tolist(), "check": rows["kind"].iloc[0] == CHECK,
-         "prompt": TOLD if rows["kind"].iloc[0] == CHECK else texts[rows["prompt"].iloc[0]]}
+        {
+            "group": int(str(number)),
+            "videos": rows["video"].tolist(),
+            "check": rows["kind"].iloc[0] == CHECK,
+            "prompt": TOLD if rows["kind"].iloc[0] == CHECK else texts[rows["prompt"].iloc[0]],
+        }
         for number, rows in key.sort_values(["group", "position"]).groupby("group")
-    ]  # fmt: skip
+    ]
     data = {"study": study, "source": source, "volunteer": volunteer, "questions": QUESTIONS}
     text = json.dumps(data | {"groups": groups}).replace(
         "<", "\\u003c"

@@ -33,10 +33,11 @@ def read_study(path: Path, methods: Iterable[str], prompts: Iterable[str]) -> St
     differences, shown = (path.with_stem(f"{path.stem}_{ending}") for ending in ("differences", "prompts"))
     found = {
         path: read_result(path, ["method", "question"], ["mean", "low", "high"]),
-        differences: read_result(differences, ["method", "against", "question"],
-                                 ["difference", "low", "high", "won", "p"]),
+        differences: read_result(
+            differences, ["method", "against", "question"], ["difference", "low", "high", "won", "p"]
+        ),
         shown: read_result(shown, ["prompt"]),
-    }  # fmt: skip
+    }
     whose = found[path][0]
     for other, (theirs, _) in found.items():
         if theirs != whose:

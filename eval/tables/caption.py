@@ -32,8 +32,10 @@ def caption(analysis: Analysis, run: Run, setting: Setting) -> str:
         parts.insert(1, f"Q1 to Q3: mean ranks of {setting.study}; intervals and tests: crossed bootstrap.")
     if failed:
         second = ", the second all of them" if len(analysis.floor) else ""
-        parts.append(f"{failed} asset(s) failed (notes): the first block counts the {n} of {asked} prompts "
-                     f"on which every method succeeded{second}.")  # fmt: skip
+        parts.append(
+            f"{failed} asset(s) failed (notes): the first block counts the {n} of {asked} prompts "
+            f"on which every method succeeded{second}."
+        )
     parts += [*tell_tests(analysis, setting), *tell_columns(analysis, setting)]
     if setting.paper and setting.scale == SCALE:
         parts.append("The paper's value stands below this run's; the notes say what differs by design.")

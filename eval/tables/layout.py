@@ -98,9 +98,13 @@ def footnotes(run: Run, setting: Setting, refused: dict[str, list[str]]) -> tupl
 
 
 def build_rows(
-    summary: pd.DataFrame, methods: list[str], specs: dict[str, dict[str, Any]], run: Run, setting: Setting,
+    summary: pd.DataFrame,
+    methods: list[str],
+    specs: dict[str, dict[str, Any]],
+    run: Run,
+    setting: Setting,
     marks: dict[str, str],
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """A row a method; bold where its figure is the best and tells itself apart from all others."""
     known = summary.set_index(["method", "metric"]).to_dict("index")
     best = {m: separate_best(summary[summary["metric"] == m], spec) for m, spec in specs.items()}
@@ -134,9 +138,14 @@ def separate_best(rows: pd.DataFrame, spec: dict[str, Any]) -> str:
 
 
 def build_cell(
-    figures: Mapping[Any, Any], metric: str, method: str, bold: bool, spec: dict[str, Any], run: Run,
+    figures: Mapping[Any, Any],
+    metric: str,
+    method: str,
+    bold: bool,
+    spec: dict[str, Any],
+    run: Run,
     setting: Setting,
-) -> Cell:  # fmt: skip
+) -> Cell:
     """One figure with its interval, mark, letters, the paper's value, and everything else as details."""
     interval = f"[{number(figures['low'], spec)}, {number(figures['high'], spec)}]"
     theirs = paper_values(setting.paper, metric) if setting.scale == SCALE else {}

@@ -116,15 +116,21 @@ def prompts_section(analysis: Analysis, run: Run, setting: Setting, metric: str,
     methods = [*run.methods, *run.controls]
     values = analysis.per_prompt.set_index(["method", "prompt", "metric"])["value"].to_dict()
     shown = [m for m in analysis.primary if not columns()[m].get("pooled")]
-    rows = [Row(p, [describe_asset(values, run, m, p, metric, shown, root) for m in methods])
-            for p in run.prompts]  # fmt: skip
+    rows = [
+        Row(p, [describe_asset(values, run, m, p, metric, shown, root) for m in methods]) for p in run.prompts
+    ]
     return plain(["Prompt", *map(setting.title, methods)], rows)
 
 
 def describe_asset(
-    values: Mapping[Any, float], run: Run, method: str, prompt: str, metric: str,
-    shown: list[str], root: str,
-) -> Cell:  # fmt: skip
+    values: Mapping[Any, float],
+    run: Run,
+    method: str,
+    prompt: str,
+    metric: str,
+    shown: list[str],
+    root: str,
+) -> Cell:
     """One method on one prompt: its figure, its other figures or why it failed, and its files that exist."""
     known = columns()
     found = {m: values.get((method, prompt, m), float("nan")) for m in shown}

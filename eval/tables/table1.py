@@ -95,10 +95,13 @@ def write_all(analysis: Analysis, run: Run, setting: Setting, out: Path) -> None
     tables = {
         "table1": wide(analysis, run, setting, analysis.primary),
         "table1_extended": wide(analysis, run, setting, every),
-        "summary": analysis.summary, "comparisons": analysis.comparisons, "variance": analysis.variance,
-        "per_prompt": analysis.per_prompt, "paper_order": orders,
+        "summary": analysis.summary,
+        "comparisons": analysis.comparisons,
+        "variance": analysis.variance,
+        "per_prompt": analysis.per_prompt,
+        "paper_order": orders,
         **({"by_category": by_category} if divided else {}),
-    }  # fmt: skip
+    }
     for name, frame in tables.items():
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
     (out / "table1.md").write_text(markdown(table) + beside, encoding="utf-8")
@@ -156,8 +159,9 @@ def tabulate(
     scores = pd.concat([run.scores, prompt_distances(run)], ignore_index=True)
     reference = reference or primary_method(methods)
     whose = ranked.whose if ranked else None
-    setting = Setting(scale, scorer, seeds, reference, read_titles(titles), read_paper(paper), whose,
-                      categories(table))  # fmt: skip
+    setting = Setting(
+        scale, scorer, seeds, reference, read_titles(titles), read_paper(paper), whose, categories(table)
+    )
     write_all(analyze(run, scores, reference, ranked), run, setting, results / "tables" / selection)
 
 

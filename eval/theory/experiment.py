@@ -35,8 +35,9 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import pandas as pd
 
-from segmentdreamer.command import Program, inputs, outputs, settings
+from segmentdreamer.command import Overrides, Program, Scale, inputs, outputs, settings
 
+from ..reference.samples import configure
 from .figure import draw
 from .fit import EDGE, FIXED, LARGEST, SHOWN, compare_methods, fit_exponents
 from .page import write_page
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segmentdreamer.diffusion.mixture import MixturePrior
+    from segmentdreamer.prior.options import PriorConfig
 
 T, CLEAN = 980, -1  # the segments span [EDGE, T]; CLEAN is the time without noise
 STEPS = (1, 2, 4, 8, 16, 32, 64)
@@ -195,17 +197,19 @@ def by_start(starts: Starts, shared: dict, latents: dict[str, Tensor]) -> list[d
     ]
 
 
-def build(views: list[Path], prior: Path, every: int, count: int, seed: int) -> tuple[MixturePrior, Starts]:
+def build(
+    views: list[Path], prior: PriorConfig, every: int, count: int, seed: int
+) -> tuple[MixturePrior, Starts]:
     """The mixture over every `every`-th view of each archive, and `count` starts from the views between."""
     import torch
 
     from segmentdreamer.diffusion.mixture import MixturePrior
-    from segmentdreamer.prior.diffusers_prior import DiffusersPrior
+    from segmentdreamer.prior.diffusers_prior import open_prior
     from segmentdreamer.randomness import generator
 
     from ..views.archive import composite, read_views
 
-    encoder = DiffusersPrior(prior)
+    encoder = open_prior(prior, "cpu")
     centers, held, labels = [], [], []
     for path in views:
         images = torch.from_numpy(composite(read_views(path))).permute(0, 3, 1, 2).float() / 255
@@ -241,8 +245,12 @@ def reference_change(prior: MixturePrior, starts: Starts) -> float:
 
 def measure_theory(
     views: Annotated[list[Path], inputs("PROMPT/views.zip, ...", metavar="FILE...")],
-    prior: Annotated[Path, inputs("the pipeline folder that encodes them")],
     out: Annotated[Path, outputs("folder of tables, page and figure")],
+    prior: Annotated[
+        Path | None, inputs("the pipeline folder that encodes them, instead of the scale's prior")
+    ] = None,
+    scale: Scale = "mini",
+    overrides: Overrides = None,
     every: Annotated[int, settings("every n-th view is a center", min=1)] = 3,
     starts: Annotated[int, settings("starting points a prompt", min=1)] = 2,
     seed: Annotated[int, settings("of the starting points")] = 0,
@@ -251,7 +259,7 @@ def measure_theory(
     import torch
 
     torch.set_num_threads(1)
-    mixture, begun = build(views, prior, every, starts, seed)
+    mixture, begun = build(views, configure(prior, scale, overrides), every, starts, seed)
     points = pd.concat([measure_routes(mixture, begun, seed), measure_round_trips(mixture, begun)])
     exponents, methods = fit_exponents(points), compare_methods(points)
     out.mkdir(parents=True, exist_ok=True)

@@ -25,9 +25,14 @@ def draw(points: pd.DataFrame, folder: Path) -> None:
     import matplotlib.pyplot as plt
 
     style: dict[Any, Any] = {
-        "font.size": 9, "axes.titlesize": 9.5, "legend.fontsize": 8.5, "legend.frameon": False,
-        "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "theory",
-    }  # fmt: skip
+        "font.size": 9,
+        "axes.titlesize": 9.5,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "svg.hashsalt": "theory",
+    }
     with plt.rc_context(style):
         figure, axes = plt.subplots(2, 2, figsize=(6.8, 6.2), layout="constrained")
         for panel, part, bound in zip(axes.flat, ("step", "length", "jump"), (1, 1, 2), strict=False):

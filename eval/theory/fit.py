@@ -49,9 +49,12 @@ def curves(group: pd.DataFrame, variable: str, over: str) -> pd.DataFrame:
 
 def slopes(lines: pd.DataFrame, variable: str) -> np.ndarray:
     """The log-log least-squares slope of every prompt."""
-    return np.array([
-        np.polyfit(np.log(line[variable]), np.log(line["error"]), 1)[0] for _, line in lines.groupby("prompt")
-    ])  # fmt: skip
+    return np.array(
+        [
+            np.polyfit(np.log(line[variable]), np.log(line["error"]), 1)[0]
+            for _, line in lines.groupby("prompt")
+        ]
+    )
 
 
 def compare_methods(points: pd.DataFrame) -> pd.DataFrame:

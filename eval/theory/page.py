@@ -102,8 +102,9 @@ def compared(methods: pd.DataFrame) -> list[list[str]]:
         interval = "" if row["low"] != row["low"] else f" [{row['low']:.3g}, {row['high']:.3g}]"
         errors = f"{row['error_larger']:.1e}, {row['error_smaller']:.1e}"
         ratio, stated = f"{row['ratio']:.3g}{interval}", f"{row['stated']:.3g}"
-        rows.append([STEPPED[row["part"]], row["larger"], row["smaller"], errors, ratio, stated,
-                     row["verdict"]])  # fmt: skip
+        rows.append(
+            [STEPPED[row["part"]], row["larger"], row["smaller"], errors, ratio, stated, row["verdict"]]
+        )
     return rows
 
 
@@ -165,13 +166,18 @@ def order(exponents: pd.DataFrame, methods: pd.DataFrame) -> Iterator[str]:
     """The verdicts at the common target: the order in the step, then that of the methods and its size."""
     mine = exponents[(exponents["part"] == "step") & (exponents["target_high"] == EDGE)]
     for method, group in mine.groupby("method", sort=False):
-        spans = [f"{row['exponent']:.2f} for Δt from {row['from']:.0f} to {row['to']:.0f} ({row['verdict']})"
-                 for row in group.to_dict("records")]  # fmt: skip
+        spans = [
+            f"{row['exponent']:.2f} for Δt from {row['from']:.0f} to {row['to']:.0f} ({row['verdict']})"
+            for row in group.to_dict("records")
+        ]
         yield f"In Δt, stated 1: {method} ({group['region'].iloc[0]}) has exponent {' and '.join(spans)}."
     for part, group in methods.groupby("part", sort=False):
         held = group["verdict"] == "as stated"
-        others = "; ".join(f"{row.verdict}: {row.larger} against {row.smaller}, {row.ratio:.3g} for the "
-                           f"bounds' {row.stated:.3g}" for row in group[~held].itertuples())  # fmt: skip
+        others = "; ".join(
+            f"{row.verdict}: {row.larger} against {row.smaller}, {row.ratio:.3g} for the "
+            f"bounds' {row.stated:.3g}"
+            for row in group[~held].itertuples()
+        )
         yield (
             f"{STEPPED[str(part)]}, {held.sum()} of {len(group)} pairs are in the order of their bounds"
             f"{'; ' + others if others else ''}."

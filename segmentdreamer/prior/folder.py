@@ -22,10 +22,14 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 # Settings under which a network takes another input or means another output, and what they are where they
 # change nothing.
 MEANINGS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "unet": {"addition_embed_type": (None, "text"), "class_embed_type": (None,), "encoder_hid_dim": (None,),
-             "time_cond_proj_dim": (None,)},
+    "unet": {
+        "addition_embed_type": (None, "text"),
+        "class_embed_type": (None,),
+        "encoder_hid_dim": (None,),
+        "time_cond_proj_dim": (None,),
+    },
     "vae": {"shift_factor": (None, 0), "latents_mean": (None,), "latents_std": (None,)},
-}  # fmt: skip
+}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -86,8 +90,10 @@ def check_folder(folder: Path) -> None:
     for part in NETWORKS:
         for path in find_weights(folder / part)[0]:
             read_header(path)
-    width, wanted = (read_json(folder / part / "config.json").get(key) for part, key in
-                     (("text_encoder", "hidden_size"), ("unet", "cross_attention_dim")))  # fmt: skip
+    width, wanted = (
+        read_json(folder / part / "config.json").get(key)
+        for part, key in (("text_encoder", "hidden_size"), ("unet", "cross_attention_dim"))
+    )
     if None not in (width, wanted) and width != wanted:
         raise ValueError(f"{folder}: the UNet reads texts of width {wanted}, the text encoder gives {width}")
 

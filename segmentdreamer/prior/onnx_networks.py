@@ -111,8 +111,13 @@ def export(folder: Path, out: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on shapes that are constant here
         cond = torch.randn(2, 8, c["cross_attention_dim"])
-        write_onnx(networks.predict, (z, torch.full((2,), 500), cond), ("x", "t", "cond"),
-                   out / "unet.onnx", {"cond": {0: "b", 1: "l"}})  # fmt: skip
+        write_onnx(
+            networks.predict,
+            (z, torch.full((2,), 500), cond),
+            ("x", "t", "cond"),
+            out / "unet.onnx",
+            {"cond": {0: "b", 1: "l"}},
+        )
         write_onnx(networks.decode, (z,), ("z",), out / "decoder.onnx")
         torch.jit.trace(_Function(networks.moments), image).save(str(out / "encoder.pt"))
         tokenizer, encoder = load_text(folder)

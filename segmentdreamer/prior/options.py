@@ -28,7 +28,7 @@ class NetworkOptions:
 class PriorConfig(NetworkOptions):
     """The diffusion model, and how its networks run."""
 
-    path: str  # a StableDiffusionPipeline folder, or what `class` makes of it
+    path: str = ""  # a StableDiffusionPipeline folder, or what `class` makes of it
     # module:name of what makes the prior from (configuration, device, threads), say a `UNetPrior` with
     # encode, decode and encode_prompt; empty: the networks of a folder.
     class_: str = ""

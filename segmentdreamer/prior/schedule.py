@@ -22,9 +22,11 @@ SAMPLERS = ("DDIM", "DDPM", "PNDM", "DPMSolver", "Euler", "Heun", "KDPM2", "LMS"
             "TCD", "SASolver", "IPNDM")  # fmt: skip
 # Fields under which the schedule is another one, and what they are where they change nothing.
 OTHERS: dict[str, tuple[Any, ...]] = {
-    "snr_shift_scale": (None, 1), "use_flow_sigmas": (None, False), "flow_shift": (None, 1),
+    "snr_shift_scale": (None, 1),
+    "use_flow_sigmas": (None, False),
+    "flow_shift": (None, 1),
     "shift": (None, 1),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -170,9 +170,12 @@ def embed_texts(folder: Path, texts: Sequence[str]) -> Tensor:
     """Embeddings (T, L, D) float32 on the CPU; the text encoder is loaded and dropped: no step needs it."""
     tokenizer, encoder = load_text(folder)
     ids = tokenizer(
-        list(texts), padding="max_length", truncation=True, max_length=tokenizer.model_max_length,
+        list(texts),
+        padding="max_length",
+        truncation=True,
+        max_length=tokenizer.model_max_length,
         return_tensors="pt",
-    ).input_ids  # fmt: skip
+    ).input_ids
     return encoder(ids)[0]
 
 

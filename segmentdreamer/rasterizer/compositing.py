@@ -180,9 +180,7 @@ def _differentiate(scratch, layers, layer, first, end, u0, v0, a, b, c, red, gre
 
 
 @kernel
-def composite(
-    starts, ids, rows, whitening, colors, depths, background, rgb, depth, alpha, passed
-):  # fmt: skip
+def composite(starts, ids, rows, whitening, colors, depths, background, rgb, depth, alpha, passed):
     """Fill one view's images: `rgb` (H, W, 3), `depth`, `alpha`, transmittance `passed` (H, W).
 
     Alpha is 1 - transmittance, but either has its own sum, exact where the other is nearly 1.
@@ -219,9 +217,7 @@ def composite(
 
 
 @kernel
-def _load_gradient(
-    scratch, tile, background, passed, g_rgb, g_depth, g_alpha, g_background
-):  # fmt: skip
+def _load_gradient(scratch, tile, background, passed, g_rgb, g_depth, g_alpha, g_background):
     """Put a tile's dL/d(pixel) into the scratch planes, and its share into `g_background`."""
     height, width = passed.shape
     across = (width + TILE - 1) // TILE

@@ -58,9 +58,13 @@ class _Project(torch.autograd.Function):
         gaussians = [_array(tensor) for tensor in (means, quats, scales)]
         for c, camera in enumerate(cameras):
             project(
-                *gaussians, _array(opacities), camera, *size, *limits,
+                *gaussians,
+                _array(opacities),
+                camera,
+                *size,
+                *limits,
                 *(tensor[c].numpy() for tensor in (means2d, covars2d, depths, radii, whitening)),
-            )  # fmt: skip
+            )
         ctx.save_for_backward(means, quats, scales, radii)
         ctx.cameras = cameras
         ctx.mark_non_differentiable(radii, whitening)
@@ -105,9 +109,11 @@ class _Composite(torch.autograd.Function):
             order = order[_array(radii[c])[order, 0] > 0]
             ctx.tiles.append(bin_gaussians(order, _array(whitening[c]), width, height))
             composite(
-                *ctx.tiles[c], *_Composite.scene(c, depths, whitening, colors, backgrounds),
-                rgb[c].numpy(), *(image[c, ..., 0].numpy() for image in (depth, alpha, passed)),
-            )  # fmt: skip
+                *ctx.tiles[c],
+                *_Composite.scene(c, depths, whitening, colors, backgrounds),
+                rgb[c].numpy(),
+                *(image[c, ..., 0].numpy() for image in (depth, alpha, passed)),
+            )
         ctx.save_for_backward(depths, radii, whitening, opacities, colors, backgrounds, passed)
         return rgb, depth, alpha
 
@@ -134,16 +140,22 @@ class _Composite(torch.autograd.Function):
             sums = np.zeros((count, SUMS))
             g_rgb, g_depth, g_alpha = (gradient[c] for gradient in gradients)
             composite_backward(
-                *ctx.tiles[c], *_Composite.scene(c, depths, whitening, colors, backgrounds),
+                *ctx.tiles[c],
+                *_Composite.scene(c, depths, whitening, colors, backgrounds),
                 *map(_array, (passed[c, ..., 0], g_rgb, g_depth[..., 0], g_alpha[..., 0])),
-                sums, g_backgrounds[c].numpy(),
-            )  # fmt: skip
+                sums,
+                g_backgrounds[c].numpy(),
+            )
             own = g_colors if colors.dim() == 2 else g_colors[c]
             unwhiten(
-                sums, *(_array(tensor) for tensor in (whitening[c], opacities, radii[c])),
-                g_means2d[c].numpy(), g_covars2d[c].numpy(), g_opacities.numpy(), own.numpy(),
+                sums,
+                *(_array(tensor) for tensor in (whitening[c], opacities, radii[c])),
+                g_means2d[c].numpy(),
+                g_covars2d[c].numpy(),
+                g_opacities.numpy(),
+                own.numpy(),
                 g_depths[c].numpy(),
-            )  # fmt: skip
+            )
         return (
             g_means2d, g_covars2d, g_depths, None, None,
             g_opacities.float(), g_colors.float(), g_backgrounds.float(), None,

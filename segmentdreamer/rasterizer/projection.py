@@ -259,8 +259,10 @@ def project_backward(
         g_p, g_q = _factor_gradient(
             _factor_row(row_x, matrix, scales[i]),
             _factor_row(row_y, matrix, scales[i]),
-            g_covars2d[i, 0], g_covars2d[i, 1], g_covars2d[i, 2],
-        )  # fmt: skip
+            g_covars2d[i, 0],
+            g_covars2d[i, 1],
+            g_covars2d[i, 2],
+        )
         g_row_x = _jacobian_row_gradient(g_p, matrix, scales[i])
         g_row_y = _jacobian_row_gradient(g_q, matrix, scales[i])
         g_x, g_zx = _slope_gradient(0, x / z, slope_x, row_x, g_row_x, z, camera)

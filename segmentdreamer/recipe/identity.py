@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,20 @@ def read_recipe(
 
 
 def describe_prior(section: Mapping[str, Any]) -> list[Any]:
-    """What counts of a section `prior`: its settings, and the digest of its files instead of their place."""
+    """What counts of a section `prior`: its settings, and digests of its files instead of their place."""
     path, rest = section.get("path", ""), {k: v for k, v in section.items() if k not in ("path", "sha256")}
     named = path and (not rest.get("class") or shipped(path).exists())  # a class may want no file
-    return [rest, content_digest(shipped(path)) if named else ""]
+    code = [file_digest(source) for source in source_of(rest.get("class", ""))]
+    return [rest, content_digest(shipped(path)) if named else "", *code]
+
+
+def source_of(name: str) -> list[Path]:
+    """The file that defines what `module:name` names, if there is one."""
+    try:
+        spec = find_spec(name.partition(":")[0]) if name else None
+    except (ImportError, ValueError):  # opening the prior tells
+        spec = None
+    return [Path(spec.origin)] if spec and spec.has_location and spec.origin else []
 
 
 def describe_start(section: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

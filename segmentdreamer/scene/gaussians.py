@@ -27,9 +27,11 @@ PLY_FIELDS = {
 }
 
 SPLATS = {  # other formats of Gaussians, by the endings of their names
-    ".splat": "a .splat file (antimatter15's)", ".ksplat": "a .ksplat file (of three.js viewers)",
-    ".spz": "a .spz file (Niantic's)", ".sog": "a .sog file (PlayCanvas's)",
-}  # fmt: skip
+    ".splat": "a .splat file (antimatter15's)",
+    ".ksplat": "a .ksplat file (of three.js viewers)",
+    ".spz": "a .spz file (Niantic's)",
+    ".sog": "a .sog file (PlayCanvas's)",
+}
 
 
 @dataclass(frozen=True)

@@ -149,10 +149,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--prompt", required=True, help="a short text, e.g. the table's init_prompt")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     parser.add_argument("--out", type=Path, required=True, help="the PLY to write")
-    parser.add_argument("--weights", type=Path, default=Path("weights/point-e"),
-                        help="folder of the three files (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
-                        help="cpu or cuda (default: cuda where there is one)")  # fmt: skip
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=Path("weights/point-e"),
+        help="folder of the three files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu or cuda (default: cuda where there is one)",
+    )
     args = parser.parse_args(argv)
     try:
         made = make_cloud(args.prompt, args.seed, args.weights, args.out, args.device)

@@ -154,7 +154,12 @@ def configured(scale: str, method: str, guidance: str, overrides: Sequence[str] 
 
 
 def scale_work(config: GenerationConfig) -> Work:
-    """The work of a scale's networks on a training view; without its prior's folder, of SD 2.1-base's."""
+    """The work of a scale's networks on a training view; without its prior's folder, of SD 2.1-base's.
+
+    ValueError for a prior of one's own: the operations of a folder's networks alone can be counted.
+    """
+    if config.prior.class_:
+        raise ValueError(f"prior.class {config.prior.class_}: a pipeline folder's networks alone are counted")
     with tempfile.TemporaryDirectory() as scratch:
         return count_work(shapes(Path(config.prior.path), Path(scratch)), config.render.size)
 

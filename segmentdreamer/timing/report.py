@@ -36,7 +36,7 @@ class Measurement:
     seconds: tuple[float, ...]  # of every timed step
     batch: int  # views a step
     nfe: float  # evaluations of the UNet, a view
-    flops: float  # counted
+    flops: float | None  # counted, of a pipeline folder's networks
     parts: dict[str, float]  # seconds, of steps that wait for the device wherever a part ends
     waits: int | None  # times that the host waited for the device; None on a CPU
     peak_mib: float
@@ -53,13 +53,13 @@ class Report:
     """All that a benchmark found."""
 
     scale: str
-    weights: str  # "random" or the prior's folder
+    weights: str  # "random", or the prior's folder or class
     prior: dict[str, Any]  # its configuration
     machine: dict[str, Any]
     versions: dict[str, str]
     network_type: str
     matrix_rate: float  # FLOP/s
-    work: Work
+    work: Work | None
     rows: list[Measurement] = field(default_factory=list)
     views_seconds: float | None = None  # of rendering the evaluation views of one asset
 
@@ -68,15 +68,14 @@ def write_table(report: Report) -> str:
     """The report as Markdown."""
     machine = report.machine
     device = machine.get("gpu") or f"{machine['cpus']} CPUs"
-    w, columns = report.work, COLUMNS + (PAPER_COLUMN,) * in_paper(report)
+    columns = COLUMNS + (PAPER_COLUMN,) * in_paper(report)
     lines = [
         f"# Step benchmark: scale `{report.scale}`, weights: {report.weights}",
         "",
         f"{device}; torch {report.versions['torch']}; networks in {report.network_type}, "
         f"{report.matrix_rate / 1e12:.3g} TFLOP/s in large matrix products of that type.",
         "",
-        f"A view: UNet {w.unet / 1e12:.3g}, encode {w.encode / 1e12:.3g} + {w.encode_backward / 1e12:.3g} "
-        f"backward, decode {w.decode / 1e12:.3g} TFLOP.",
+        describe_work(report.work),
         "",
         line(columns),
         line(["---"] * 2 + ["---:"] * (len(columns) - 2)),
@@ -90,6 +89,13 @@ def write_table(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
+def describe_work(work: Work | None) -> str:
+    if work is None:
+        return "The operations of a prior of one's own are not counted: it has no floor."
+    encode = f"encode {work.encode / 1e12:.3g} + {work.encode_backward / 1e12:.3g} backward"
+    return f"A view: UNet {work.unet / 1e12:.3g}, {encode}, decode {work.decode / 1e12:.3g} TFLOP."
+
+
 def in_paper(report: Report) -> bool:
     return report.scale == "paper"
 
@@ -100,15 +106,16 @@ def line(values: Sequence[str]) -> str:
 
 def cells(row: Measurement, report: Report) -> list[str]:
     """One line of the table."""
-    floor = row.flops / report.matrix_rate
+    floor = row.flops and row.flops / report.matrix_rate
     reference = next((r for r in report.rows if (r.method, r.guidance) == (REFERENCE, row.guidance)), None)
     ratios = [
-        f"{getattr(row, name) / getattr(reference, name):.2f}" if reference else ""
+        f"{mine / getattr(reference, name):.2f}" if reference and (mine := getattr(row, name)) else ""
         for name in ("mean", "flops", "nfe")
     ]
     return [
         row.method, row.guidance, f"{row.nfe:.2f}", f"{1e3 * statistics.median(row.seconds):.1f}",
-        f"{1e3 * row.mean:.1f}", f"{1e3 * floor:.1f}", f"{floor / row.mean:.0%}",
+        f"{1e3 * row.mean:.1f}", f"{1e3 * floor:.1f}" if floor else "",
+        f"{floor / row.mean:.0%}" if floor else "",
         *(f"{1e3 * row.parts[part]:.1f}" for part in ("unet", "vae", "rasterizer", "rest")),
         "" if row.waits is None else str(row.waits), f"{row.peak_mib / 1024:.2f}", f"{row.minutes:.1f}",
         *ratios, *[paper_minutes(row.method, row.guidance)] * in_paper(report),

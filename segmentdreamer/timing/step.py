@@ -47,7 +47,7 @@ class Bench:
 
     prior: DiffusersPrior
     prompts: ViewPrompts
-    work: Work
+    work: Work | None  # of a pipeline folder's networks
     device: str
 
 
@@ -57,7 +57,7 @@ def measure(
     """Time `steps` steps of a method after `warmup` others, then a third as many for the split."""
     method, run = load_method(name, config.methods.get(name, {})), new_run(config, bench.device)
     strategy = build_strategy(config.optimizer)
-    prompts = replace(bench.prompts, perp_neg=GUIDANCE[guidance])
+    prompts = replace(bench.prompts, perp_neg=GUIDANCE[guidance], sources=bench.prompts.views)
 
     def take(step: int, watch: Stopwatch | None = None) -> None:
         bench.prior.watch = watch or Stopwatch()
@@ -72,13 +72,14 @@ def measure(
     before = read_meters(bench.prior)
     seconds = time_each(take, spread(total, steps), bench.device)
     spent = read_meters(bench.prior) - before
-    flop = bench.work.total(spent.nfe, spent.encodes, spent.decodes, spent.unet_backwards)
+    counts = (count / steps for count in (spent.nfe, spent.encodes, spent.decodes, spent.unet_backwards))
+    flop = bench.work.total(*counts) if bench.work else None
     peak, watch = peak_mib(bench.device), Stopwatch(synchronize=True)
     again = spread(total, max(1, steps // 3))
     split = time_each(lambda step: take(step, watch), again, bench.device)
     parts = {part: watch.seconds[part] / len(again) for part in NAMED}
     return Measurement(
-        name, guidance, seconds, config.cameras.batch, spent.nfe / steps / config.cameras.batch, flop / steps,
+        name, guidance, seconds, config.cameras.batch, spent.nfe / steps / config.cameras.batch, flop,
         {**parts, "rest": statistics.fmean(split) - sum(parts.values())},
         None if bench.device == "cpu" else count_waits(lambda: take(total // 2)),
         peak, statistics.fmean(seconds) * total / 60,
@@ -187,18 +188,18 @@ def time_methods(
     """A row for each method and guidance of `configs`; methods without Perp-Neg have none for it."""
     for (name, _), config in configs.items():  # before anything is loaded
         load_method(name, config.methods.get(name, {}))
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = shapes(Path(base.prior.path), Path(scratch)) if random_weights else weights(base)
-        build = random_networks if random_weights else None
-        prior = open_prior(replace(base.prior, path=str(folder)), device, threads, build)
-        prompts = embed_views(prior, prompt, base.prompts)
-        prompts = replace(prompts, sources=prompts.views)  # of some methods
-        work = count_work(folder, base.render.size, tokens=prompts.null.shape[1])
+    prior, prompts, work = load(base, prompt, random_weights, device, threads)
+    named = base.prior.class_ or base.prior.path
     report = Report(
-        base.scale, "random" if random_weights else base.prior.path, asdict(base.prior),
-        describe_machine(device), package_versions(), str(prior.dtype).removeprefix("torch."),
-        matrix_rate(device, prior.dtype), work,
-    )  # fmt: skip
+        base.scale,
+        "random" if random_weights else named,
+        asdict(base.prior),
+        describe_machine(device),
+        package_versions(),
+        str(prior.dtype).removeprefix("torch."),
+        matrix_rate(device, prior.dtype),
+        work,
+    )
     for (name, guidance), config in configs.items():
         if GUIDANCE[guidance] and not getattr(load_method(name, {}), "has_perp_neg", True):
             continue
@@ -210,6 +211,23 @@ def time_methods(
             told = f"failed: {str(error).splitlines()[0]}"
         print(f"{name}, {guidance}: {told}", file=sys.stderr, flush=True)
     return report
+
+
+def load(
+    config: GenerationConfig, prompt: str, random_weights: bool, device: str, threads: int
+) -> tuple[DiffusersPrior, ViewPrompts, Work | None]:
+    """The prior, the prompt's embeddings, and the arithmetic of networks that are a pipeline folder's."""
+    if config.prior.class_:
+        if random_weights:
+            raise ValueError(f"prior.class {config.prior.class_} has no shapes for --random-weights")
+        prior = open_prior(config.prior, device, threads)
+        return prior, embed_views(prior, prompt, config.prompts), None
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = shapes(Path(config.prior.path), Path(scratch)) if random_weights else weights(config)
+        build = random_networks if random_weights else None
+        prior = open_prior(replace(config.prior, path=str(folder)), device, threads, build)
+        prompts = embed_views(prior, prompt, config.prompts)
+        return prior, prompts, count_work(folder, config.render.size, tokens=prompts.null.shape[1])
 
 
 def weights(config: GenerationConfig) -> Path:

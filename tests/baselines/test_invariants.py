@@ -214,9 +214,9 @@ def test_fixed_noise_is_one_for_the_whole_run_and_offset_is_shared_by_the_batch(
 def test_the_offset_of_a_channel_has_the_stated_deviation() -> None:
     z_0 = torch.zeros(1, 4, 2, 2)
     runs = [Progress(step, 2000, 0) for step in range(2000)]
-    offsets = torch.stack([
-        draw_noise(z_0, p, False, 0.1)[0] - draw_noise(z_0, p, False, 0.0)[0] for p in runs
-    ])  # fmt: skip
+    offsets = torch.stack(
+        [draw_noise(z_0, p, False, 0.1)[0] - draw_noise(z_0, p, False, 0.0)[0] for p in runs]
+    )
     assert torch.allclose(offsets, offsets[..., :1, :1], atol=1e-6)
     assert float(offsets[..., 0, 0].std()) == pytest.approx(0.1, rel=0.05)
     assert float(draw_noise(torch.zeros(64, 4, 8, 8), runs[0], False, 0.0).std()) == pytest.approx(
@@ -239,10 +239,16 @@ def test_each_method_keeps_or_redraws_its_noise_as_officially(monkeypatch: pytes
     _, _, c = toy_inputs(3)
     p = with_perp_neg(c)
     for method, conditioning, fixed in (
-        (SDS(), c, False), (ISM(), c, False), (ISM(fixed_noise=True), c, True), (CDS(), c, True),
-        (GCS(), c, False), (GCS(), p, True), (GCS(noise="fixed"), c, True), (SCTD(), c, True),
+        (SDS(), c, False),
+        (ISM(), c, False),
+        (ISM(fixed_noise=True), c, True),
+        (CDS(), c, True),
+        (GCS(), c, False),
+        (GCS(), p, True),
+        (GCS(noise="fixed"), c, True),
+        (SCTD(), c, True),
         (SCTD(fixed_noise=False), c, False),
-    ):  # fmt: skip
+    ):
         first, second = noises(method, conditioning, monkeypatch)
         assert torch.equal(first, second) == fixed, method
     shared, _ = noises(CDS(), c, monkeypatch)

@@ -91,8 +91,12 @@ def test_sds_equals_its_closed_form_for_each_weight(weight: str) -> None:
         toy_network(z_t, torch.full((3,), t), text.expand(3, -1, -1)) for text in (c.neg, c.cond)
     )
     residual = negative + 7.5 * (positive - negative) - noise
-    w = {"noise_to_signal": ((1 - a) / a).sqrt(), "sds": 1 - a, "uniform": 1.0,
-         "fantasia3d": a.sqrt() * (1 - a)}[weight]  # fmt: skip
+    w = {
+        "noise_to_signal": ((1 - a) / a).sqrt(),
+        "sds": 1 - a,
+        "uniform": 1.0,
+        "fantasia3d": a.sqrt() * (1 - a),
+    }[weight]
     g = SDS(omega=7.5, weight=weight).update(prior, z_0, noise, c, t)
     assert relative_error(g.latent, 0.1 * w * residual) < 1e-10
 

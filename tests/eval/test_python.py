@@ -49,8 +49,10 @@ def test_an_array_an_archive_and_a_folder_of_the_same_views_have_the_same_scores
 
 def test_they_are_the_programs_scores(bear: np.ndarray, tmp_path: Path) -> None:
     write_views(bear, tmp_path / "views.zip")
-    write_views(render_orbit(two_faced(primitives(Spec("bear", "red", "blue"))), 40, 0.0, 64),
-                tmp_path / "p02/two_faced.zip")  # fmt: skip
+    write_views(
+        render_orbit(two_faced(primitives(Spec("bear", "red", "blue"))), 40, 0.0, 64),
+        tmp_path / "p02/two_faced.zip",
+    )
     write_views(bear, tmp_path / "p02/views.zip")
     command = ["-m", "eval.score", "--views", str(tmp_path / "views.zip"), "--prompt-id", "p02",
                "--prompts", "prompts/toybox.tsv", "--scale", "mini", "--truth", str(tmp_path),
@@ -98,8 +100,9 @@ def test_a_run_is_found_as_it_lies(tmp_path: Path) -> None:
     assert found.methods == asked.methods and set(found.controls) == set(asked.controls)
     assert found.prompts == asked.prompts and found.guidance == asked.guidance
     order = ["method", "prompt", "seed", "metric", "view"]
-    pd.testing.assert_frame_equal(found.scores.sort_values(order, ignore_index=True),
-                                  asked.scores.sort_values(order, ignore_index=True))  # fmt: skip
+    pd.testing.assert_frame_equal(
+        found.scores.sort_values(order, ignore_index=True), asked.scores.sort_values(order, ignore_index=True)
+    )
     assert found.failed()[["method", "prompt", "seed"]].values.tolist() == [list(simulated.FAILED)]
 
 

@@ -24,10 +24,17 @@ TOLERANCES = yaml.safe_load(reproduce.TOLERANCES.read_text())
 
 
 def made_on(processor: str, steps: int = 4, omega: float = 5.0) -> str:
-    return json.dumps({
-        "config": {"train": {"steps": steps}}, "hyper_parameters": {"omega": omega}, "asset_sha256": "0",
-        "prompt": "x", "weights_sha256": "1", "versions": {"torch": "2"}, "machine": {"processor": processor},
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "config": {"train": {"steps": steps}},
+            "hyper_parameters": {"omega": omega},
+            "asset_sha256": "0",
+            "prompt": "x",
+            "weights_sha256": "1",
+            "versions": {"torch": "2"},
+            "machine": {"processor": processor},
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +177,11 @@ def test_another_run_is_refused_by_what_differs(
 
 @pytest.mark.parametrize(
     ("record", "words"),
-    [(made_on("Model X", steps=5), "train.steps 5, published 4"),
-     (made_on("Model X", omega=7.5), "omega 7.5, published 5.0")],
-)  # fmt: skip
+    [
+        (made_on("Model X", steps=5), "train.steps 5, published 4"),
+        (made_on("Model X", omega=7.5), "omega 7.5, published 5.0"),
+    ],
+)
 def test_other_settings_are_refused_by_asset_and_name(
     run: Path, judge: Callable[[], tuple[Any, str]], record: str, words: str
 ) -> None:

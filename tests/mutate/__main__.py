@@ -4,7 +4,7 @@
     python tests/mutate losses --sample 0      every change of one area
 
 Prints each change that no test notices, and the share that some test does. A change that no test could
-notice (it is equal to what stands there) is listed in equivalent.txt with the reason, and not drawn.
+notice (it is equal to what stands there) is listed in equivalent.txt with its line and reason, and not drawn.
 """
 
 from __future__ import annotations
@@ -44,14 +44,16 @@ AREAS: dict[str, tuple[str, str]] = {
     ),
     "statistics": ("eval/statistics/*.py", "tests/eval/statistics tests/eval/claims tests/eval/tables"),
     "distances": ("eval/distances/*.py", "tests/eval/distances tests/eval/scores/test_exchanged.py"),
-    "protocol": ("eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/janus.py "
-                 "eval/scores/consistency.py eval/scores/floaters.py eval/metrics.py",
-                 "tests/eval/scores tests/eval/views tests/eval/tables"),
+    "protocol": (
+        "eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/janus.py "
+        "eval/scores/consistency.py eval/scores/floaters.py eval/metrics.py",
+        "tests/eval/scores tests/eval/views tests/eval/tables",
+    ),
     "workflow": (
         "workflow/rules/*.smk",
         "tests/workflow/test_wiring.py tests/workflow tests/eval/plots/test_variants.py",
     ),
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -121,7 +123,7 @@ def draw(copy: Path, patterns: list[str], sample: int, seed: int) -> list[Mutant
     equal = {line.split("  #")[0].strip() for line in listed}
     files = sorted({p for pattern in patterns for p in copy.glob(pattern)})
     found = [m for p in files for m in mutants(str(p.relative_to(copy)), p.read_text())]
-    found = [m for m in found if f"{m.path}  {m.change}" not in equal]
+    found = [m for m in found if not equal & {f"{m.path}  {m.change}", f"{m.path}  {m.change}  in {m.code}"}]
     return found if not sample or sample >= len(found) else random.Random(seed).sample(found, sample)
 
 

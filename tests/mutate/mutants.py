@@ -24,6 +24,7 @@ class Mutant:
     line: int
     change: str  # "old -> new"
     source: str  # of the whole file
+    code: str  # the line as it stood, without its comment
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}  {self.change}"
@@ -35,11 +36,10 @@ def mutants(path: str, source: str) -> list[Mutant]:
         places = [*python_places(source)]
     except SyntaxError:  # a file with rules
         places = [*rule_places(source)]
-    found = [
-        Mutant(path, source[:start].count("\n") + 1, f"{source[start:end].strip()!r} -> {new!r}",
-               source[:start] + new + source[end:])
-        for start, end, new in sorted(set(places))
-    ]  # fmt: skip
+    lines, found = [line.split("  # ")[0].strip() for line in source.splitlines()], []
+    for start, end, new in sorted(set(places)):
+        above, change = source[:start].count("\n"), f"{source[start:end].strip()!r} -> {new!r}"
+        found.append(Mutant(path, above + 1, change, source[:start] + new + source[end:], lines[above]))
     return [m for m in found if m.source != source]
 
 

@@ -47,15 +47,28 @@ class StableDiffusionSize:
 
 UNET, VAE = (SD21_BASE[f"{part}/config.json"] for part in ("unet", "vae"))
 TRUE = StableDiffusionSize(
-    side=UNET["sample_size"], unet_channels=UNET["block_out_channels"], unet_heads=UNET["attention_head_dim"],
-    vae_channels=VAE["block_out_channels"], width=UNET["cross_attention_dim"],
-    text_layers=23, text_heads=16,  # OpenCLIP-H without its last layer
-)  # fmt: skip
+    side=UNET["sample_size"],
+    unet_channels=UNET["block_out_channels"],
+    unet_heads=UNET["attention_head_dim"],
+    vae_channels=VAE["block_out_channels"],
+    width=UNET["cross_attention_dim"],
+    text_layers=23,
+    text_heads=16,  # OpenCLIP-H without its last layer
+)
 # Latents of 8 pixels a side too, so that the same rules run; 64 px images.
 TINY = replace(
-    TRUE, side=8, unet_channels=(32, 64), unet_heads=(2, 4), unet_layers=1, vae_channels=(8, 8, 16, 16),
-    vae_layers=1, groups=8, width=32, text_layers=2, text_heads=2,
-)  # fmt: skip
+    TRUE,
+    side=8,
+    unet_channels=(32, 64),
+    unet_heads=(2, 4),
+    unet_layers=1,
+    vae_channels=(8, 8, 16, 16),
+    vae_layers=1,
+    groups=8,
+    width=32,
+    text_layers=2,
+    text_heads=2,
+)
 SIZES = {"true": TRUE, "tiny": TINY}
 
 # The small CLIP's definition, as open_clip reads it from a file beside its weights.
@@ -64,9 +77,13 @@ TINY_CLIP: dict[str, Any] = {
     "quick_gelu": True,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
     "text_cfg": {
-        "context_length": CONTEXT, "vocab_size": VOCABULARY, "width": 32, "heads": 2, "layers": 2,
+        "context_length": CONTEXT,
+        "vocab_size": VOCABULARY,
+        "width": 32,
+        "heads": 2,
+        "layers": 2,
     },
-}  # fmt: skip
+}
 CLIP_NAMES = {"true": "ViT-L-14-quickgelu", "tiny": "rehearsal-clip"}
 
 

@@ -92,8 +92,9 @@ def write_stable_diffusion(out: Path, size: str, seed: int) -> None:
         write_json({"_class_name": type(module).__name__, **config}, out / part / "config.json")
     encoder = architectures.text_encoder(dimensions)
     write_state(random_state(encoder, seed), out / "text_encoder" / "model.safetensors")
-    write_json(encoder.config.to_dict() | {"architectures": ["CLIPTextModel"]},
-               out / "text_encoder" / "config.json")  # fmt: skip
+    write_json(
+        encoder.config.to_dict() | {"architectures": ["CLIPTextModel"]}, out / "text_encoder" / "config.json"
+    )
     write_tokenizer(out / "tokenizer")
     name = "scheduler/scheduler_config.json"
     write_json(SD21_BASE[name] | {"_class_name": "PNDMScheduler"}, out / name)
@@ -196,8 +197,14 @@ def write_networks(out: Path, names: list[str], size: str, seed: int) -> dict[st
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Write networks of the paper scale with random weights.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to, laid out as weights/")
-    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME",
-                        help=f"of {', '.join(NETWORKS)} (default: all)")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=NETWORKS,
+        default=list(NETWORKS),
+        metavar="NAME",
+        help=f"of {', '.join(NETWORKS)} (default: all)",
+    )
     parser.add_argument("--size", choices=architectures.SIZES, default="true", help="(default: true)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     args = parser.parse_args(argv)

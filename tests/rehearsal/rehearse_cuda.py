@@ -79,8 +79,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Rehearse on CUDA; prints the table of docs/performance.md.")
     parser.add_argument("--out", type=Path, default=Path("rehearsal"), help="(default: rehearsal)")
     parser.add_argument("--limit", type=float, default=600, help="seconds for all parts (default: 600)")
-    parser.add_argument("--parts", nargs="+", choices=list(parts(Path())), default=list(DEFAULT),
-                        help=f"(default: {' '.join(DEFAULT)})")  # fmt: skip
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=list(parts(Path())),
+        default=list(DEFAULT),
+        help=f"(default: {' '.join(DEFAULT)})",
+    )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     deadline, sections, failed = time.monotonic() + args.limit, [], []

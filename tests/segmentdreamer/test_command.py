@@ -92,8 +92,11 @@ def test_the_version_is_told() -> None:
 
 def test_shells_complete_commands_and_options() -> None:
     for words, expected in (("segmentdreamer gen", "generate"), ("segmentdreamer generate --see", "--seed")):
-        asked = {"_SEGMENTDREAMER_COMPLETE": "complete_bash",
-                 "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}  # fmt: skip
+        asked = {
+            "_SEGMENTDREAMER_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
         watch = "import sys; from segmentdreamer.__main__ import main; sys.argv = ['segmentdreamer']; main()"
         told = subprocess.run(
             [sys.executable, "-c", watch], cwd=ROOT, capture_output=True, text=True, check=False, env=asked

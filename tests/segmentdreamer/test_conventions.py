@@ -174,9 +174,13 @@ def strategy_step(strategy: DefaultStrategy, scene: Scene) -> int:
     strategy.check_sanity(params, optimizers)
     state = strategy.initialize_state(scene_scale=1.0)
     image, _, info = rasterization(
-        params["means"], params["quats"], params["scales"].exp(), params["opacities"].sigmoid(),
-        params["colors"], **views(2, 48, 48),
-    )  # fmt: skip
+        params["means"],
+        params["quats"],
+        params["scales"].exp(),
+        params["opacities"].sigmoid(),
+        params["colors"],
+        **views(2, 48, 48),
+    )
     strategy.step_pre_backward(params, optimizers, state, 1, info)
     image.square().mean().backward()
     strategy.step_post_backward(params, optimizers, state, 1, info, packed=False)
@@ -224,9 +228,12 @@ def test_what_cannot_be_rendered_is_refused(change: dict[str, Any], error: type[
 
 def test_gsplats_neutral_options_are_accepted() -> None:
     rasterization(
-        **random_scene(5), **views(1, 8, 8), absgrad=False, rasterize_mode="classic",
+        **random_scene(5),
+        **views(1, 8, 8),
+        absgrad=False,
+        rasterize_mode="classic",
         camera_model="pinhole",
-    )  # fmt: skip
+    )
 
 
 def test_numba_is_not_imported_before_it_is_needed() -> None:

@@ -24,9 +24,13 @@ EVERY_STEP = OptimizerConfig(refine_start=0, refine_every=1, grow_grad=0.0, grow
 
 def render(params: dict[str, Any], cameras: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
     image, _, info = rasterization(
-        params["means"], params["quats"], params["scales"].exp(), params["opacities"].sigmoid(),
-        params["colors"], **cameras,
-    )  # fmt: skip
+        params["means"],
+        params["quats"],
+        params["scales"].exp(),
+        params["opacities"].sigmoid(),
+        params["colors"],
+        **cameras,
+    )
     return image, info
 
 
@@ -119,5 +123,9 @@ def test_only_losses_without_a_threshold_of_their_authors_grow_by_quantile() -> 
         return load_config("paper", trunk_settings(method)).optimizer.grow_by
 
     assert {m: grows_by(m) for m in ("sds", "cds", "ism", "gcs", "sctd")} == {
-        "sds": "quantile", "cds": "quantile", "ism": "threshold", "gcs": "threshold", "sctd": "threshold"
-    }  # fmt: skip
+        "sds": "quantile",
+        "cds": "quantile",
+        "ism": "threshold",
+        "gcs": "threshold",
+        "sctd": "threshold",
+    }

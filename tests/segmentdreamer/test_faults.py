@@ -132,9 +132,13 @@ def test_a_full_disk_ends_with_one_line_and_no_half_written_file(tmp_path: Path,
     """The smaller one is full before the asset is whole, the other one before the checkpoint is."""
     every = ["--set", "start.count=1000", "--set", f"train.checkpoint_every={2 if limit > 50_000 else 100}"]
     ran = subprocess.run(
-        [*command(tmp_path / "a", 4), *every], cwd=ROOT, capture_output=True, text=True, check=False,
+        [*command(tmp_path / "a", 4), *every],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )  # fmt: skip
+    )
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
     assert ran.returncode == 1 and len(errors) == 1 and "Traceback" not in ran.stderr, ran.stderr
     assert {path.name for path in (tmp_path / "a").iterdir()} <= {"train.csv.part"}
@@ -144,8 +148,14 @@ def test_no_home_no_cache_an_ascii_locale_a_notebooks_backend_and_odd_letters_ch
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "ein Ort mit Leerzeichen, ä und $(nichts)"
-    odd = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LC_ALL": "C", "TMPDIR": str(tmp_path),
-           "MPLBACKEND": "module://no_such.backend", "SEGMENTDREAMER_CACHE": "/proc/nothing"}  # fmt: skip
+    odd = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "LC_ALL": "C",
+        "TMPDIR": str(tmp_path),
+        "MPLBACKEND": "module://no_such.backend",
+        "SEGMENTDREAMER_CACHE": "/proc/nothing",
+    }
     ran = subprocess.run(command(out, 6), cwd=ROOT, env=odd, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert (out / "asset.ply").read_bytes() == make(tmp_path / "b").path.read_bytes()

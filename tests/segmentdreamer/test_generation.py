@@ -106,8 +106,11 @@ def test_wrong_input_gets_one_line_and_leaves_nothing(
     out = tmp_path / "asset"
     ran = subprocess.run(
         [sys.executable, "-m", "segmentdreamer.generate", "--prompt", "x", "--out", str(out), *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode != 0 and words in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1 and not out.exists()
 

@@ -32,8 +32,13 @@ UNDECIDED = 1e-3  # share of values where that may show
 def blob(opacity: float, distance: float = 3.5) -> Splats:
     """One large Gaussian, `distance` before the camera of azimuth 0."""
     means = torch.tensor([[0.0, 3.5 - distance, 0.0]])
-    return Splats(means, torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 3), 0.3 * distance / 3.5),
-                  torch.tensor([opacity], requires_grad=True), torch.ones(1, 3))  # fmt: skip
+    return Splats(
+        means,
+        torch.tensor([[1.0, 0, 0, 0]]),
+        torch.full((1, 3), 0.3 * distance / 3.5),
+        torch.tensor([opacity], requires_grad=True),
+        torch.ones(1, 3),
+    )
 
 
 def test_the_constants_are_the_official_rasterizers() -> None:
@@ -72,10 +77,19 @@ def assert_images_agree(theirs: Tensor, ours: Tensor) -> None:
 
 
 def from_gsplats_pieces(
-    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor,
-    viewmats: Tensor, Ks: Tensor, width: int, height: int, backgrounds: Tensor, near_plane: float,
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    viewmats: Tensor,
+    Ks: Tensor,
+    width: int,
+    height: int,
+    backgrounds: Tensor,
+    near_plane: float,
     far_plane: float,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """gsplat's projection in PyTorch, then every Gaussian in every pixel, front to back."""
     covars, _ = _quat_scale_to_covar_preci(quats, scales, compute_preci=False)
     radii, means2d, depths, conics, _ = _fully_fused_projection(

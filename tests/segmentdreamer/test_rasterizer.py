@@ -78,9 +78,16 @@ def distance_to_thresholds(scene: Scene, cameras: dict[str, Any]) -> float:
     background=st.booleans(),
 )
 def test_gradients_by_every_parameter_match_the_oracle(
-    seed: int, count: int, log_scale: float, spread: float, size: tuple[int, int], cameras: int,
-    render_mode: RenderMode, per_view: bool, background: bool,
-) -> None:  # fmt: skip
+    seed: int,
+    count: int,
+    log_scale: float,
+    spread: float,
+    size: tuple[int, int],
+    cameras: int,
+    render_mode: RenderMode,
+    per_view: bool,
+    background: bool,
+) -> None:
     scene = random_scene(count, seed, scale=2.718**log_scale, spread=spread)
     draw = torch.Generator().manual_seed(seed)
     if per_view:

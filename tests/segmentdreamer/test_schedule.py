@@ -28,9 +28,10 @@ def test_a_stretched_schedule_has_every_count_of_steps_times_the_factor(scale: s
 def test_one_rate_moves_all_learning_rates_and_nothing_else(scale: str) -> None:
     plain, halved = load_config(scale), load_config(scale, ["optimizer.rate=0.5"])
     changed = {
-        f.name for f in fields(plain.optimizer)
+        f.name
+        for f in fields(plain.optimizer)
         if getattr(plain.optimizer, f.name) != getattr(halved.optimizer, f.name)
-    }  # fmt: skip
+    }
     assert changed == {*RATES}
     assert halved.optimizer.means == tuple(r / 2 for r in plain.optimizer.means)
     assert halved.train == plain.train and halved.cameras == plain.cameras

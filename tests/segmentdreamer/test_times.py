@@ -145,3 +145,14 @@ def test_redrawn_times_reach_the_last_timestep_before_the_next_edge() -> None:
     edges, delta = [20, 110, 980], 80  # between 100, the nearest, and 109 there is room for ten
     drawn = [draw_segmented(edges, delta, True, Progress(2000, 5000, seed)) for seed in range(3000)]
     assert {times.t for times in drawn if times.e == 20} == set(range(100, 110))
+
+
+def test_every_window_is_filled_to_both_ends() -> None:
+    late = [Progress(2000, 5000, seed) for seed in range(6000)]
+    drawn = {draw_t(p) for p in late}
+    assert (min(drawn), max(drawn)) == (21, 500)
+    compact = [t for t in (draw_compact(80, p) for p in late) if t.t > 2 * 80 + 2]
+    assert {t.t - t.e for t in compact} == set(range(80 + 11, 2 * 80 + 1))
+    lifted = [draw_segmented([20, 980], 80, False, p) for p in late if draw_t(p, both_ends=True) <= 100]
+    assert {t.s for t in lifted} == set(range(30, 90))  # e + 10 .. t - 11 of e = 20 and t = 100
+    assert not any(t.collapsed for t in compact)

@@ -9,6 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segmentdreamer.diffusion.mixture import MixturePrior
+from segmentdreamer.diffusion.sampling import sample, timesteps
 from segmentdreamer.diffusion.solver import (
     alpha,
     noise_to_signal,
@@ -88,13 +90,42 @@ def test_every_timestep_has_its_lower_edge(n: int, t: int) -> None:
 
 
 def test_impossible_segmentations_are_refused() -> None:
-    for call in (lambda: equal_edges(0), lambda: monotone_edges(1, 100), lambda: monotone_edges(8, 130),
-                 lambda: lower_edge([20, 980], 10)):  # fmt: skip
+    for call in (
+        lambda: equal_edges(0),
+        lambda: monotone_edges(0, 100),
+        lambda: monotone_edges(1, 100),
+        lambda: monotone_edges(8, 130),
+        lambda: monotone_edges(4, 240),  # equal segments do not grow
+        lambda: monotone_edges(4, 0),
+        lambda: lower_edge([20, 980], 10),
+    ):
         with pytest.raises(ValueError, match=r"\d"):
             call()
+
+
+def test_increments_are_real_numbers_unless_the_official_rounding_is_asked_for() -> None:
+    assert monotone_edges(4, 100) == [20, 120, 313, 600, 980]
+    assert monotone_edges(4, 100, floor=True) == [20, 120, 313, 599, 980]
+    assert monotone_edges(2, 1) == [20, 21, 980]
 
 
 def test_as_many_segments_fit_as_there_are_timesteps() -> None:
     assert equal_edges(960) == list(range(20, 981))
     with pytest.raises(ValueError, match="961 segments do not fit between timesteps 20 and 980"):
         equal_edges(961)
+
+
+def test_sampling_descends_evenly_from_the_last_timestep() -> None:
+    assert timesteps(4) == [999, 749, 500, 250] and timesteps(5, 500, 0) == [500, 400, 300, 200, 100]
+    assert timesteps(2, 10, 4) == [10, 7]
+
+
+def test_samples_of_a_prior_of_one_point_are_that_point() -> None:
+    point = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    prior = MixturePrior(point, 1e-3)
+    for options in ({}, {"steps": 3}):
+        prior.nfe = 0
+        found = sample(prior, prior.conditioning(["", ""]), noise, 7.5, **options)
+        assert (found - point).abs().max() < 0.02
+        assert prior.nfe == 2 * 2 * options.get("steps", 25)  # guided: twice a picture and step

@@ -62,8 +62,9 @@ def test_the_forty_are_balanced_as_far_as_the_world_is() -> None:
     table = read_prompts(PROMPTS / "toybox40.tsv")
     assert Counter(table["class"]) == dict.fromkeys(CLASSES, 5)
     assert pd.crosstab(table["category_colors"], table["category_split"]).to_dict() == {
-        "held out": {"one": 6, "two": 12}, "trained": {"one": 10, "two": 12},
-    }  # fmt: skip
+        "held out": {"one": 6, "two": 12},
+        "trained": {"one": 10, "two": 12},
+    }
     assert Counter(table["category_front"]) == {"face": 25, "no face": 15}
     assert {4, 5, 6} >= set(Counter(table["color"]).values())
     assert (table.groupby("class")["color"].nunique() == 5).all()

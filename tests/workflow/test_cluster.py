@@ -65,10 +65,14 @@ def test_two_jobs_share_a_device_only_if_asked(tmp_path: Path) -> None:
     code = "touch {0}/{1}; n=0; until [ -e {0}/{2} ] || [ $n = 300 ]; do sleep 0.1; n=$((n+1)); done; ls {0}"
     (tmp_path / "signs").mkdir()
     jobs = [
-        subprocess.Popen([*WITH_GPU, "sh", "-c", code.format(tmp_path / "signs", mine, other)], env=env,
-                         stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*WITH_GPU, "sh", "-c", code.format(tmp_path / "signs", mine, other)],
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for mine, other in (("a", "b"), ("b", "a"))
-    ]  # fmt: skip
+    ]
     assert [job.communicate()[0].split() for job in jobs] == [["a", "b"], ["a", "b"]]
 
 
@@ -188,8 +192,12 @@ def test_every_job_states_memory_runtime_and_disk_or_runs_at_home(config: str, t
 
 
 def test_a_retry_asks_for_more_memory_and_time(tmp_path: Path) -> None:
-    config = {"results": f"{tmp_path}/r", "prompts": "prompts/smoke.tsv", "methods": ["sds"],
-              "overrides": ["prior.sha256=abc"]}  # fmt: skip
+    config = {
+        "results": f"{tmp_path}/r",
+        "prompts": "prompts/smoke.tsv",
+        "methods": ["sds"],
+        "overrides": ["prior.sha256=abc"],
+    }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     target = f"{tmp_path}/r/assets/sds/p01/0/asset.ply"
     command = [sys.executable, "-m", "snakemake", target, "-p", "--cores", "1", "--retries", "1",

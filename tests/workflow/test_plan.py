@@ -30,13 +30,22 @@ WORK = st.builds(
     methods=st.lists(st.sampled_from(list(TABLE1)), unique=True, min_size=1).map(
         lambda names: {name: TABLE1[name] for name in names}
     ),
-    prompts=st.integers(1, 50), seeds=st.integers(1, 4), steps=st.integers(1, 5000), batch=st.integers(1, 8),
-    side=st.sampled_from([64, 512]), views=st.integers(4, 120), view_side=st.sampled_from([64, 512]),
-    reference=st.integers(2, 50_000), reference_steps=st.integers(1, 50),
-    shards=st.integers(1, 50), assets_per_job=st.integers(1, 9), scores_per_job=st.integers(1, 60),
-    truth=st.booleans(), point_e=st.booleans(),
+    prompts=st.integers(1, 50),
+    seeds=st.integers(1, 4),
+    steps=st.integers(1, 5000),
+    batch=st.integers(1, 8),
+    side=st.sampled_from([64, 512]),
+    views=st.integers(4, 120),
+    view_side=st.sampled_from([64, 512]),
+    reference=st.integers(2, 50_000),
+    reference_steps=st.integers(1, 50),
+    shards=st.integers(1, 50),
+    assets_per_job=st.integers(1, 9),
+    scores_per_job=st.integers(1, 60),
+    truth=st.booleans(),
+    point_e=st.booleans(),
     image_reward=st.booleans(),
-)  # fmt: skip
+)
 
 
 def merged(name: str) -> dict:

@@ -35,8 +35,9 @@ class Run:
         self.logger.log(level, text, extra={"event": event, **more})
 
     def start(self, number: int, rule: str, **wildcards: str) -> None:
-        self.send(LogEvent.JOB_INFO, "inputs, outputs, reasons", jobid=number, rule_name=rule,
-                  wildcards=wildcards)  # fmt: skip
+        self.send(
+            LogEvent.JOB_INFO, "inputs, outputs, reasons", jobid=number, rule_name=rule, wildcards=wildcards
+        )
 
     def finish(self, number: int) -> None:
         self.done += 1
@@ -90,8 +91,10 @@ def test_errors_pass_and_so_does_what_comes_before_a_run(tmp_path: Path) -> None
     run.send(None, "something odd", logging.WARNING)
     run.send(None, "Complete log(s): there")
     assert run.stream.getvalue().splitlines() == [
-        "Error in rule scores, log: r/logs/scores.log", "something odd", "Complete log(s): there",
-    ]  # fmt: skip
+        "Error in rule scores, log: r/logs/scores.log",
+        "something odd",
+        "Complete log(s): there",
+    ]
 
 
 @pytest.mark.parametrize("asked", ["dryrun", "printshellcmds", "verbose", "quiet", ""])

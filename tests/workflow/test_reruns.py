@@ -19,9 +19,14 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("segmentdreamer", "eval", "baselines", "prompts", "toybox/models")
 LINKED = ("workflow", "profiles", "Snakefile")
 CONFIG = {
-    "results": "r", "prompts": "prompts/three.tsv", "methods": ["sds", "sctd"], "reference": {"shards": 9},
-    "assets_per_job": 1, "scores_per_job": 1, "device": "cpu",
-}  # fmt: skip
+    "results": "r",
+    "prompts": "prompts/three.tsv",
+    "methods": ["sds", "sctd"],
+    "reference": {"shards": 9},
+    "assets_per_job": 1,
+    "scores_per_job": 1,
+    "device": "cpu",
+}
 PRODUCT = re.compile(
     r"r/(assets|views|scores|truth)/(?:(\w+)/)?(p\d+)/(?:0/)?(?:asset\.ply|views\.zip|scores\.csv)$"
 )
@@ -44,8 +49,9 @@ class Run:
         self.configure({})
         self.environment = os.environ | {
             "PATH": f"{root / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONDONTWRITEBYTECODE": "1", "SEGMENTDREAMER_CACHE": str(root / "cache"),
-        }  # fmt: skip
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SEGMENTDREAMER_CACHE": str(root / "cache"),
+        }
         self.environment.pop("PYTHONPATH", None)
         rows = ("sds", "sctd", "prior", "truth", "shuffled", "start", "sphere")
         self.targets = [f"r/scores/{row}/p0{i}/0/scores.csv" for i in (1, 2, 3) for row in rows]
@@ -57,9 +63,14 @@ class Run:
         assert ran.returncode == 0, ran.stderr
         (root / "r/settings.yaml").unlink()  # or other settings would be refused a folder that is made
         self.planner = subprocess.Popen(
-            [sys.executable, ROOT / "tests/workflow/planner.py"], cwd=root, env=self.environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [sys.executable, ROOT / "tests/workflow/planner.py"],
+            cwd=root,
+            env=self.environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
 
         self.everything = self.plan("--forceall")
         places = [root / "own.yaml", *(path for name in COPIED for path in (root / name).rglob("*"))]
@@ -142,8 +153,14 @@ SCALE = "segmentdreamer/scales/mini.yaml"
 MODELS = "toybox/models"
 
 SCENES = "prompts/three.tsv"
-INPUTS = (SCENES, SCALE, "baselines/sds.py", "eval/scores/clip.py", f"{MODELS}/prior/model_index.json",
-          f"{MODELS}/clip/model.safetensors")  # fmt: skip
+INPUTS = (
+    SCENES,
+    SCALE,
+    "baselines/sds.py",
+    "eval/scores/clip.py",
+    f"{MODELS}/prior/model_index.json",
+    f"{MODELS}/clip/model.safetensors",
+)
 ONE_TEXT = ["assets s[dc]* p02", "views s[dc]* p02", "samples p02", "views prior p02", "views shuffled p01"]
 COMMENT, TRUNK = "\n# x\n", "segmentdreamer/recipe/identity.py"
 CAR = "p04\ta green car\ta car\tobject\tno\tcar\tgreen\twhite\n"

@@ -22,9 +22,11 @@ from eval.tables import table1 as table
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = {
-    "results": "results/mini", "methods": ["sds", "sctd"], "seeds": 1,
+    "results": "results/mini",
+    "methods": ["sds", "sctd"],
+    "seeds": 1,
     "ablations": {"prompts": ["p01", "p02"], "seeds": 1, "spaces": "spaces.yaml"},
-}  # fmt: skip
+}
 
 
 def selected(**changes: object) -> tuple[str, str, str]:
@@ -42,8 +44,14 @@ def test_what_the_config_files_say_has_no_name_and_all_else_has_a_readable_one()
 
 
 def test_no_two_selections_share_a_name_nor_is_any_too_long_for_a_path() -> None:
-    methods = [["sds"], ["sctd"], ["sds", "sctd"], ["sctd", "sds"], [f"method_{i}" for i in range(30)],
-               [f"method_{i}" for i in range(31)]]  # fmt: skip
+    methods = [
+        ["sds"],
+        ["sctd"],
+        ["sds", "sctd"],
+        ["sctd", "sds"],
+        [f"method_{i}" for i in range(30)],
+        [f"method_{i}" for i in range(31)],
+    ]
     studies = ["", "a/mine.csv", "b/mine.csv", "a/mine.tsv", "mine.csv", "ä ö/~/$(x).csv"]
     asked = list(itertools.product(methods, [1, 2, 12], studies))
     names = {selected(methods=m, seeds=n, study=s)[0] for m, n, s in asked}
@@ -106,8 +114,11 @@ def test_programs_are_told_the_name_where_there_is_one_and_nothing_where_there_i
     tmp_path: Path, usual: dict
 ) -> None:
     made = plan(tmp_path, "seeds=3", "ablations={prompts: [p02]}", targets=("all", "ablation_n"))
-    for path, name in (("table1.md", "3seeds"), ("claims.md", "3seeds-ablations_p02"),
-                       ("ablation_n.md", "ablations_p02")):  # fmt: skip
+    for path, name in (
+        ("table1.md", "3seeds"),
+        ("claims.md", "3seeds-ablations_p02"),
+        ("ablation_n.md", "ablations_p02"),
+    ):
         assert "--selection" not in usual[f"tables/{path}"] and "--ablations" not in usual[f"tables/{path}"]
         assert f" --selection {name.removesuffix('-ablations_p02')} " in made[f"tables/{name}/{path}"]
     assert " --ablations ablations_p02 " in made["tables/3seeds-ablations_p02/claims.md"]

@@ -33,6 +33,7 @@ PLANS: dict[str, list[str]] = {
     "ablation": ["ablation_n", "--configfile", "SETTINGS"],
     "paper": ["table1", "--configfile", "workflow/config/paper.yaml", "--config", "prompts=prompts/smoke.tsv",
               "methods=[gcs]"],
+    "toybox": ["toybox_models", "--config"],
 }  # fmt: skip
 JOB = re.compile(r"^ *(?:local)?rule (\w+):\n(.*?)^Shell command: ([^\n]*)", re.M | re.S)
 

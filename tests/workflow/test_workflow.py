@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dry_runs import planned, snakemake
+from dry_runs import commands, planned, snakemake
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -44,6 +44,24 @@ def test_the_theory_has_a_table_of_prompts_of_its_own(tmp_path: Path) -> None:
     ran = snakemake("theory", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
     assert planned(ran.stdout + ran.stderr) == {"theory_views": 1, "theory": 1, "total": 2}
     assert len(read_prompts(ROOT / "prompts/theory.tsv")) >= 12
+
+
+def test_a_prior_of_ones_own_serves_every_stage_without_a_folder(tmp_path: Path) -> None:
+    mini = yaml.safe_load((ROOT / "segmentdreamer/scales/mini.yaml").read_text())
+    own = mini | {"scale": "own", "prior": {"class": "toys:MixtureImages"}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    ran = snakemake(
+        "table1", "theory", "-n", "-p", "--config", f"results={tmp_path}/r", f"generation={tmp_path}/own.yaml"
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "model_index.json" not in ran.stdout
+    for made in (
+        "assets/sds/p01/0/asset.ply",
+        "reference/shards/p01.npz",
+        "views/prior/p01/0/views.zip",
+        "theory/theory.csv",
+    ):
+        assert f"--scale {tmp_path}/own.yaml" in commands(ran.stdout)[f"{tmp_path}/r/{made}"]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +119,27 @@ def test_a_wrong_ablation_ends_with_one_clear_line(tmp_path: Path, ablations: di
     assert not (tmp_path / "r").exists()
 
 
+def test_a_wrong_variant_ends_with_one_clear_line_though_no_ablation_has_it(tmp_path: Path) -> None:
+    asset = f"{tmp_path}/r/assets/sctd/M~1/p01/0/asset.ply"
+    ran = snakemake(asset, "-n", "--config", f"results={tmp_path}/r")
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
+    assert ran.returncode != 0 and len(errors) == 1, ran.stderr
+    assert errors[0].startswith("error: sctd/M~1: ") and "methods.sctd.M" in errors[0]
+
+
+def test_a_finished_run_prints_its_table_and_ledger_and_where_a_selection_lies(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(ROOT / "tests/workflow/stand_in")
+    for part in ("tables/sds/table1.md", "logs/sds/claims.log"):
+        (tmp_path / "r" / part).parent.mkdir(parents=True)
+        (tmp_path / "r" / part).write_text(f"what {part} says")
+    target = f"{tmp_path}/r/assets/sphere/p01/0/asset.ply"
+    ran = snakemake(target, "--config", f"results={tmp_path}/r", "methods=[sds]", first=tmp_path / "bin")
+    assert ran.returncode == 0, ran.stderr
+    assert f"selected on the command line: sds; tables in {tmp_path}/r/tables/sds" in ran.stdout
+    assert "what tables/sds/table1.md says" in ran.stdout and "what logs/sds/claims.log says" in ran.stdout
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
@@ -109,9 +148,13 @@ def test_a_wrong_ablation_ends_with_one_clear_line(tmp_path: Path, ablations: di
         ("seeds=0", "minimum"),
         ("reference={control: 24}", "'control' was unexpected"),
         ("prompts=missing.tsv", "no such file: missing.tsv"),
+        ("overrides=[train.stesp=3]", "is 'steps' meant?"),
+        ("generation=OWN", "is 'steps' meant?"),  # a scale of one's own
     ],
 )
 def test_a_wrong_configuration_ends_with_one_clear_line(tmp_path: Path, setting: str, words: str) -> None:
+    (tmp_path / "own.yaml").write_text("scale: own\ntrain: {stesp: 3}\nprior: {path: toybox/models/prior}\n")
+    setting = setting.replace("OWN", f"{tmp_path}/own.yaml")
     ran = snakemake("-n", "--config", f"results={tmp_path}/r", setting)
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
     assert ran.returncode != 0 and len(errors) == 1 and words in errors[0]

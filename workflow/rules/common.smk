@@ -111,7 +111,9 @@ CLAIMS, _, CLAIMS_LOGS, _ = folders(RESULTS, SELECTED_CLAIMS)
 PRIOR = GENERATION["prior"]
 # Inputs that only have to be there: what they hold counts in identities, when they were written does not.
 PRIOR_FILES = (
-    [] if PRIOR.get("class") else [ancient(f"{PRIOR['path']}/model_index.json")]
+    []
+    if PRIOR.get("class")
+    else [ancient(str(Path(PRIOR.get("path", "")) / "model_index.json"))]
 )
 PROMPT_TABLE, SETTINGS_FILE = ancient(config["prompts"]), ancient(config["generation"])
 VIEW_WORDS = GENERATION.get("prompts", {}).get("views", ["front", "side", "back"])

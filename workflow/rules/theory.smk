@@ -24,7 +24,8 @@ if config["truth"]:
     rule theory:
         input:
             views=rules.theory_views.output.views,
-            weights=ancient(f"{PRIOR['path']}/model_index.json"),
+            generation=SETTINGS_FILE,
+            weights=PRIOR_FILES,
         output:
             points=f"{RESULTS}/theory/theory.csv",
             exponents=f"{RESULTS}/theory/exponents.csv",
@@ -50,8 +51,8 @@ if config["truth"]:
             **need("theory"),
         params:
             folder=subpath(output.points, parent=True),
-            prior=subpath(input.weights, parent=True),
+            settings=settings,
             identity=lambda wildcards: known(IDENTITIES.prior),
         shell:
-            "python -m eval.theory --views {input.views:q} --prior {params.prior:q}"
-            " --out {params.folder:q} > {log:q} 2>&1"
+            "python -m eval.theory --views {input.views:q} --scale {input.generation:q}"
+            " {params.settings:q} --out {params.folder:q} > {log:q} 2>&1"

@@ -90,18 +90,23 @@ def estimate(work: Work, costs: Costs, tflops: float) -> Plan:
     asset, pictures = size["gaussian"] * size["gaussians"], work.views * work.view_side**2 * size["pixel"]
     reward = seconds["reward"] * work.views * shown if work.image_reward else 0.0
     generating = generation_tflop(work, costs) / tflops
-    return Plan({
-        "starts": stage(seconds["cloud"] * runs if work.point_e else 0.0, 0, "point_e"),
-        "assets": stage(generating, work.assets * (asset + size["records"]), "generate"),
-        "controls": stage(image * work.views * runs, 0, "prior_views"),
-        "views": stage(seconds["view"] * work.views * assets, shown * (pictures + size["gallery"]), "views"),
-        "scores": stage(seconds["score"] * work.views * shown, shown * work.views * feature, "scores"),
-        "reward": stage(reward, 0, "image_reward"),
-        # The shards and, beside them for a moment, the whole.
-        "reference": stage((image + seconds["feature"]) * work.reference, 2 * work.reference * feature,
-                           "reference_shard"),
-        "on the CPU": Stage({rule: counts[rule] for rule in ON_CPU if counts.get(rule)}),
-    })  # fmt: skip
+    return Plan(
+        {
+            "starts": stage(seconds["cloud"] * runs if work.point_e else 0.0, 0, "point_e"),
+            "assets": stage(generating, work.assets * (asset + size["records"]), "generate"),
+            "controls": stage(image * work.views * runs, 0, "prior_views"),
+            "views": stage(
+                seconds["view"] * work.views * assets, shown * (pictures + size["gallery"]), "views"
+            ),
+            "scores": stage(seconds["score"] * work.views * shown, shown * work.views * feature, "scores"),
+            "reward": stage(reward, 0, "image_reward"),
+            # The shards and, beside them for a moment, the whole.
+            "reference": stage(
+                (image + seconds["feature"]) * work.reference, 2 * work.reference * feature, "reference_shard"
+            ),
+            "on the CPU": Stage({rule: counts[rule] for rule in ON_CPU if counts.get(rule)}),
+        }
+    )
 
 
 ON_CPU = ("start", "sphere", "shuffled_views", "truth", "truth_views", "reference", "table1")
@@ -137,10 +142,12 @@ def view_tflop(method: str, perp_neg: bool, costs: Costs) -> float:
     """Arithmetic of one view and step at 512 px; of an unknown method, that of the dearest."""
     kind, parts = "perp_neg" if perp_neg else "cfg", costs["arithmetic"]
     amounts = {
-        name: parts["unet"] * entry.get(kind, entry["cfg"]) + parts["encode"] + parts["encode_backward"]
+        name: parts["unet"] * entry.get(kind, entry["cfg"])
+        + parts["encode"]
+        + parts["encode_backward"]
         + parts["decode"] * entry["decode"]
         for name, entry in costs["methods"].items()
-    }  # fmt: skip
+    }
     return amounts.get(method, max(amounts.values()))
 
 

@@ -71,8 +71,12 @@ def needed_weights(config: Mapping[str, Any], entries: Mapping[str, Weights]) ->
     from segmentdreamer.config import load_config
 
     generation = load_config(config["generation"], config["overrides"])
-    paths = [generation.prior.path, config["clip"]["weights"], config.get("inception") or "",
-             config.get("image_reward") or ""]  # fmt: skip
+    paths = [
+        generation.prior.path,
+        config["clip"]["weights"],
+        config.get("inception") or "",
+        config.get("image_reward") or "",
+    ]
     paths += ["weights/point-e"] if makes_clouds(generation.start) else []
 
     def needed(name: str) -> bool:

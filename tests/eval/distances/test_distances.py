@@ -66,8 +66,9 @@ def test_the_blocks_of_a_linear_kernel_are_products_of_the_prompts_mean_differen
     rng = np.random.default_rng(4)
     x, y = ([rng.normal(size=(n, 3)) for n in sizes] for sizes in ((4, 5, 6), (7, 3, 2)))
     d = np.array([a.mean(0) - b.mean(0) for a, b in zip(x, y, strict=True)])
-    noise = [a.var(0, ddof=1).sum() / len(a) + b.var(0, ddof=1).sum() / len(b)
-             for a, b in zip(x, y, strict=True)]  # fmt: skip
+    noise = [
+        a.var(0, ddof=1).sum() / len(a) + b.var(0, ddof=1).sum() / len(b) for a, b in zip(x, y, strict=True)
+    ]
     (known,) = mmd.blocks(LINEAR, [x], y)
     assert np.allclose(known.products, d @ d.T)
     assert np.allclose(known.own, np.square(d).sum(1) - noise)

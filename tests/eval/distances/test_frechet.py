@@ -117,11 +117,15 @@ def test_bootstrapping_a_fid_is_biased_and_its_paired_difference_is_not() -> Non
     mine, reference = simulate(rng, prompts=20, width=16)
     other = [block + 0.1 for block in mine]
     points, _ = frechet.jackknife([mine, other], reference)
-    drawn = np.array([
-        [fid(np.concatenate([m[p] for p in picks]), np.concatenate([reference[p] for p in picks]))
-         for m in (mine, other)]
-        for picks in rng.integers(0, 20, (300, 20))
-    ])  # fmt: skip
+    drawn = np.array(
+        [
+            [
+                fid(np.concatenate([m[p] for p in picks]), np.concatenate([reference[p] for p in picks]))
+                for m in (mine, other)
+            ]
+            for picks in rng.integers(0, 20, (300, 20))
+        ]
+    )
     spread = np.ptp(np.quantile(drawn[:, 1] - drawn[:, 0], [0.16, 0.84])) / 2
     assert drawn[:, 0].mean() > points[0] + 2 * drawn[:, 0].std()
     assert abs((drawn[:, 1] - drawn[:, 0]).mean() - (points[1] - points[0])) < 0.5 * spread

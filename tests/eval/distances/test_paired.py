@@ -16,8 +16,11 @@ from eval.statistics.comparison import compare_distances
 def clustered() -> dict[str, np.ndarray]:
     """Value and jackknife error of perfect methods in 100 independent runs: name -> (100, 2)."""
     rng = np.random.default_rng(11)
-    kinds = {"kid": (mmd.KID, mmd.stratified_mmd2), "kid_pp": (mmd.KID, mmd.paired_mmd2),
-             "cmmd_pp": (mmd.CMMD, mmd.paired_mmd2)}  # fmt: skip
+    kinds = {
+        "kid": (mmd.KID, mmd.stratified_mmd2),
+        "kid_pp": (mmd.KID, mmd.paired_mmd2),
+        "cmmd_pp": (mmd.CMMD, mmd.paired_mmd2),
+    }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
     for _ in range(100):
         x, y = simulate(rng, prompts=10)
@@ -81,8 +84,10 @@ def test_exchanged_prompts_raise_the_distance_of_prompts_while_the_paired_one_fa
     methods = {"right": mine, "wrong": exchange(mine)}
     for space in ("kid", "cmmd"):
         kernel = OF_PROMPTS[f"{space}_p"][1]
-        own = {name: [mmd.prompt_mmd2(kernel, [a], b)[0] for a, b in zip(prompts, reference, strict=True)]
-               for name, prompts in methods.items()}  # fmt: skip
+        own = {
+            name: [mmd.prompt_mmd2(kernel, [a], b)[0] for a, b in zip(prompts, reference, strict=True)]
+            for name, prompts in methods.items()
+        }
         paired = measure(f"{space}_pp", methods, reference)["value"]
         pooled = measure(space, methods, reference)["value"]
         assert np.mean(own["wrong"]) > 2 * np.mean(own["right"])
@@ -93,8 +98,10 @@ def test_exchanged_prompts_raise_the_distance_of_prompts_while_the_paired_one_fa
 def test_two_exchanged_prompts_show_in_their_own_distances_alone() -> None:
     mine, reference = simulate(np.random.default_rng(18), prompts=8, apart=2)
     exchanged = [mine[1], mine[0], *mine[2:]]
-    right, wrong = ([mmd.prompt_mmd2(mmd.KID, [a], b)[0] for a, b in zip(prompts, reference, strict=True)]
-                    for prompts in (mine, exchanged))  # fmt: skip
+    right, wrong = (
+        [mmd.prompt_mmd2(mmd.KID, [a], b)[0] for a, b in zip(prompts, reference, strict=True)]
+        for prompts in (mine, exchanged)
+    )
     assert min(wrong[:2]) > 1.5 * max(right[:2]) and wrong[2:] == right[2:]
     assert not intervals("kid_pp", {"a": exchanged}, reference)["reason"].any()
 

@@ -62,6 +62,18 @@ def test_the_images_follow_every_field_of_the_sampler() -> None:
     assert not any(np.array_equal(images[0], other) for other in images[2:])
 
 
+def test_a_prior_of_ones_own_has_a_reference_set_and_a_ceiling(tmp_path: Path) -> None:
+    own = ["--set", "prior.class=toys:MixtureImages", "--set", "prior.path=''", "--set", "prior.sha256=''"]
+    few = [*own, "--prompts", PROMPTS, "--prompt-id", "p01", "--count", "3", "--steps", "2"]
+    reference.main(["draw", *few, "--out", str(tmp_path / "p01.npz")])
+    with np.load(tmp_path / "p01.npz") as stored:
+        origin = json.loads(str(stored[ORIGIN]))
+        assert stored["thumbnails/p01/000000"].shape == (3, 64, 64, 3)
+    assert origin["prior"]["class_"] == "toys:MixtureImages" and origin["prior_sha256"] == ""
+    reference.main(["views", *few, "--out", str(tmp_path / "views.zip")])
+    assert read_views(tmp_path / "views.zip").shape == (3, 64, 64, 4)
+
+
 @pytest.fixture
 def two(tmp_path: Path) -> str:
     lines = Path("prompts/toybox.tsv").read_text().splitlines(keepends=True)

@@ -13,8 +13,12 @@ from segmentdreamer.methods import load_method, trunk_settings
 
 SPACES = Path(__file__).parents[3] / "workflow/config/ablations.yaml"
 ABLATION = {"space": [{"method": ["sctd"], "N": [1, 10], "redraw_t": [False, True]}]}
-POINTS = ["sctd/N~1/redraw_t~False", "sctd/N~1/redraw_t~True",
-          "sctd/N~10/redraw_t~False", "sctd/N~10/redraw_t~True"]  # fmt: skip
+POINTS = [
+    "sctd/N~1/redraw_t~False",
+    "sctd/N~1/redraw_t~True",
+    "sctd/N~10/redraw_t~False",
+    "sctd/N~10/redraw_t~True",
+]
 
 
 def test_a_space_becomes_paths_in_its_order() -> None:

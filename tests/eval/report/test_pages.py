@@ -51,17 +51,28 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scores.mkdir(parents=True)
         rows = [(view, "clip", 70 + number + np.cos(view)) for view in range(12)]
         pd.DataFrame(rows, columns=["view", "metric", "value"]).to_csv(scores / "scores.csv", index=False)
-    texts = {f"texts.{p}.{key}": text for p, kind in zip(PROMPTS, ("duck", "bear", "duck"), strict=True)
-             for key, text in (("prompt", f"a {kind}, number {p}"), ("class", kind))}  # fmt: skip
+    texts = {
+        f"texts.{p}.{key}": text
+        for p, kind in zip(PROMPTS, ("duck", "bear", "duck"), strict=True)
+        for key, text in (("prompt", f"a {kind}, number {p}"), ("class", kind))
+    }
     (root / "settings.yaml").write_text(yaml.safe_dump({"scale": "mini", **texts}))
     (root / "tables").mkdir()
     known = {"method": "sctd", "official": "sctd/N~5", "redraw_t": "false", "metric": "clip", "n": 3}
     known |= dict.fromkeys(("guidance", "guidance_omega", "guidance_brightness", "guidance_negative"), "")
     rows = [
-        known | {"variant": f"sctd/N~{n}", "label": f"N = {n}", "N": n, "level": 70 + n,
-                 "difference": n - 5, "low": n - 6, "high": n - 4}
+        known
+        | {
+            "variant": f"sctd/N~{n}",
+            "label": f"N = {n}",
+            "N": n,
+            "level": 70 + n,
+            "difference": n - 5,
+            "low": n - 6,
+            "high": n - 4,
+        }
         for n in (1, 5)
-    ]  # fmt: skip
+    ]
     pd.DataFrame(rows).to_csv(root / "tables/ablation_n.csv", index=False)
     return root
 

@@ -16,8 +16,15 @@ from eval.report import build, published
 from eval.tables import table1 as table
 from segmentdreamer.records import describe_machine, processor_model
 
-RECORD = {"config": {"train": {"steps": 4}}, "hyper_parameters": {}, "asset_sha256": "0", "prompt": "x",
-          "weights_sha256": "1", "versions": {}, "machine": {"processor": "Model X"}}  # fmt: skip
+RECORD = {
+    "config": {"train": {"steps": 4}},
+    "hyper_parameters": {},
+    "asset_sha256": "0",
+    "prompt": "x",
+    "weights_sha256": "1",
+    "versions": {},
+    "machine": {"processor": "Model X"},
+}
 
 
 @pytest.fixture(scope="module")

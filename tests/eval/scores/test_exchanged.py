@@ -127,8 +127,15 @@ def test_a_folder_under_wrong_prompts_gets_no_paired_distance_and_is_told_why(tm
     for folder, places in (("right", names), ("wrong", [*names[1:], names[0]])):
         for place, rgba in zip(places, views.values(), strict=True):
             write_views(rgba, tmp_path / folder / place / "views.zip")
-        ran = score(tmp_path / folder, "--prompts", "prompts/toybox.tsv", "--out", tmp_path / "out" / folder,
-                    "--reference", tmp_path / "reference.npz")  # fmt: skip
+        ran = score(
+            tmp_path / folder,
+            "--prompts",
+            "prompts/toybox.tsv",
+            "--out",
+            tmp_path / "out" / folder,
+            "--reference",
+            tmp_path / "reference.npz",
+        )
         assert ran.returncode == 0, ran.stderr
         printed[folder] = ran.stdout
         summaries[folder] = pd.read_csv(tmp_path / "out" / folder / "summary.csv").set_index("metric")

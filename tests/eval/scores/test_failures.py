@@ -33,8 +33,13 @@ def _in_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_in_root")
 def test_an_asset_that_loses_all_its_gaussians_fails_with_a_reason(tmp_path: Path) -> None:
-    run(tmp_path / "a", "train.steps=60", "optimizer.prune_opacity=0.9999", "optimizer.refine_start=1",
-        "optimizer.refine_every=2")  # fmt: skip
+    run(
+        tmp_path / "a",
+        "train.steps=60",
+        "optimizer.prune_opacity=0.9999",
+        "optimizer.refine_start=1",
+        "optimizer.refine_every=2",
+    )
     cost = json.loads((tmp_path / "a/cost.json").read_text())
     assert "every Gaussian was pruned" in cost["failed"] and cost["steps"] < 60
     assert len(load_ply(tmp_path / "a/asset.ply")["means"]) == 0

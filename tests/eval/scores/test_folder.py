@@ -233,20 +233,24 @@ def test_a_reference_of_other_prompts_or_another_scorer_is_refused(models: Model
     np.savez(tmp_path / "nan.npz", **{f"clip/{name}": np.full((2, 64), np.nan) for name in names})
     np.save(tmp_path / "array.npy", np.zeros(3))
     cases = {
-        "its car is 'a blue car', here it is 'a green car with a white roof'":
-            reference(tmp_path / "a.npz", names, **other),
-        "made by another clip scorer: its weights have SHA-256 abababababab":
-            reference(tmp_path / "b.npz", names, texts=TEXTS, weights={"clip": "ab" * 32}),
-        "another scorer's: its clip features are of another width":
-            reference(tmp_path / "c.npz", names, columns=32),
-        r"features of p01, and of none of these prompts \(duck, car, bear\)":
-            reference(tmp_path / "d.npz", ["p01"]),
+        "its car is 'a blue car', here it is 'a green car with a white roof'": reference(
+            tmp_path / "a.npz", names, **other
+        ),
+        "made by another clip scorer: its weights have SHA-256 abababababab": reference(
+            tmp_path / "b.npz", names, texts=TEXTS, weights={"clip": "ab" * 32}
+        ),
+        "another scorer's: its clip features are of another width": reference(
+            tmp_path / "c.npz", names, columns=32
+        ),
+        r"features of p01, and of none of these prompts \(duck, car, bear\)": reference(
+            tmp_path / "d.npz", ["p01"]
+        ),
         "no reference features at": tmp_path / "none.npz",
         "record.npz is no features.npz of eval.reference: its record is no JSON": tmp_path / "record.npz",
         "nan.npz: clip/duck is no array": tmp_path / "nan.npz",
         "text.npz is no features.npz": tmp_path / "text.npz",
         "array.npy is no features.npz": tmp_path / "array.npy",
-    }  # fmt: skip
+    }
     for words, path in cases.items():
         with pytest.raises((ValueError, FileNotFoundError), match=words) as caught:
             write_pictures(orbit_of("car", 4), tmp_path / path.stem / "car")

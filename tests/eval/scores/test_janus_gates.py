@@ -45,8 +45,10 @@ def test_an_index_stands_where_views_are_consistent_and_clip_sees_the_prompt() -
     assert index_of(scores(first=None)) == (0.4, 0)  # a table of one prompt
 
 
-@pytest.mark.parametrize("wrong", [{"consistent": GATE - 1e-3}, {"clip": 74.9}, {"first": FIRST - 0.01},
-                                   {"consistent": float("nan")}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [{"consistent": GATE - 1e-3}, {"clip": 74.9}, {"first": FIRST - 0.01}, {"consistent": float("nan")}],
+)
 def test_each_gate_alone_withholds_it(wrong: dict) -> None:
     index, withheld = index_of(scores(**wrong))
     assert np.isnan(index) and withheld == 1

@@ -71,9 +71,17 @@ def found(clip: Clip) -> dict[str, dict[str, list[float]]]:
     return values
 
 
-@pytest.mark.parametrize(("defect", "bound"), [("two_faced", 0.9), ("flicker", 0.95), ("over_exposed", 0.95),
-                                           ("blurred", 0.95), ("floaters", 0.95),
-                                           ("speckled", 0.95)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("defect", "bound"),
+    [
+        ("two_faced", 0.9),
+        ("flicker", 0.95),
+        ("over_exposed", 0.95),
+        ("blurred", 0.95),
+        ("floaters", 0.95),
+        ("speckled", 0.95),
+    ],
+)
 def test_a_clear_defect_is_found_by_its_own_metric(found: dict, defect: str, bound: float) -> None:
     sick, healthy = np.array(found[defect]["sick"]), np.array(found[defect]["healthy"]).reshape(-1, 2)
     assert calibration.wins(sick, healthy).mean() > bound

@@ -32,9 +32,11 @@ def look(rows: np.ndarray) -> Look:
 def measure(mine: Look, true: Look) -> dict[str, float]:
     """All measures; 1 - F-score, so that 0 is the truth and more is worse."""
     found = {
-        "depth_error": depth_error(mine[1], true[1]), "normal_error": normal_error(mine[1], true[1]),
-        **compare_clouds(cloud(mine[1]), cloud(true[1])), **texture_errors(mine[0], true[0]),
-    }  # fmt: skip
+        "depth_error": depth_error(mine[1], true[1]),
+        "normal_error": normal_error(mine[1], true[1]),
+        **compare_clouds(cloud(mine[1]), cloud(true[1])),
+        **texture_errors(mine[0], true[0]),
+    }
     found["f_score"] = 1 - found["f_score"]
     return {name: float(np.nanmean(values)) for name, values in found.items()}
 

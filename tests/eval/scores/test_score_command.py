@@ -68,11 +68,19 @@ def test_prompts_may_be_a_text_file_and_distances_need_a_reference(tmp_path: Pat
     for text, name in zip(TEXTS.values(), TEXTS, strict=True):
         write_pictures(orbit_of(name), tmp_path / "mine" / text)
     clip = load_clip("toybox-clip", str(ROOT / "toybox/models/clip/model.safetensors"))
-    features = {f"clip/p{i:02d}": embed_images(clip, composite(orbit_of(name, 16)))
-                for i, name in enumerate(TEXTS, 1)}  # fmt: skip
+    features = {
+        f"clip/p{i:02d}": embed_images(clip, composite(orbit_of(name, 16))) for i, name in enumerate(TEXTS, 1)
+    }
     np.savez(tmp_path / "reference.npz", **features)
-    ran = score(tmp_path / "mine", "--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "out",
-                "--reference", tmp_path / "reference.npz")  # fmt: skip
+    ran = score(
+        tmp_path / "mine",
+        "--prompts",
+        tmp_path / "prompts.txt",
+        "--out",
+        tmp_path / "out",
+        "--reference",
+        tmp_path / "reference.npz",
+    )
     summary = pd.read_csv(tmp_path / "out/summary.csv").set_index("metric")["mean"]
     assert ran.returncode == 0, ran.stderr
     assert summary["fid_clip"] >= 0 and abs(summary["kid_clip_pp"]) < 1 and summary["cmmd"] >= 0

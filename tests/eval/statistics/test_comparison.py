@@ -14,6 +14,7 @@ from scipy import stats
 
 from eval.statistics.comparison import (
     COLUMNS,
+    agree,
     compare,
     compare_distances,
     distance_p,
@@ -21,9 +22,11 @@ from eval.statistics.comparison import (
     holm,
     share_won,
     sign_flip_p,
+    sign_patterns,
     smallest_p,
 )
 from eval.statistics.intervals import mean_interval
+from eval.statistics.mean_test import Distance, Mean
 
 NAN = float("nan")
 DIFFERENCES = arrays(float, st.integers(1, 9), elements=st.floats(-100, 100, width=16))
@@ -46,6 +49,34 @@ def test_sign_flip_p_agrees_with_scipys_permutation_test_on_many_prompts() -> No
     ).pvalue
     assert sign_flip_p(d) == pytest.approx(theirs, abs=0.003)
     assert sign_flip_p(d) == sign_flip_p(d) and sign_flip_p(np.ones(40)) == smallest_p(40) == 1 / 100_001
+
+
+def test_up_to_fourteen_prompts_all_patterns_count_and_beyond_as_many_as_are_drawn() -> None:
+    assert sign_flip_p(np.ones(14)) == smallest_p(14) == 2 / 2**14
+    assert sign_flip_p(np.ones(15), draws=1) >= 1 / 2 and smallest_p(15) == 1 / 100_001
+    d = np.random.default_rng(12).normal(0.3, 1, 20)
+    assert sign_flip_p(d) == sign_flip_p(d, seed=0) != sign_flip_p(d, seed=3)
+    rows = [(m, f"p{i:02d}", "clip", v) for m, x in (("sds", d), ("sctd", 0 * d)) for i, v in enumerate(x)]
+    means = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
+    for seed, options in ((0, {}), (3, {"seed": 3})):
+        assert compare(means, {"clip": "up"}, **options)["p"].item() == sign_flip_p(d, seed=seed)
+
+
+def test_patterns_are_kept_and_nobody_writes_into_them() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        sign_patterns(3, 1, 0)[0] = 1
+
+
+@given(arrays(int, 8, elements=st.integers(-5, 5)))
+def test_sums_that_differ_by_rounding_alone_are_equal_at_every_scale(tenths: np.ndarray) -> None:
+    exact = sign_flip_p(tenths)
+    assert sign_flip_p(tenths / 10) == sign_flip_p(1e6 * (tenths / 10)) == exact
+    assert sign_flip_p(np.zeros(4)) == 1 and np.isnan(sign_flip_p(np.array([])))
+
+
+def test_scores_agree_up_to_the_rounding_of_their_size() -> None:
+    pairs = np.array([[0.0, 0], [1e6, 1e6 * (1 + 1e-13)], [1, 1 + 1e-9], [1e-6, 2e-6]])
+    assert agree(pairs).tolist() == [True, True, False, False]
 
 
 def test_no_method_can_be_significant_on_six_prompts_after_holm() -> None:
@@ -95,6 +126,7 @@ def test_the_difference_is_the_mean_that_p_tests_also_among_ties(d: np.ndarray) 
 def test_ties_are_half_won_and_the_direction_of_the_metric_counts() -> None:
     assert share_won(np.array([1.0, 2, 0, -1]), "up") == 0.625
     assert share_won(np.array([1.0, 2, 0, -1]), "down") == 0.375
+    assert share_won(np.array([2.0]), "up") == 1 and np.isnan(share_won(np.array([]), "up"))
     with pytest.raises(ValueError, match="neither up nor down"):
         share_won(np.array([1.0]), "higher")
 
@@ -108,6 +140,8 @@ def test_a_comparison_pairs_only_prompts_where_both_have_a_value() -> None:
     assert list(table.columns) == COLUMNS
     assert table.iloc[0].tolist()[:4] == ["sds", "clip", 6, -2] and len(table) == 1
     assert table.iloc[0].tolist()[4:] == pytest.approx([0, NAN, NAN, -2, 0, 2 / 64], nan_ok=True)
+    two = means[means["prompt"].isin(["p1", "p2"])]
+    assert compare(two, {"clip": "up"})["spread"].item() == 0
     with pytest.raises(ValueError, match="no method 'gcs'"):
         compare(means, {"clip": "up"}, reference="gcs")
 
@@ -146,9 +180,27 @@ def test_holm_keeps_the_chance_of_any_false_alarm_below_alpha_among_correlated_t
 def test_distances_are_judged_by_students_t_of_their_jackknife_error() -> None:
     assert distance_p(2.228, 1, 11) == pytest.approx(0.05, abs=1e-4) == distance_p(-2.228, 1, 11)
     assert distance_p(0, 0, 5) == 1 and distance_p(1, 0, 5) == 0
-    assert np.isnan([distance_p(1, NAN, 5), distance_p(1, 1, 1), distance_p(NAN, 1, 5)]).all()
+    assert distance_p(1, 1, 2) == pytest.approx(0.5)
+    assert distance_p(1.114, 0.5, 11) == pytest.approx(0.05, abs=1e-4)
+    doubtful = ((1, NAN, 5), (1, 1, 1), (NAN, 1, 5), (1, -1, 5))
+    assert all(np.isnan(distance_p(*each)) for each in doubtful)
     distances = pd.DataFrame(
         [("sds", "fid", 4.0, 1.0, 11)], columns=["method", "metric", "difference", "error", "n"]
     )
     row = compare_distances(distances).iloc[0]
     assert (row["low"], row["high"]) == pytest.approx((4 - 2.228, 4 + 2.228), abs=1e-3)
+
+
+def test_distances_over_fewer_than_five_prompts_have_no_interval() -> None:
+    columns = ["method", "metric", "difference", "error", "n"]
+    found = compare_distances(pd.DataFrame([("sds", "fid", 4.0, 1.0, n) for n in (4, 5)], columns=columns))
+    assert found[["low", "high"]].notna().to_numpy().tolist() == [[False, False], [True, True]]
+
+
+def test_a_distance_without_error_lies_above_all_below_it() -> None:
+    assert [Distance(1.0, 0.0, 5).above(bound) for bound in (0.5, 1.0, 1.5)] == [0, 1, 1]
+
+
+def test_the_smallest_one_sided_p_halves_with_each_prompt_up_to_fourteen() -> None:
+    assert Mean(np.ones(14)).least == 0.5**14 and Mean(np.ones(15)).least == 1 / 100_001
+    assert Mean(np.ones(15)).seed == 0 and Mean(np.ones(15), 9).least == 0.1

@@ -42,11 +42,13 @@ def test_complete_prompts_are_those_where_every_method_made_something() -> None:
     means = prompt_means(kept).set_index("method")["value"]
     assert means["cds"] == 5.5  # of the seed that succeeded
     assert complete_prompts(scores, ["sctd"], ["clip"]) == ["p0", "p1"]
+    assert complete_prompts(scores, ["cds"], ["clip"]) == ["p0"]  # p1 has nothing of anybody asked for
 
 
 def test_a_failed_asset_counts_as_the_start_on_its_prompt() -> None:
     floored = floor_failures(failing_scores(), ["clip"])
     assert set(floored["metric"]) == {"clip"} and floored["value"].notna().all()
+    assert set(floored["view"]) == {0} and floored.index.is_unique
     means = prompt_means(floored).set_index(["method", "prompt"])["value"]
     assert means["cds", "p0"] == (1.5 + 5.5) / 2
     assert means["cds", "p1"] == means["start", "p1"] == (12.0 + 11.5) / 2

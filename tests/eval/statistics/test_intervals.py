@@ -91,6 +91,9 @@ def test_symmetric_scores_get_students_t_and_the_longer_tail_the_longer_side() -
     theirs = stats.ttest_1samp(skewed, 0).confidence_interval(0.95)
     low, high = mean_interval(skewed)
     assert low == pytest.approx(theirs.low) and high > 2 * theirs.high
+    quantile, skewness = stats.t.ppf(0.975, 5), stats.skew(skewed)
+    longer = (1 + 48 / 6) * skewness / (6 * np.sqrt(6)) * (1 + 2 * quantile**2)  # Johnson's, nine times
+    assert high == pytest.approx(1 + quantile + longer)  # the mean is 1, and so is its standard error
     assert mean_interval(-skewed) == pytest.approx((-high, -low))
 
 
@@ -139,7 +142,7 @@ def test_with_several_seeds_that_share_their_draws_intervals_still_hold_the_trut
 
 def test_the_variance_of_a_second_level_is_that_of_drawing_seeds_anew() -> None:
     values = np.random.default_rng(6).normal(size=(12, 4)) * 2
-    values[0, 1], values[3, :3] = NAN, NAN
+    values[0, 1], values[3, :3], values[5, :2] = NAN, NAN, NAN
     counts = (~np.isnan(values)).sum(1)
     within = np.nanvar(values[counts > 1], 1, ddof=1) / counts[counts > 1]
     low, high = skewed_t(np.nanmean(values, 1), within.sum() / 12)
@@ -165,3 +168,4 @@ def test_a_table_of_intervals_counts_prompts_and_equal_runs_give_equal_tables() 
     assert table["mean"].to_dict() == pytest.approx(expected.to_dict())
     assert ((table["low"] < table["mean"]) & (table["mean"] < table["high"])).all()
     pd.testing.assert_frame_equal(table, mean_intervals(scores).set_index("method"))
+    assert mean_intervals(scores[::-1])["method"].tolist() == ["m1", "m0"]  # in order of appearance

@@ -86,8 +86,9 @@ def test_the_family_is_the_references_and_each_tested_metric_has_a_family_of_its
 
 
 def test_distances_join_the_families_of_their_column_and_the_table() -> None:
-    distances = pd.DataFrame([("sds", "fid_clip", 4.0, 1.0, 11)],
-                             columns=["method", "metric", "difference", "error", "n"])  # fmt: skip
+    distances = pd.DataFrame(
+        [("sds", "fid_clip", 4.0, 1.0, 11)], columns=["method", "metric", "difference", "error", "n"]
+    )
     p = distance_p(4, 1, 11)
     rows = pd.concat([compare_distances(distances), compare_distances(distances).assign(metric="kid")])
     found = adjust(rows.assign(against="sctd"), "sctd", ["fid_clip"])
@@ -163,8 +164,11 @@ def test_without_a_known_scene_distances_are_tested(made: Callable[[str], Path])
 
 def test_columns_without_tests_have_intervals_and_no_letters(made: Callable[[str], Path]) -> None:
     read = pd.read_csv(made("mini") / "table1_extended.csv").set_index("method")
-    tested = {name.removesuffix("_letters") for name in read if read[name].notna().any()
-              and name.endswith("_letters")}  # fmt: skip
+    tested = {
+        name.removesuffix("_letters")
+        for name in read
+        if read[name].notna().any() and name.endswith("_letters")
+    }
     assert (
         tested
         == {"toy_reward", "iou"}
@@ -201,8 +205,13 @@ def test_the_caption_names_both_families_and_letters_stand_in_every_format(
 
 
 def test_intervals_end_where_a_metrics_range_does(made: Callable[[str], Path]) -> None:
-    rows = pd.DataFrame({"metric": ["janus", "clip", "kid_pp", "fid_clip", "detail"],
-                         "low": [-0.1, -1.0, -0.1, -4, NAN], "high": [1.2, 104, 0.2, 9, NAN]})  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "metric": ["janus", "clip", "kid_pp", "fid_clip", "detail"],
+            "low": [-0.1, -1.0, -0.1, -4, NAN],
+            "high": [1.2, 104, 0.2, 9, NAN],
+        }
+    )
     found = cut_intervals(rows)
     assert found["low"].tolist() == pytest.approx([0, -1, -0.1, 0, NAN], nan_ok=True)
     assert found["high"].tolist() == pytest.approx([1, 100, 0.2, 9, NAN], nan_ok=True)

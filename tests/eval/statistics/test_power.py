@@ -40,7 +40,8 @@ def test_where_only_equal_signs_reject_it_is_where_all_signs_agree() -> None:
 
 def test_so_few_prompts_that_no_p_is_small_enough_find_nothing() -> None:
     assert smallest_effect(6, 0.025 / 10) == smallest_effect(1, 0.025) == np.inf
-    assert smallest_effect(6, 0.025) < 3
+    assert smallest_effect(6, 0.025) < 3 and smallest_effect(2, 0.3) < np.inf
+    assert smallest_effect(5, 0.1) == smallest_effect(5, 0.1, FLIPS, 0) != smallest_effect(5, 0.1, FLIPS, 1)
 
 
 @pytest.mark.parametrize(("n", "tests"), [(10, 10), (12, 12), (40, 12)])
@@ -80,13 +81,18 @@ def test_letters_and_marks_have_their_own_families_and_each_metric_its_spread() 
     ]
     means = pd.DataFrame(rows, columns=["method", "prompt", "metric", "value"])
     better = {"toy_reward": "up", "iou": "up", "clip": "up"}
-    parts = [compare(means[means["method"].isin(names)], better, names[0]).assign(against=names[0])
-             for names in (("sctd", "sds", "ism", "cds"), ("sds", "ism", "cds"), ("ism", "cds"))]  # fmt: skip
+    parts = [
+        compare(means[means["method"].isin(names)], better, names[0]).assign(against=names[0])
+        for names in (("sctd", "sds", "ism", "cds"), ("sds", "ism", "cds"), ("ism", "cds"))
+    ]
     pairs = adjust(pd.concat(parts, ignore_index=True), "sctd", ["toy_reward", "iou"])
     table = smallest_differences(pairs, "sctd", ["toy_reward", "iou"])
     assert table[["metric", "against", "tests"]].to_numpy().tolist() == [
-        ["toy_reward", "", 6], ["toy_reward", "sctd", 6], ["iou", "", 6], ["iou", "sctd", 6],
-    ]  # fmt: skip
+        ["toy_reward", "", 6],
+        ["toy_reward", "sctd", 6],
+        ["iou", "", 6],
+        ["iou", "sctd", 6],
+    ]
     reward, iou = table["difference"][:2], table["difference"][2:]
     assert (reward.to_numpy() / iou.to_numpy()) == pytest.approx(10, rel=0.4)
     wide = means.pivot(index="prompt", columns=["metric", "method"], values="value")["toy_reward"]
@@ -103,8 +109,9 @@ def test_equal_differences_of_too_few_prompts_find_nothing_either() -> None:
 
 
 def test_a_distances_spread_is_its_error_times_the_root_of_its_prompts() -> None:
-    distances = pd.DataFrame([("sds", "fid_pytorch", 4.0, 1.5, 16)],
-                             columns=["method", "metric", "difference", "error", "n"])  # fmt: skip
+    distances = pd.DataFrame(
+        [("sds", "fid_pytorch", 4.0, 1.5, 16)], columns=["method", "metric", "difference", "error", "n"]
+    )
     pairs = adjust(compare_distances(distances).assign(against="sctd"), "sctd", ["fid_pytorch"])
     (letters, marks) = smallest_differences(pairs, "sctd", ["fid_pytorch"]).to_dict("records")
     assert letters["spread"] == 6 and letters["test"] == JACKKNIFE

@@ -46,6 +46,7 @@ def test_ranks_tell_the_better_method_and_respect_the_direction() -> None:
     assert up.methods[0] == "sctd" and up.n == 40 and up.friedman_p < 1e-6
     assert up.mean_ranks.sum() == pytest.approx(15) and (np.diff(up.mean_ranks) >= 0).all()
     assert all("sctd" not in group for group in up.groups) and sorted(up.groups[0]) == sorted(METHODS[:4])
+    assert up.difference == nemenyi_difference(5, 40)
     down = critical_difference(means, "clip", "down", METHODS)
     assert down.methods[-1] == "sctd" and np.allclose(down.mean_ranks, 6 - up.mean_ranks[::-1])
     summary = rank_summary(means, {"clip": "up", "absent": "up"}, METHODS).set_index("method")
@@ -70,3 +71,23 @@ def test_equal_methods_share_the_first_place_and_two_normal_means_have_the_known
     chance = stats.norm.cdf(0.05 / (d.std() / 20))
     first = first_probability(np.stack([d, np.zeros(400)], 1), "up")
     assert first[0] == pytest.approx(chance, abs=0.02)
+
+
+def test_the_chance_to_be_first_turns_with_the_direction_and_rests_on_ten_thousand_seeded_resamples() -> None:
+    values = np.random.default_rng(23).normal(size=(10, 3))
+    first = first_probability(values, "up")
+    assert first_probability(-values, "down").tolist() == first.tolist()
+    assert first_probability(values, "up", 10_000, 0).tolist() == first.tolist()
+    summary = [rank_summary(means_table(values), {"clip": "up"}, METHODS[:3], **k) for k in ({}, {"seed": 5})]
+    assert summary[0]["first"].tolist() == first.tolist()
+    assert summary[1]["first"].tolist() == first_probability(values, "up", seed=5).tolist() != first.tolist()
+    rounded = 1e9 * np.array([[0.3, 0.1 + 0.2]] * 5)
+    assert first_probability(rounded, "up").tolist() == [0.5, 0.5]
+
+
+def test_friedmans_test_begins_at_three_methods_and_two_prompts_and_nemenyis_at_two_and_one() -> None:
+    values = np.random.default_rng(24).normal(size=(2, 3))
+    assert friedman_p(values) == stats.friedmanchisquare(*values.T).pvalue
+    assert np.isnan(friedman_p(values[:1])) and np.isnan(friedman_p(np.ones((5, 2))))
+    assert nemenyi_difference(2, 1) > 0
+    assert np.isnan(nemenyi_difference(1, 5)) and np.isnan(nemenyi_difference(3, 0))

@@ -24,12 +24,19 @@ def judged(metric: str, values: list[float], start: float | None, truth: float |
         ("iou", [0.52, 0.54, 0.4], "start"),
         ("iou", [0.52, 0.54, 0.97], ""),
         ("color_error", [0.03, 0.01, 0.02], ""),
+        ("detail", [0.96, 0.97, 0.99], ""),  # no side of it is the better one
     ],
 )
 def test_a_column_is_saturated_where_all_methods_lie_within_a_tenth_of_one_end(
     metric: str, values: list[float], end: str
 ) -> None:
     assert judged(metric, values, 0.5, 1.0) == (end and f"all methods within 10% of the way from the {end}")
+
+
+def test_a_tenth_of_the_room_itself_is_within_it_at_both_ends() -> None:
+    assert judged("iou", [0.1, 0.05, 0.0], 0.0, 1.0).endswith("start")
+    assert judged("iou", [0.9, 0.95, 1.0], 0.0, 1.0).endswith("true scene")
+    assert judged("iou", [0.11, 0.05, 0.0], 0.0, 1.0) == judged("iou", [0.89, 0.95, 1.0], 0.0, 1.0) == ""
 
 
 def test_the_better_direction_is_that_of_the_metric() -> None:

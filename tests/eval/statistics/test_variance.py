@@ -43,9 +43,12 @@ def test_balanced_components_are_the_classic_mean_squares() -> None:
     ms_both = s * v * (rest**2).sum() / ((p - 1) * (m - 1))
     ms_prompt, ms_method = s * v * m * cell.mean(1).var(ddof=1), s * v * p * cell.mean(0).var(ddof=1)
     expected = [
-        (ms_prompt - ms_both) / (s * v * m), (ms_method - ms_both) / (s * v * p),
-        (ms_both - ms_seed) / (s * v), (ms_seed - ms_view) / v, ms_view,
-    ]  # fmt: skip
+        (ms_prompt - ms_both) / (s * v * m),
+        (ms_method - ms_both) / (s * v * p),
+        (ms_both - ms_seed) / (s * v),
+        (ms_seed - ms_view) / v,
+        ms_view,
+    ]
     assert split_metric(long_table(y)) == pytest.approx(expected, rel=1e-9)
 
 
@@ -90,6 +93,8 @@ def test_shares_sum_to_one_and_what_one_seed_cannot_tell_is_not_told() -> None:
     assert table["component"].tolist() == list(COMPONENTS) * 2
     assert table.groupby("metric")["share"].sum().tolist() == pytest.approx([1, 1])
     clip, iou = (table[table["metric"] == name]["variance"].to_numpy() for name in ("clip", "iou"))
+    turned = variance_split(pd.concat([long_table(y, "iou"), long_table(y)]))
+    assert turned["metric"].unique().tolist() == ["iou", "clip"]  # in order of appearance
     assert np.isnan(clip[3]) and iou == pytest.approx(4 * clip, nan_ok=True)
     single = variance_split(long_table(y[:, :1]))["variance"].to_numpy()
     assert np.isnan(single[1:4]).all() and single[0] > 0
@@ -127,3 +132,8 @@ def test_a_spread_of_ten_last_digits_has_a_source_and_one_of_a_fifth_has_none(
     y = 50 + spread * np.random.default_rng(5).standard_normal((6, 1, 1, 1)).repeat(3, 1)
     y = y + 0.1 * spread * np.random.default_rng(6).standard_normal((6, 3, 1, 1))
     assert variance_split(long_table(y))["variance"].notna().any() == known
+
+
+def test_two_methods_on_two_prompts_are_enough_to_tell_every_source() -> None:
+    y = components_data(np.random.default_rng(25), (2, 2, 2, 2))
+    assert np.isfinite(split_metric(long_table(y))).all()

@@ -43,8 +43,11 @@ TOKEN = re.compile(r"\\\\(?:\[\d+pt\])?|\\[A-Za-z]+|\\.|.", re.S)
 def check_latex(text: str) -> None:
     """That LaTeX can read it: ASCII, balanced, nothing special bare, no row end that takes options."""
     assert text.isascii() and "\n\n" not in text
-    known = WORDS | {word for sign in {escape(c) for c in map(chr, range(0x2600))} for word in
-                     re.findall(r"\\([A-Za-z]+)", sign)}  # fmt: skip
+    known = WORDS | {
+        word
+        for sign in {escape(c) for c in map(chr, range(0x2600))}
+        for word in re.findall(r"\\([A-Za-z]+)", sign)
+    }
     depth, math, tabular, ended = 0, False, False, False
     body = re.sub(r"(?<!\\)%[^\n]*\n", "\n", text)
     for number, token in enumerate(tokens := TOKEN.findall(body)):
@@ -125,8 +128,9 @@ def test_latex_compiles(tmp_path: Path) -> None:
     for number, text in enumerate((HOSTILE, every)):
         (tmp_path / f"t{number}.tex").write_text(
             "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
-            + latex(table_of(text)) + "\\end{document}\n"
-        )  # fmt: skip
+            + latex(table_of(text))
+            + "\\end{document}\n"
+        )
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"t{number}.tex"]
         ran = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
         assert ran.returncode == 0, ran.stdout[-2000:]

@@ -81,8 +81,10 @@ def test_what_generate_writes_is_understood(tmp_path: Path) -> None:
 def test_a_negative_prompt_is_told_where_some_have_none() -> None:
     some, none = Guidance("CFG", "7.5", "", "ugly"), Guidance("CFG", "7.5")
     assert tell_each({"a": some, "b": none, "c": Guidance()}) == {
-        "a": "CFG 7.5", "b": "CFG 7.5, no negative", "c": "–"
-    }  # fmt: skip
+        "a": "CFG 7.5",
+        "b": "CFG 7.5, no negative",
+        "c": "–",
+    }
     assert tell_each({"a": none, "b": none}) == {"a": "CFG 7.5", "b": "CFG 7.5"}
 
 
@@ -94,9 +96,13 @@ def test_a_curve_says_all_that_its_points_were_made_under() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [simulated.guided(100.0), simulated.guided(7.5, perp_neg=False), simulated.guided(7.5, beg=True),
-     simulated.guided(7.5, negative="blurry")],
-)  # fmt: skip
+    [
+        simulated.guided(100.0),
+        simulated.guided(7.5, perp_neg=False),
+        simulated.guided(7.5, beg=True),
+        simulated.guided(7.5, negative="blurry"),
+    ],
+)
 def test_two_settings_in_one_row_are_refused_by_both_records(tmp_path: Path, other: dict) -> None:
     root = simulated.write_run(tmp_path, features=False)
     (root / "assets/sctd/p05/0/provenance.json").write_text(json.dumps(other))

@@ -43,9 +43,16 @@ def test_rows_are_the_methods_as_asked_for_then_the_controls(mini: Path) -> None
 
 @pytest.mark.parametrize(
     ("difference", "holm", "better", "sign"),
-    [(1, 0.049, "up", "▲"), (-1, 0.049, "up", "▼"), (1, 0.049, "down", "▼"), (-1, 0.049, "down", "▲"),
-     (1, 0.05, "up", ""), (0, 0.001, "up", ""), (1, float("nan"), "up", "")],
-)  # fmt: skip
+    [
+        (1, 0.049, "up", "▲"),
+        (-1, 0.049, "up", "▼"),
+        (1, 0.049, "down", "▼"),
+        (-1, 0.049, "down", "▲"),
+        (1, 0.05, "up", ""),
+        (0, 0.001, "up", ""),
+        (1, float("nan"), "up", ""),
+    ],
+)
 def test_a_mark_needs_a_holm_p_below_five_percent_and_a_difference(
     difference: float, holm: float, better: str, sign: str
 ) -> None:
@@ -193,8 +200,9 @@ def test_a_browser_sorts_each_block_by_the_column_clicked(mini: Path, tmp_path: 
 
     (tmp_path / "page.html").write_text((mini / "table1.html").read_text() + CLICKS)
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    found = subprocess.run([*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True,
-                           check=True)  # fmt: skip
+    found = subprocess.run(
+        [*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True, check=True
+    )
     up, down, names = re.search("<body>(.*?)</body>", found.stdout, re.S)[1].split("|")
     assert up.startswith("SDS,CDS,GCS,ISM,SCTD; All 8 prompts")
     assert up.endswith("Controls,zero optimization steps,true scene (3D ceiling)")

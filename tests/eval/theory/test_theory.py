@@ -18,6 +18,7 @@ from eval.views.archive import write_views
 from segmentdreamer.diffusion.guidance import conditional, guided, unconditional
 from segmentdreamer.diffusion.mixture import CLEAN, MixturePrior, levels
 from segmentdreamer.diffusion.solver import add_noise, alpha, noise_to_signal, ode_step
+from segmentdreamer.prior.options import PriorConfig
 
 PRIOR = Path("toybox/models/prior")
 
@@ -132,8 +133,14 @@ def test_the_fitted_order_of_the_first_order_solver_is_one(single: MixturePrior)
     for point, step in enumerate(theory.STEPS):
         times = np.linspace(596, 404, round(192 / step) + 1).tolist()
         miss = single.march(z_t, times, cond) - exact
-        shared = {"part": "step", "method": "SCTD", "region": "404-596", "point": point, "target": 404,
-                  "step": step}  # fmt: skip
+        shared = {
+            "part": "step",
+            "method": "SCTD",
+            "region": "404-596",
+            "point": point,
+            "target": 404,
+            "step": step,
+        }
         rows += theory.by_start(theory.Starts(z_0, noise, list("abcde")), shared, {"error": miss})
     fitted = theory_fit.fit_exponents(pd.DataFrame(rows)).iloc[0]
     assert fitted["exponent"] == pytest.approx(1, abs=0.02) and fitted["verdict"] == "agrees"
@@ -261,6 +268,16 @@ def test_the_command_writes_table_figure_and_page(tmp_path: Path, monkeypatch: p
     figure = (tmp_path / "once" / "theory.svg").read_text()
     for target in ("t = −1", "t = 0", "t = 20"):  # of each of CDS's curves, on page and figure
         assert f"| CDS | to {target} |" in page and f"to {target}" in figure
+
+
+def test_views_may_be_encoded_by_a_prior_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "p01").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 64, 64, 4)).astype(np.uint8)
+    write_views(pixels, tmp_path / "p01/views.zip")
+    mixture, starts = theory.build(
+        [tmp_path / "p01/views.zip"], PriorConfig(class_="toys:MixtureImages"), 3, 2, 0
+    )
+    assert mixture.centers.shape == (2, 3, 16, 16) and starts.z_0.shape == (2, 3, 16, 16)
 
 
 def test_archives_that_cannot_be_used_end_with_one_line(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def damaged() -> dict[str, tuple[bytes, str]]:
         "a CMYK JPEG": (saved(red.convert("CMYK"), "JPEG"), "JPEG by its content"),
         "an animation": (saved(red, "PNG", save_all=True, append_images=[red.rotate(9)]), "animation of 2"),
         "a bomb": (png[:8] + chunk(b"IHDR", b"\0\1\0\0" * 2 + png[24:29]) + png[33:], "exceeds limit"),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("case", damaged())

@@ -60,11 +60,11 @@ def test_utf_16_with_its_mark_is_read(tmp_path: Path) -> None:
         ("x.txt", "\ufeffa duck, sitting\r\n\r\n  a red bear, standing"),
         ("x.md", "prompt\na duck, sitting\na red bear, standing\n"),
         ("x.csv", '"Prompt"\n"a duck, sitting"\n"a red bear, standing"\n'),
-        ("x.csv", "prompt,class\n\"a duck, sitting\",duck\n\"a red bear, standing\",bear\n"),
+        ("x.csv", 'prompt,class\n"a duck, sitting",duck\n"a red bear, standing",bear\n'),
         ("x.json", '["a duck, sitting", "a red bear, standing"]'),
         ("x.jsonl", '{"prompt": "a duck, sitting"}\n{"prompt": "a red bear, standing"}\n'),
     ],
-)  # fmt: skip
+)
 def test_without_ids_prompts_are_numbered(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_bytes(text.encode())
     found = read_texts(tmp_path / name)

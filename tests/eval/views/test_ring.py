@@ -37,9 +37,17 @@ def test_once_around_in_even_steps_is_a_ring_whatever_its_start_and_sense(azimut
 
 @pytest.mark.parametrize(
     "azimuths",
-    [RING / 2, RING * 2, RING * 350 / 360 * 0.9, np.zeros(120), RING[::-1][np.arange(120) ^ 1],
-     np.random.default_rng(0).permutation(RING), np.delete(RING, 7), np.full(120, np.nan)],
-)  # fmt: skip
+    [
+        RING / 2,
+        RING * 2,
+        RING * 350 / 360 * 0.9,
+        np.zeros(120),
+        RING[::-1][np.arange(120) ^ 1],
+        np.random.default_rng(0).permutation(RING),
+        np.delete(RING, 7),
+        np.full(120, np.nan),
+    ],
+)
 def test_an_arc_two_turns_a_gap_or_no_order_are_no_ring(azimuths: np.ndarray) -> None:
     assert not goes_around(azimuths)
 

@@ -91,10 +91,12 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Path:
     g = torch.Generator().manual_seed(0)
     means = RADIUS * torch.nn.functional.normalize(torch.randn(4000, 3, generator=g), dim=1)
     params = {
-        "means": means, "scales": torch.full((4000, 3), 0.03).log(),
-        "quats": torch.tensor([[1.0, 0, 0, 0]]).expand(4000, 4), "opacities": torch.full((4000,), 4.0),
+        "means": means,
+        "scales": torch.full((4000, 3), 0.03).log(),
+        "quats": torch.tensor([[1.0, 0, 0, 0]]).expand(4000, 4),
+        "opacities": torch.full((4000,), 4.0),
         "sh0": torch.zeros(4000, 3),
-    }  # fmt: skip
+    }
     path = tmp_path_factory.mktemp("shell") / "asset.ply"
     save_ply(params, path)
     return path

@@ -222,8 +222,11 @@ def test_on_a_device_a_gradient_is_its_own_passs_with_predictions_between() -> N
     z = recorded.moments(leaf)
     recorded.moments(torch.zeros_like(images))
     for batch in (4, 8, 16):
-        prior.eps(*(part.repeat(batch // 4, *[1] * (part.ndim - 1)) for part in (x,)), 300,
-                  cond.repeat(batch // 4, 1, 1))  # fmt: skip
+        prior.eps(
+            *(part.repeat(batch // 4, *[1] * (part.ndim - 1)) for part in (x,)),
+            300,
+            cond.repeat(batch // 4, 1, 1),
+        )
     (gradient,) = torch.autograd.grad(z.sum(), leaf)
     assert torch.allclose(gradient, expected, atol=2e-2 * float(expected.abs().max()))
 

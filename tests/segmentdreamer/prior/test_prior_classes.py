@@ -11,7 +11,9 @@ import pytest
 import torch
 from prior_folders import generated
 
-from segmentdreamer import optimize
+from segmentdreamer import benchmark, optimize
+from segmentdreamer.config import load_config
+from segmentdreamer.timing import flops
 
 OWN = ("prior.class=toys:MixtureImages", "start.count=50")
 
@@ -21,6 +23,24 @@ def test_a_prior_of_ones_own_needs_a_class_and_a_setting(tmp_path: Path) -> None
     cost, record = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("cost", "provenance"))
     assert cost["nfe"] == 4 * 2 * 2 and cost["encodes"] == 0 and cost["tflop"] is None and not cost["failed"]
     assert record["weights_sha256"] == "" and record["config"]["prior"]["class_"] == "toys:MixtureImages"
+
+
+def test_its_steps_are_timed_without_a_count_of_operations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [word for setting in (*OWN, "prior.path=''") for word in ("--set", setting)]
+    few = ["--device", "cpu", "--steps", "1", "--warmup", "0", "--methods", "sds", "--guidance", "cfg"]
+    benchmark.main([*few, *settings, "--out", str(tmp_path)])
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    (row,) = report["rows"]
+    assert report["weights"] == "toys:MixtureImages" and report["work"] is row["flops"] is None
+    assert row["nfe"] == 2 and "| sds | cfg | 2.00 |" in capsys.readouterr().out
+    for command in (
+        lambda: benchmark.main([*few, *settings, "--random-weights"]),
+        lambda: flops.scale_work(load_config("mini", [*OWN])),
+    ):
+        with pytest.raises((SystemExit, ValueError), match=r"prior\.class toys:MixtureImages"):
+            command()
 
 
 @pytest.mark.parametrize("name", ["toys:Nothing", "no_such_module:Prior", "not a name"])

@@ -119,7 +119,7 @@ def test_only_what_enters_a_network_is_rounded(dtype: str, vae: str) -> None:
     seen: dict[str, set[torch.dtype]] = {"unet": set(), "vae": set()}
     prior = DiffusersPrior(
         PRIOR, "cpu", getattr(torch, dtype), "torch", options=NetworkOptions(vae_dtype=vae)
-    )  # fmt: skip
+    )
 
     def watch(name: str) -> Any:
         return lambda module, given, result: seen[name].update({given[0].dtype, result.dtype})

@@ -133,8 +133,9 @@ def inputs() -> tuple[Tensor, Tensor]:
     return torch.randn(1, 4, 16, 16), torch.randn(1, 16, 96)
 
 
-@pytest.mark.parametrize("form", [{"max_shard_size": "3MB"}, {"variant": "fp16"},
-                                  {"variant": "fp16", "max_shard_size": "3MB"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "form", [{"max_shard_size": "3MB"}, {"variant": "fp16"}, {"variant": "fp16", "max_shard_size": "3MB"}]
+)
 def test_shards_and_fp16_files_give_the_same_networks(
     folder: Path, form: dict[str, Any], inputs: tuple[Tensor, Tensor]
 ) -> None:
@@ -216,13 +217,23 @@ def test_hidden_files_beside_the_weights_are_no_part_of_the_prior(folder: Path) 
 
 
 def test_channels_and_sides_of_latents_are_the_models(tmp_path: Path) -> None:
-    unet = {"sample_size": 8, "in_channels": 6, "out_channels": 6, "block_out_channels": [16, 16],
-            "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "layers_per_block": 1,
-            "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"], "cross_attention_dim": 12,
-            "attention_head_dim": 4, "norm_num_groups": 8}  # fmt: skip
+    unet = {
+        "sample_size": 8,
+        "in_channels": 6,
+        "out_channels": 6,
+        "block_out_channels": [16, 16],
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "layers_per_block": 1,
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+        "cross_attention_dim": 12,
+        "attention_head_dim": 4,
+        "norm_num_groups": 8,
+    }
     vae = {"block_out_channels": [8, 8], "latent_channels": 6, "norm_num_groups": 8}
-    vae |= {f"{way}_block_types": [f"{name}Block2D"] * 2
-            for way, name in (("down", "DownEncoder"), ("up", "UpDecoder"))}  # fmt: skip
+    vae |= {
+        f"{way}_block_types": [f"{name}Block2D"] * 2
+        for way, name in (("down", "DownEncoder"), ("up", "UpDecoder"))
+    }
     for name, content in (("unet", unet), ("vae", vae)):
         write_json(tmp_path / name / "config.json", content)
     write_json(tmp_path / "scheduler/scheduler_config.json", SCHEDULER)

@@ -63,6 +63,18 @@ def make(out: Path, *more: str) -> dict[str, Any]:
     return json.loads((out / "provenance.json").read_text())
 
 
+def test_a_prior_of_ones_own_counts_with_the_file_that_defines_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = ("prior.class=own_prior:Mine", "prior.path=''")
+    (tmp_path / "own_prior.py").write_text("Mine = 1")
+    before = identify(*settings)
+    assert identify(*settings) == before != identify("prior.class=not_there:Mine", "prior.path=''")
+    (tmp_path / "own_prior.py").write_text("Mine = 2")
+    assert identify(*settings) != before
+
+
 def test_an_asset_that_is_not_what_was_planned_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"planned as 0123456789abcdef, it is [0-9a-f]{16} now"):
         make(tmp_path / "a", "--identity", "0123456789abcdef")

@@ -58,9 +58,18 @@ def test_a_preset_gives_way_to_what_is_said_outright() -> None:
 def test_the_mini_scale_looks_from_where_it_always_did(preset: str | None) -> None:
     config = load_config("mini", camera_preset=preset).cameras
     assert config == CameraConfig(
-        batch=2, radius=(3.8, 4.4), radius_min=3.8, radius_max=4.4, polar=(55, 100), polar_max=(55, 100),
-        fov=(0.47, 0.53), fov_min=0.47, fov_max=0.53, relax_every=0, jitter_target=0.03,
-    )  # fmt: skip
+        batch=2,
+        radius=(3.8, 4.4),
+        radius_min=3.8,
+        radius_max=4.4,
+        polar=(55, 100),
+        polar_max=(55, 100),
+        fov=(0.47, 0.53),
+        fov_min=0.47,
+        fov_max=0.53,
+        relax_every=0,
+        jitter_target=0.03,
+    )
 
 
 @pytest.mark.parametrize(

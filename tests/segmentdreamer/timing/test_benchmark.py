@@ -105,8 +105,10 @@ def test_the_arithmetic_of_a_scale_is_a_table_of_its_methods(capsys: pytest.Capt
     printed = capsys.readouterr().out
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in printed.splitlines()[4:]]
     assert [row[:4] for row in rows] == [
-        ["cds", "cfg", "4.00", "0"], ["gcs", "cfg", "8.00", "2"], ["gcs", "perp_neg", "12.00", "2"],
-    ]  # fmt: skip
+        ["cds", "cfg", "4.00", "0"],
+        ["gcs", "cfg", "8.00", "2"],
+        ["gcs", "perp_neg", "12.00", "2"],
+    ]
     assert all(float(row[5]) * 1e15 / 0.1e12 / 60 == pytest.approx(float(row[6]), abs=9) for row in rows)
 
 

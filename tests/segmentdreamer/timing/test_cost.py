@@ -170,9 +170,23 @@ def test_alone_is_said_only_where_it_is_known() -> None:
 
 
 def test_tables_get_time_arithmetic_and_company(tmp_path: Path) -> None:
-    record = {"seconds": 9.5, "cpu_seconds": 9.0, "alone": False, "tflop": 1.5, "nfe": 40, "failed": "",
-              "others_cores": 0.9, "peak_memory_mib": 300, "device": "cpu"}  # fmt: skip
+    record = {
+        "seconds": 9.5,
+        "cpu_seconds": 9.0,
+        "alone": False,
+        "tflop": 1.5,
+        "nfe": 40,
+        "failed": "",
+        "others_cores": 0.9,
+        "peak_memory_mib": 300,
+        "device": "cpu",
+    }
     (tmp_path / "cost.json").write_text(json.dumps(record))
     assert read_cost(tmp_path) == {
-        "seconds": 9.5, "cpu_seconds": 9.0, "alone": 0.0, "tflop": 1.5, "nfe": 40, "peak_memory": 300,
-    }  # fmt: skip
+        "seconds": 9.5,
+        "cpu_seconds": 9.0,
+        "alone": 0.0,
+        "tflop": 1.5,
+        "nfe": 40,
+        "peak_memory": 300,
+    }

@@ -94,9 +94,12 @@ def _plain_http_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def model(server: Server, digest: str | None = DIGEST, more: str = "") -> Weights:
     sources = {server.url + "/mirror": Source(False)} if more else {}
     return Weights(
-        title="Net", license="MIT", waits_for="net.pt",
-        sources=sources | {server.url: Source(True)}, files={"net.pt": File(len(BODY), digest)},
-    )  # fmt: skip
+        title="Net",
+        license="MIT",
+        waits_for="net.pt",
+        sources=sources | {server.url: Source(True)},
+        files={"net.pt": File(len(BODY), digest)},
+    )
 
 
 def fetched(server: Server, folder: Path) -> bytes:
