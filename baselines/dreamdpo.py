@@ -53,9 +53,8 @@ class DreamDPO(Method):
     reward_t: Time = 400  # where the reward denoises; ours
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
-        noise = torch.stack([
-            draw_noise(z_0, progress, fixed=False, offset=0.0), self.draw(z_0, progress, "rival")
-        ])  # fmt: skip
+        own = draw_noise(z_0, progress, fixed=False, offset=0.0)
+        noise = torch.stack([own, self.draw(z_0, progress, "rival")])
         judging = self.draw(z_0, progress, "reward")
 
         def reward(clean: Tensor) -> Tensor:

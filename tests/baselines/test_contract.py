@@ -47,10 +47,13 @@ def build_prior(dtype: torch.dtype = torch.float32) -> DiffusersPrior:
     torch.manual_seed(0)
     blocks: dict[str, Any] = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
     unet = UNet2DConditionModel(
-        sample_size=SIDE, cross_attention_dim=WIDTH, attention_head_dim=4, **blocks,
+        sample_size=SIDE,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        **blocks,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-    )  # fmt: skip
+    )
     down, up = ("DownEncoderBlock2D",) * 2, ("UpDecoderBlock2D",) * 2
     vae = AutoencoderKL(latent_channels=4, down_block_types=down, up_block_types=up, **blocks)
 

@@ -61,8 +61,7 @@ def write(root: Path, method: str, value: float, protocol: str = "p") -> None:
 def test_the_row_stands_below_those_of_the_same_prompts() -> None:
     names = ["method", "prompt", "metric", "value"]
     known = pd.DataFrame([["sds", "p01", "clip", 80.0], ["mine", "p01", "clip", 1.0]], columns=names)
-    own = pd.DataFrame([["mine", "p01", view, "clip", 81.0 + view] for view in (0, 1)],
-                       columns=["method", "prompt", "view", "metric", "value"])  # fmt: skip
+    own = pd.DataFrame({"method": "mine", "prompt": "p01", "metric": "clip", "value": [81.0, 82.0]})
     header, first, last = trial.table(own, known, {"sds": "SDS"}, "mine").splitlines()
     assert header.split() == [columns()["clip"]["name"], "↑"]
     assert first.split() == ["SDS", "80.00"] and last.split() == [">", "mine", "81.50"]
