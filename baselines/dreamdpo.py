@@ -73,7 +73,7 @@ class DreamDPO(Method):
         to the first; below a difference of beta g = lam sigma_t^2 eps_omega(z_w, t). Network rows per
         sample: 2 x 2 guided, and those of the reward (the call's: 2). Officially divided by B.
         """
-        a, sides, rewards = prior.alphas_cumprod, [], []
+        a, sides, rewards = prior.alphas_cumprod, list[tuple[Tensor, ...]](), list[Tensor]()
         for own in noise:
             z_t = add_noise(a, z_0, own, t)
             eps_neg, direction = guidance(prior, z_t, t, text)

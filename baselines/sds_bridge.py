@@ -62,6 +62,7 @@ class SDSBridge(Method):
         """
         a = prior.alphas_cumprod
         z_t = add_noise(a, z_0, noise, t)
+        w: Tensor | float = self.w_2
         if share < self.stage_two:
             residual = guided(prior, z_t, t, text, self.omega) - noise
             w = self.w_1 * sigma(a, t) ** 2
@@ -69,5 +70,5 @@ class SDSBridge(Method):
             raise ValueError("SDS-Bridge needs the embeddings of its source prompt")
         else:
             eps_source, eps_target = predict(prior, z_t, t, [text.source, text.cond])
-            residual, w = eps_target - eps_source, self.w_2
+            residual = eps_target - eps_source
         return Gradient(self.lam * w * residual, scalars={"t": t, "residual_rms": rms(residual)})

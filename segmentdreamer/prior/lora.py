@@ -52,7 +52,7 @@ class Learner:
 
     def begin(self, seed: int) -> Weights:
         """Weights of which the updates are zero, float32, on the network's device."""
-        g, found = torch.Generator().manual_seed(seed), {}
+        g, found = torch.Generator().manual_seed(seed), Weights()
         for name, weight in self.unet.named_parameters():
             own = name.rpartition(".")[0].rpartition(".")
             if name.startswith("class_embedding."):  # torch's own start of a linear layer

@@ -109,7 +109,7 @@ class Pupil:
 
 def test_vsds_network_learns_what_it_sees_and_only_in_its_state() -> None:
     prior, z_0, _, text = double()
-    prior.learner = lambda rank: Pupil()  # type: ignore[attr-defined]
+    prior.learner = lambda rank: Pupil()
     text, state, losses = replace(text, source=text.null), dict[str, Any](), list[float]()
     for step in range(30):
         progress = Progress(step, 30, 0, state=state)

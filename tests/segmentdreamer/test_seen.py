@@ -66,16 +66,16 @@ class Reader:
 )
 def test_a_method_words_the_prompt_and_a_second_one(name: str, first: str, second: str | None) -> None:
     method, reader, config = load_method(name, {}), Reader(), PromptConfig()
-    prompts = embed_views(reader, "a duck", config, method)  # type: ignore[arg-type]
+    prompts = embed_views(reader, "a duck", config, method)
     assert reader.texts[0] == word_views("a duck", config, method)[0] == first
     sources = reader.texts[6:]
     assert len(sources) == (0 if second is None else 4)
     assert all(text.startswith(second or "") for text in sources)
     source = prompts.conditioning(torch.tensor([90.0])).source
-    assert source is None if second is None else float(source) == 1.0  # type: ignore[arg-type]
+    assert source is None if second is None else float(source) == 1.0
 
 
 def test_other_places_in_a_wording_are_refused() -> None:
     method: Method = load_method("sds_bridge", {"source": "{prompt} {fault}"})
     with pytest.raises(ValueError, match="may have {prompt} and {view} alone"):
-        embed_views(Reader(), "a duck", PromptConfig(), method)  # type: ignore[arg-type]
+        embed_views(Reader(), "a duck", PromptConfig(), method)
