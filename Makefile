@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 CORES ?= all
 READY := $(VENV)/.ready
 
-.PHONY: env lock table1 test test-slow test-faults test-slurm lint smoke rehearsal clean
+.PHONY: env lock table1 new-method test test-slow test-faults test-slurm lint smoke rehearsal clean
 
 table1: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
+
+# The loss, entry and test of a method of your own: make new-method NAME=mine
+new-method: $(READY)
+	$(BIN)/python -m baselines.skeleton $(NAME)
+	$(BIN)/python -m docs.generated
 
 test: $(READY)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"

@@ -26,7 +26,7 @@ def save_checkpoint(run: Run, path: Path, key: str) -> None:
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         "strategy": run.strategy_state,
         "cost": asdict(run.cost),
-        **{name: getattr(run, name) for name in ("step", "rows")},
+        **{name: getattr(run, name) for name in ("step", "rows", "state")},
     }
     with replacing(path, synced=True) as partial:
         try:
@@ -48,6 +48,7 @@ def load_checkpoint(path: Path, key: str, config: GenerationConfig, device: str)
             optimizer.load_state_dict(state["optimizers"][name])
         run.strategy_state.update(state["strategy"])
         run.step, run.rows, run.cost = state["step"], state["rows"], Cost(**state["cost"])
+        run.state = state["state"]
     except Exception as error:  # of a damaged file, of many kinds
         print(
             f"the checkpoint {path} cannot be read ({type(error).__name__}): beginning anew", file=sys.stderr

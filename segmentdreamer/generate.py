@@ -204,11 +204,11 @@ def embed_prompt(job: Job, prior: DiffusersPrior) -> ViewPrompts:
 
     config, prompt = job.config, job.task.prompt
     if not config.prior.class_:
-        word = partial(word_views, config=config.prompts)
+        word = partial(word_views, config=config.prompts, method=job.method)
         prompt, remarks = fit_prompt(folder_of(config.prior), prompt, word)
         for remark in remarks:
             print(f"warning: {job.task.prompt[:60]!r}: {remark}", file=sys.stderr)
-    return embed_views(prior, prompt, config.prompts)
+    return embed_views(prior, prompt, config.prompts, job.method)
 
 
 def write_asset(job: Job, run: Run, out: Path, failure: str, began: float) -> Asset:

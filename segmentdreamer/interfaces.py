@@ -6,7 +6,7 @@ once with its source; `update` is its pure equation, and calling it draws noise 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 from annotated_types import Interval, Predicate
 from torch import Tensor
@@ -46,11 +46,26 @@ class Prior(Protocol):
 
 
 @dataclass(frozen=True)
+class Views:
+    """From where one step's batch of B views was taken, and what surface it shows."""
+
+    c2w: Tensor  # (B, 4, 4) camera to world, OpenCV axes
+    alphas: Tensor  # (B, 1, H, W)
+    points: Tensor | None = None  # (B, 3, H, W) of the surface, in the world; where depth was rendered
+
+    def flipped(self) -> "Views":
+        """Of mirrored pictures, taken by the same cameras."""
+        points = None if self.points is None else self.points.flip(-1)
+        return Views(self.c2w, self.alphas.flip(-1), points)
+
+
+@dataclass(frozen=True)
 class Conditioning:
-    """Text embeddings of one step's batch of B views.
+    """Text embeddings of one step's batch of B views, and the views themselves.
 
     cond: (B, L, D) view-dependent prompts; neg: (1 or B, L, D) negative prompt; null: (1 or B, L, D)
-    empty prompt; perp: (K, B, L, D) Perp-Neg's negatives with perp_weights (K, B), both or neither.
+    empty prompt; perp: (K, B, L, D) Perp-Neg's negatives with perp_weights (K, B), both or neither;
+    source: (B, L, D) a method's second prompt (Method.source); views: None where nothing was rendered.
     """
 
     cond: Tensor
@@ -58,6 +73,8 @@ class Conditioning:
     null: Tensor
     perp: Tensor | None = None
     perp_weights: Tensor | None = None
+    source: Tensor | None = None
+    views: Views | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,8 @@ class Progress:
     steps: int
     seed: int
     warmup: int = 1500  # official warmup_iter
+    # What a method keeps between steps, tensors by name: empty at first; the run and its checkpoint carry it.
+    state: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def warmup_rate(self) -> float:
@@ -98,6 +117,8 @@ class Method(Protocol):
     """A score-distillation loss."""
 
     has_perp_neg: ClassVar[bool] = True  # whether it can be run under Perp-Neg
+    target: str = "{prompt}"  # its own wording of the prompt, before the words of the view
+    source: str = ""  # a second prompt, of {prompt} and {view}, embedded where it is not empty
 
     def __call__(self, prior: Prior, z_0: Tensor, text: Conditioning, progress: Progress) -> Gradient:
         """The gradient on latents z_0 (B, 4, h, w) at one step of an optimization."""

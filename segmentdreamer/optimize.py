@@ -8,7 +8,7 @@ gradient, regularizers, backward, clipping, density control, brightness, Adam. E
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from segmentdreamer.scene.cameras import training_cameras
 from segmentdreamer.scene.density import build_strategy
 from segmentdreamer.scene.gaussians import Parameters, activate
 from segmentdreamer.scene.optimizer import apply_updates, build_optimizers, clip_gradients, set_learning_rates
-from segmentdreamer.scene.render import Rendered, regularization, render_training
+from segmentdreamer.scene.render import Rendered, regularization, render_training, seen
 from segmentdreamer.timing.cost import Cost, read_meters
 from segmentdreamer.timing.stopwatch import Stopwatch
 
@@ -48,6 +48,7 @@ class Run:
     step: int = 0  # steps done
     cost: Cost = field(default_factory=Cost)  # of the steps, over all resumes
     rows: list[Row] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)  # the method's (interfaces.Progress)
 
 
 class AssetFailed(RuntimeError):
@@ -131,8 +132,8 @@ def take_step(
         splats = activate(run.params)
         rendered = render_training(splats, cameras, config.render, seed, step, config.train.disparity)
     with watch.part("method"):
-        progress = Progress(step, config.train.steps, seed, config.train.warmup)
-        conditioning = prompts.conditioning(cameras.azimuth)
+        progress = Progress(step, config.train.steps, seed, config.train.warmup, run.state)
+        conditioning = replace(prompts.conditioning(cameras.azimuth), views=seen(rendered, cameras))
         gradient, picture, pull = distill(method, prior, conditioning, rendered, config.train, progress)
     with watch.part("rest"):
         finite = torch.isfinite(pull).all()
@@ -165,7 +166,9 @@ def distill(
     picture, colors = rendered.images, True
     if rendered.disparity is not None and as_latent < train.as_latent:
         picture, colors = rendered.disparity.expand(-1, 3, -1, -1), False
-    picture = picture.flip(-1) if flip < train.flip else picture
+    if flip < train.flip:
+        views = conditioning.views and conditioning.views.flipped()
+        picture, conditioning = picture.flip(-1), replace(conditioning, views=views)
     shape = (len(picture), prior.latent_shape[0], *(side // prior.reduction for side in picture.shape[-2:]))
     leaf = picture.detach().requires_grad_(True)
     z_0 = prior.encode(leaf, noise=torch.randn(shape, generator=g))

@@ -33,9 +33,9 @@ def guidance(prior: Prior, x: Tensor, t: Timestep, text: Conditioning) -> tuple[
     """eps(x, t, n) and the direction that guidance adds to it: eps(y) - eps(n), or Perp-Neg's."""
     neg = text.neg.expand(len(x), -1, -1)
     if text.perp is None or text.perp_weights is None:
-        eps_neg, eps_cond = _rows(prior, x, t, [neg, text.cond])
+        eps_neg, eps_cond = predict(prior, x, t, [neg, text.cond])
         return eps_neg, eps_cond - eps_neg
-    eps_neg, eps_cond, *others = _rows(prior, x, t, [neg, text.cond, *text.perp])
+    eps_neg, eps_cond, *others = predict(prior, x, t, [neg, text.cond, *text.perp])
     delta = eps_cond - eps_neg
     return eps_neg, delta + _perpendicular(delta, [e - eps_neg for e in others], text.perp_weights)
 
@@ -51,7 +51,7 @@ def _perpendicular(delta: Tensor, others: list[Tensor], weights: Tensor) -> Tens
     return total
 
 
-def _rows(prior: Prior, x: Tensor, t: Timestep, embeddings: list[Tensor]) -> tuple[Tensor, ...]:
+def predict(prior: Prior, x: Tensor, t: Timestep, embeddings: list[Tensor]) -> tuple[Tensor, ...]:
     """One network call for several conditions of the same latents; one prediction for each."""
     k = len(embeddings)
     times = t.repeat(k) if isinstance(t, Tensor) and t.ndim else t

@@ -7,6 +7,7 @@ in float32; what enters a network is cast to the network's type and comes back a
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
@@ -24,6 +25,7 @@ from segmentdreamer.prior.folder import (
     read_reduction,
     read_scheduler,
 )
+from segmentdreamer.prior.lora import Learner
 from segmentdreamer.prior.options import NetworkOptions, PriorConfig
 from segmentdreamer.prior.torch_networks import Networks, TorchNetworks, load_folder, vae_type
 from segmentdreamer.randomness import place
@@ -61,16 +63,25 @@ class UNetPrior:
         self.watch = Stopwatch()
 
     def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
+        return self.ask(self.differentiable() if graph else self.network, x, t, cond, graph)
+
+    def ask(
+        self, network: NoisePredictor, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False
+    ) -> Tensor:
+        """eps of a network that predicts what the prior's own one does, timed and counted alike.
+
+        A t below 0, which one method asks for, is the network's business alone: its level is that of 0.
+        """
         self.nfe += len(x)
         self.differentiated += len(x) * graph
         times = stack_times(t, len(x), x.device)
         cond = cond.expand(len(x), -1, -1)
-        network = self.differentiable() if graph else self.network
         with self.watch.part("unet"), torch.set_grad_enabled(graph):
             predicted = network(x.to(self.dtype), times, cond.to(self.dtype)).to(x.dtype)
             if self.prediction == "epsilon":
                 return predicted
-            return alpha(self.alphas_cumprod, times) * predicted + sigma(self.alphas_cumprod, times) * x
+            level = times.clamp(min=0)
+            return alpha(self.alphas_cumprod, level) * predicted + sigma(self.alphas_cumprod, level) * x
 
     def differentiable(self) -> NoisePredictor:
         """The network in a form that gradients can pass."""
@@ -97,7 +108,7 @@ class DiffusersPrior(UNetPrior):
         options: NetworkOptions | None = None,
     ):
         self.folder, self.device = Path(folder), device
-        self._differentiable: NoisePredictor | None = None
+        self._learners: dict[int, Learner] = {}
         self.vae_dtype = vae_type(options, dtype)
         schedule, self.latent_shape = read_scheduler(self.folder), read_latent_shape(self.folder)
         if networks is None or isinstance(networks, str):
@@ -106,13 +117,21 @@ class DiffusersPrior(UNetPrior):
         alphas_cumprod = schedule.alphas_cumprod.to(device, latents)
         super().__init__(networks.predict, alphas_cumprod, dtype, schedule.prediction)
 
-    def differentiable(self) -> NoisePredictor:
-        """The UNet in PyTorch, loaded when it is first needed: exported networks have no gradient."""
+    @cached_property
+    def in_torch(self) -> TorchNetworks:
+        """The networks in PyTorch, loaded when they are first needed: exported ones have no gradient."""
         if isinstance(self.networks, TorchNetworks):
-            return self.network
-        if self._differentiable is None:
-            self._differentiable = load_folder(self.folder, self.device, self.dtype).predict
-        return self._differentiable
+            return self.networks
+        return load_folder(self.folder, self.device, self.dtype)
+
+    def differentiable(self) -> NoisePredictor:
+        return self.in_torch.predict
+
+    def learner(self, rank: int) -> Learner:
+        """The trainable copy of this rank, one for all runs: what it learns is theirs."""
+        if rank not in self._learners:
+            self._learners[rank] = Learner(self.in_torch.unet, rank)
+        return self._learners[rank]
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Posterior mean plus `noise` times its deviation (official: a sample), scaled."""

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from segmentdreamer.interfaces import Conditioning, Prior, Share
+from segmentdreamer.interfaces import Conditioning, Method, Prior, Share
 from segmentdreamer.randomness import place
 
 OFFICIAL_NEGATIVE = (
@@ -34,10 +34,7 @@ class PromptConfig:
     canonical: Share = 0.0
 
     def __post_init__(self) -> None:
-        try:
-            self.template.format(prompt="", view="")
-        except (LookupError, ValueError, AttributeError) as error:
-            raise ValueError(f"template {self.template!r} may have {{prompt}} and {{view}} alone") from error
+        worded(self.template, "", "")
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,7 @@ class ViewPrompts:
     mix: str
     perp_neg: bool = False
     canonical: float = 0.0
+    sources: Tensor | None = None  # (4, L, D): a method's second prompt, as `views`
 
     def conditioning(self, azimuth: Tensor) -> Conditioning:
         """The conditioning of a batch of cameras at `azimuth` (B,) degrees."""
@@ -57,24 +55,41 @@ class ViewPrompts:
         weights[:, 0] += self.canonical
         weights = place(weights, self.views)  # (B, 4)
         cond = torch.einsum("ba,ald->bld", weights, self.views)
+        source = None if self.sources is None else torch.einsum("ba,ald->bld", weights, self.sources)
         if not self.perp_neg:
-            return Conditioning(cond, self.neg, self.null)
+            return Conditioning(cond, self.neg, self.null, source=source)
         right = place((azimuth % 360 < 180).float(), self.views)[:, None, None] > 0
         side = torch.where(right, self.views[1], self.views[3])  # (B, L, D)
         perp = torch.stack([self.views[:1].expand_as(cond), side])  # (2, B, L, D)
-        return Conditioning(cond, self.neg, self.null, perp, place(perp_neg_weights(azimuth), self.views))
+        weights = place(perp_neg_weights(azimuth), self.views)
+        return Conditioning(cond, self.neg, self.null, perp, weights, source)
 
 
-def embed_views(prior: Prior, prompt: str, config: PromptConfig) -> ViewPrompts:
-    """Embed a prompt under every view word, with the negative and the empty prompt."""
-    embedded = prior.encode_prompt([*word_views(prompt, config), config.negative, ""])
+def embed_views(prior: Prior, prompt: str, config: PromptConfig, method: Method | None = None) -> ViewPrompts:
+    """Embed a prompt under every view word, with the negative and the empty prompt.
+
+    As a method words it, with its second prompt if it has one.
+    """
+    embedded = prior.encode_prompt([*word_views(prompt, config, method), config.negative, ""])
     own, neg, null = embedded[:-2], embedded[-2:-1], embedded[-1:]
-    return ViewPrompts(own, neg, null, config.mix, config.perp_neg, config.canonical)
+    source, sources = getattr(method, "source", ""), None
+    if source:
+        sources = prior.encode_prompt([worded(source, prompt, word) for word in config.views])
+    return ViewPrompts(own, neg, null, config.mix, config.perp_neg, config.canonical, sources)
 
 
-def word_views(prompt: str, config: PromptConfig) -> list[str]:
-    """The prompt under every view word."""
-    return [config.template.format(prompt=prompt, view=word) for word in config.views]
+def word_views(prompt: str, config: PromptConfig, method: Method | None = None) -> list[str]:
+    """The prompt, as a method words it, under every view word."""
+    target = worded(getattr(method, "target", "{prompt}"), prompt, "")
+    return [worded(config.template, target, word) for word in config.views]
+
+
+def worded(template: str, prompt: str, view: str) -> str:
+    """The template filled in; ValueError if it has other places than {prompt} and {view}."""
+    try:
+        return template.format(prompt=prompt, view=view)
+    except (LookupError, ValueError, AttributeError) as error:
+        raise ValueError(f"template {template!r} may have {{prompt}} and {{view}} alone") from error
 
 
 def view_weights(azimuth: Tensor, mix: str = "linear") -> Tensor:

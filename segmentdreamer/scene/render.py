@@ -10,7 +10,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from segmentdreamer.interfaces import Positive, Share, Weight
+from segmentdreamer.interfaces import Positive, Share, Views, Weight
 from segmentdreamer.randomness import generator, place
 from segmentdreamer.rasterizer import rasterization
 from segmentdreamer.scene.cameras import TENSORS, Cameras
@@ -59,6 +59,7 @@ class Rendered:
     disparity: Tensor | None  # (B, 1, H, W) in [0, 1]
     scales: Tensor  # (N, 3), as rendered (jittered)
     meta: dict[str, Any]  # the rasterizer's, for densification
+    depth: Tensor | None = None  # (B, H, W), accumulated, along the camera's axis, without gradient
 
 
 def render_training(
@@ -77,7 +78,21 @@ def render_training(
     out, alphas, meta = rasterize(replace(splats, scales=scales), cameras, backgrounds, mode, config)
     images = out[..., :3].permute(0, 3, 1, 2)
     disp = to_disparity(out[..., 3], 1 - alphas[..., 0], cameras.fov) if disparity else None
-    return Rendered(images, alphas.detach().permute(0, 3, 1, 2), disp, scales, meta)
+    depth = out[..., 3].detach() if disparity else None
+    return Rendered(images, alphas.detach().permute(0, 3, 1, 2), disp, scales, meta, depth)
+
+
+def seen(rendered: Rendered, cameras: Cameras) -> Views:
+    """The views as a method may ask for them: cameras and, where depth was rendered, mean surface points."""
+    c2w, Ks = (place(x, rendered.alphas) for x in (torch.linalg.inv(cameras.viewmats), cameras.Ks))
+    if rendered.depth is None:
+        return Views(c2w, rendered.alphas)
+    depth = rendered.depth / rendered.alphas[:, 0].clamp(min=1e-6)
+    middle = torch.arange(cameras.size, device=depth.device, dtype=depth.dtype) + 0.5  # of pixels
+    x = depth * (middle - Ks[:, 0, 2, None, None]) / Ks[:, 0, 0, None, None]
+    y = depth * (middle[:, None] - Ks[:, 1, 2, None, None]) / Ks[:, 1, 1, None, None]
+    points = torch.einsum("bij,bjhw->bihw", c2w[:, :3, :3], torch.stack([x, y, depth], 1))
+    return Views(c2w, rendered.alphas, points + c2w[:, :3, 3, None, None])
 
 
 def render_views(splats: Splats, cameras: Cameras, background: Tensor | None = None) -> Tensor:

@@ -99,6 +99,16 @@ def count(function: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
+class Pupil:
+    """What a method may train beside the scene, with one weight."""
+
+    def begin(self, _: int) -> dict[str, Tensor]:
+        return {"shift": torch.zeros(1)}
+
+    def __call__(self, weights: dict[str, Tensor], x: Tensor, *_: Tensor) -> Tensor:
+        return x + weights["shift"]
+
+
 class Counter(UNetPrior):
     """A prior of one-pixel latents that only counts what a method asks of it."""
 
@@ -112,6 +122,9 @@ class Counter(UNetPrior):
         self.decoded += len(latents)
         return latents[:, :3]
 
+    def learner(self, _: int) -> Pupil:
+        return Pupil()
+
     def encode_prompt(self, texts: Sequence[str]) -> Tensor:
         return torch.zeros(len(texts), 1, 1)
 
@@ -121,9 +134,8 @@ def count_evaluations(
 ) -> tuple[float, float]:
     """UNet evaluations and decodings a view and step, on average over each `every`th step of a run."""
     prior, z_0, text = Counter(), torch.zeros(1, 4, 1, 1), torch.zeros(1, 1, 1)
-    conditioning = Conditioning(text, text, text)
-    if perp_neg:
-        conditioning = Conditioning(text, text, text, torch.zeros(2, 1, 1, 1), torch.zeros(2, 1))
+    perp = (torch.zeros(2, 1, 1, 1), torch.zeros(2, 1)) if perp_neg else (None, None)
+    conditioning = Conditioning(text, text, text, *perp, source=text)
     looked = range(min(every // 2, steps - 1), steps, every)
     for step in looked:
         method(prior, z_0, conditioning, Progress(step, steps, 0, warmup))

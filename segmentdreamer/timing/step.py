@@ -59,7 +59,7 @@ def measure(
     """Time `steps` steps of a method after `warmup` others, then a third as many for the split."""
     method, run = load_method(name, config.methods.get(name, {})), new_run(config, bench.device)
     strategy = build_strategy(config.optimizer)
-    prompts = replace(bench.prompts, perp_neg=GUIDANCE[guidance])
+    prompts = replace(bench.prompts, perp_neg=GUIDANCE[guidance], sources=bench.prompts.views)
 
     def take(step: int, watch: Stopwatch | None = None) -> None:
         bench.prior.watch = watch or Stopwatch()

@@ -1,5 +1,7 @@
 """Steps that nobody times, so that nothing is compiled, loaded or started by one that counts."""
 
+from copy import deepcopy
+
 import torch
 
 from segmentdreamer.config import GenerationConfig
@@ -27,7 +29,7 @@ def warm_up(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for step in sorted({run.step, (run.step + last) // 2, last}):
             copy = start_run(run.params, config)
-            copy.step = step
+            copy.step, copy.state = step, deepcopy(run.state)
             take_step(copy, method, prior, prompts, config, seed, strategy, prior.watch)
     if device.type == "cuda":
         torch.cuda.synchronize(device)

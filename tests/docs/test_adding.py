@@ -126,6 +126,23 @@ def test_the_plan_names_the_new_prior_and_the_foreign_program(
     assert program in commands(ran.stdout + ran.stderr)[asset]
 
 
+def test_a_method_that_was_begun_runs_at_once_and_keeps_the_contract(tmp_path: Path) -> None:
+    copy = pages.clone(tmp_path)
+    for name, told in (
+        ("my_loss", ""),
+        ("sds", "sds is there already"),
+        ("My-Loss", "is no name of a method"),
+    ):
+        ran = run(copy, "-m", "baselines.skeleton", name)
+        assert told in ran.stderr and (ran.returncode == 0) == (not told), ran.stderr
+    tests = ["tests/baselines/test_my_loss.py", "tests/baselines/test_contract.py"]
+    ran = run(copy, "-m", "pytest", "-n", "0", *tests, "-k", "my_loss")
+    assert ran.returncode == 0 and "8 passed" in ran.stdout, ran.stdout
+    asked = ["a duck", "--method", "my_loss", "--set", "train.steps=1", "--out", "results/try", "--quiet"]
+    ran = run(copy, "-m", "segmentdreamer.generate", *asked)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_the_new_metric_is_listed_and_gray_is_colorless(clone: Path, touched: dict) -> None:
     code = (
         "import numpy as np; from types import SimpleNamespace as Asset\n"

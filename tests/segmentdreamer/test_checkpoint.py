@@ -26,6 +26,7 @@ def used_run() -> Run:
     run.step, run.cost = 7, Cost(seconds=1.5, nfe=56)
     run.rows = [{"step": 7, "loss": torch.tensor(0.5), "skipped": 0.0}]
     run.strategy_state["held_back"] = 3
+    run.state = {"weights": {"a": torch.ones(2)}, "moments": {0: {"step": torch.tensor(7.0)}}}
     return run
 
 
@@ -36,6 +37,7 @@ def test_a_run_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert again is not None and (again.step, again.cost) == (7, Cost(seconds=1.5, nfe=56))
     assert again.rows == [{"step": 7, "loss": 0.5, "skipped": 0.0}]
     assert again.strategy_state["held_back"] == 3
+    assert torch.equal(again.state["weights"]["a"], torch.ones(2)) and again.state["moments"][0]["step"] == 7
     for name, value in run.params.items():
         assert torch.equal(again.params[name], value)
         moments, restored = (r.optimizers[name].state[r.params[name]] for r in (run, again))

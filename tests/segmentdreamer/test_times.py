@@ -12,7 +12,14 @@ from toys import toy_inputs, toy_prior
 from baselines.cds import CDS
 from baselines.ism import ISM
 from baselines.sds import SDS
-from segmentdreamer.diffusion.times import annealed_gap, draw_compact, draw_each, draw_segmented, draw_t
+from segmentdreamer.diffusion.halving import draw_halving
+from segmentdreamer.diffusion.times import (
+    annealed_gap,
+    draw_compact,
+    draw_each,
+    draw_segmented,
+    draw_t,
+)
 from segmentdreamer.interfaces import Progress
 from segmentdreamer.sctd import SCTD
 
@@ -112,6 +119,12 @@ def test_official_draws_collapse_as_often_as_they_must(n: int, share: float) -> 
 def test_threestudios_times_reach_both_ends_of_the_schedule() -> None:
     times = torch.cat([draw_each(Progress(step, 9, 0), 2000, "cpu") for step in range(10)])
     assert times.min() == 20 and times.max() == 980
+
+
+def test_the_upper_end_jumps_down_after_a_fifth_of_the_run() -> None:
+    for steps, top in ((range(1001), 980), (range(1001, 1500), 500)):
+        times = torch.cat([draw_halving(Progress(step, 5000, 0), 40, "cpu", 0.2) for step in steps])
+        assert (int(times.min()), int(times.max())) == (20, top)
 
 
 def test_redrawn_times_fill_their_segment_evenly() -> None:

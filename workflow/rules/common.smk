@@ -134,7 +134,6 @@ USUAL = primary_method(BASE.get("methods", config["methods"]))
 SHUFFLED = "shuffled" if PRIMARY == USUAL else f"shuffled_{PRIMARY}"
 CONTROLS = ["prior", *TRUTH, SHUFFLED, "start", "sphere"]
 REFERENCES = ["start", *TRUTH]  # those that ablations show
-SHOWN = [*config["methods"], *CONTROLS]
 
 # What the scores' protocol says of the views, and the options that make them so.
 ORBIT = (

@@ -143,8 +143,19 @@ def of_control(method, prompts, stage, file):
     )
 
 
-def of_every_asset(stage, *files):
-    return expand(of_asset(stage, *files), method=SHOWN, prompt=IDS, seed=SEEDS)
+def of_every_asset(methods, stage, *files):
+    """The same of every asset of these methods and of the controls."""
+    shown = [*methods, *CONTROLS]
+    return expand(of_asset(stage, *files), method=shown, prompt=IDS, seed=SEEDS)
+
+
+def scores_tried(wildcards):
+    """The scores of the method that `--config method=NAME` names; ends the run with one line without it."""
+    if config["method"] not in REGISTRY:
+        stop(f"try_method: --config method=NAME, one of {', '.join(REGISTRY)}")
+    return expand(
+        of_asset("scores", "scores.csv"), method=config["method"], prompt=IDS, seed=0
+    )
 
 
 @functools.cache

@@ -20,8 +20,8 @@ from segmentdreamer.records import write_text
 
 RECORD, ASKED = "settings.yaml", "selection.yaml"  # in the folder of results
 # What a folder may be asked with at another time: it selects assets, or says where and how jobs run.
-FREE = {"results", "methods", "seeds", "study", "ablations", "device", "gpu_share", "assets_per_job",
-        "scores_per_job", "resources", "published"}  # fmt: skip
+FREE = {"results", "method", "methods", "seeds", "study", "ablations", "device", "gpu_share",
+        "assets_per_job", "scores_per_job", "resources", "published"}  # fmt: skip
 LONGEST = 40  # characters of a list in a name
 Settings = dict[str, Any]
 

@@ -55,9 +55,11 @@ def test_whoever_looks_can_tell_the_methods_apart(eyes: str) -> None:
         assert np.linalg.norm(lab(one, eyes) - lab(other, eyes)) > 15, f"{one} and {other}"
 
 
-def test_no_two_methods_share_a_color_or_a_marker() -> None:
-    found = looks(ENTRIES).values()
-    assert len({own.color for own in found}) == len({own.marker for own in found}) == len(ENTRIES)
+def test_no_two_methods_look_alike_and_those_of_table_1_share_neither_color_nor_marker() -> None:
+    found = looks(ENTRIES)
+    assert len({*found.values()}) == len(ENTRIES)
+    first = [found[name] for name in ("sds", "ism", "cds", "gcs", "sctd")]
+    assert len({own.color for own in first}) == len({own.marker for own in first}) == 5
 
 
 def test_a_method_that_states_no_color_keeps_one_that_no_other_states() -> None:

@@ -71,6 +71,11 @@ PUBLISHED = {
     "cds": (4.0, None, 0),
     "gcs": (8.0, 12.0, 2),
     "sctd": (4.8, 6.8, 0),
+    "sds_bridge": (2.0, None, 0),
+    "sdi": (17.24, 34.48, 0),
+    "vsd": (4.0, None, 0),  # one with its gradient
+    "cfd": (2.0, 4.0, 0),
+    "dreamdpo": (6.0, None, 0),
 }
 
 
