@@ -21,7 +21,8 @@ NAMES = {
     "cameras.batch": "views a step", "train.stretch": "length of the schedule",
     "prompts.canonical": "share of the front's words",
 }  # fmt: skip
-WORDS = {("redraw_t", "false"): "t lifted", ("redraw_t", "true"): "t redrawn"}
+WORDS = {("redraw_t", "false"): "t lifted", ("redraw_t", "true"): "t redrawn",
+         ("brightness.enabled", "false"): "no BEG", ("brightness.enabled", "true"): "BEG"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:
 
 def in_words(field: str, value: str) -> str:
     """One field of a variant, as figures and tables call it; value: as YAML has it."""
-    return WORDS.get((field, value), f"{field} = {value}")
+    return WORDS.get((field, value), f"{NAMES.get(field, field)} = {value}")
 
 
 def plain(value: Any) -> str:

@@ -94,7 +94,7 @@ def test_an_unknown_ablation_is_told() -> None:
 
 
 def test_texts_name_what_varies() -> None:
-    assert next(iter(describe(variants(ABLATION), TITLES).values())) == "N = 1, t lifted"
+    assert next(iter(describe(variants(ABLATION), TITLES).values())) == "segments N = 1, t lifted"
     both = {"space": [{"method": ["sds", "sctd"], "omega": [5]}]}
     assert list(describe(variants(both), TITLES).values()) == ["SDS", "SCTD"]
     labeled = {"space": [{"label": "exact", "method": ["sctd"], "approx_G": [False]}]}
@@ -268,8 +268,8 @@ def test_the_readable_table_shows_differences_and_the_controls_levels(
     results: Path, table: pd.DataFrame
 ) -> None:
     text = (results / "tables/ablation_n.md").read_text().replace("\\", "")
-    assert "| N = 10, t redrawn | Perp-Neg 7.5 | 65.25 (+2.25 [+" in text
-    assert "| N = 1, t lifted | CFG 7.5 | 63.00 |" in text
+    assert "| segments N = 10, t redrawn | Perp-Neg 7.5 | 65.25 (+2.25 [+" in text
+    assert "| segments N = 1, t lifted | CFG 7.5 | 63.00 |" in text
     assert "| true scene (3D ceiling) | – | 62.50 |" in text
     assert "Collapsed draws" in text and "Janus ↓ |" not in text
 
@@ -278,7 +278,7 @@ def test_the_caption_says_what_the_differences_are_to_and_what_the_intervals_are
     results: Path, table: pd.DataFrame
 ) -> None:
     top = " ".join((results / "tables/ablation_n.md").read_text().replace("\\", "").splitlines()[0].split())
-    assert "the mean difference within prompts to N = 1, t lifted" in top
+    assert "the mean difference within prompts to segments N = 1, t lifted" in top
     assert (
         "the 95 % interval of these paired differences over prompts" in top and "none below 5 prompts" in top
     )
@@ -287,7 +287,7 @@ def test_the_caption_says_what_the_differences_are_to_and_what_the_intervals_are
 def test_methods_with_official_variants_of_their_own_are_named_by_what_those_share() -> None:
     names = ["sds/omega~7.5", "cds/omega~7.5/omega_end~null"]
     rows = pd.DataFrame({"variant": names, "official": names, "label": names})
-    assert ablation_table.compared_with(rows) == "the same method at omega = 7.5"
+    assert ablation_table.compared_with(rows) == "the same method at guidance scale = 7.5"
 
 
 def test_two_settings_in_one_variant_are_refused(results: Path, table: pd.DataFrame) -> None:
@@ -311,6 +311,18 @@ def test_the_plot_has_a_panel_a_metric_and_a_curve_a_line(table: pd.DataFrame) -
     assert len(clip) == 2 and np.allclose(clip[0].lines[0].get_ydata(), [0, 2.25])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[:2] == ["t lifted, CFG 7.5", "t redrawn, Perp-Neg 7.5"]
+
+
+def test_the_axis_has_a_tick_a_variant_and_a_level_only_where_the_official_one_has_a_value(
+    table: pd.DataFrame,
+) -> None:
+    """Of the last panel, which shares the axis, N = 1 has no value."""
+    official = (table["variant"] == POINTS[0]) & (table["metric"] == "seconds")
+    figure = plots.draw_ablation(table[~official], ABLATION, TITLES)
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    assert [tick.get_text() for tick in panels[-1].get_xticklabels()] == ["1", "10"]
+    levels = [[text for text in axis.findobj(Text) if text.get_text() == "at 0:"] for axis in panels]
+    assert [len(found) for found in levels] == [1, 1, 1, 0]
 
 
 NFE = {"x": "nfe", "lines": "method", "panels": ["iou", "clip"],
@@ -354,7 +366,7 @@ def test_the_bars_are_the_intervals_of_the_differences_and_the_official_level_st
     shown = [text.get_text() for text in clip.findobj(Text)]
     assert shown[shown.index("at 0:") + 1] == "63.00"
     assert figure._supylabel.get_text() == (
-        "difference to N = 1, t lifted\nwithin prompts (n = 6, 95 % interval)"
+        "difference to segments N = 1, t lifted\nwithin prompts (n = 6, 95 % interval)"
     )
 
 
@@ -418,7 +430,7 @@ def test_error_bars_are_empty_without_an_interval() -> None:
 def test_the_grid_has_a_row_a_variant_and_the_numbers_beside(results: Path, table: pd.DataFrame) -> None:
     rows = grid.strips(results, table, PROMPTS, 0)
     assert len(rows) == len(POINTS) + 1  # and the true scene
-    assert rows[0].text.splitlines()[:2] == ["N = 1, t lifted", "CFG 7.5"]
+    assert rows[0].text.splitlines()[:2] == ["segments N = 1, t lifted", "CFG 7.5"]
     assert grid.picture_grid(results, table, dict.fromkeys(PROMPTS, "a thing"), 0).width > 200
     group = table[table["variant"] == POINTS[0]]
     assert grid.numbers(group) == ["Detail 30.0"]
