@@ -75,8 +75,8 @@ def script(letter: str) -> str:
 def warn(missing: str) -> None:
     """Say once that letters of a script are drawn as boxes."""
     packages = "fonts-noto-core, fonts-noto-cjk, fonts-symbola"
-    print(f"note: no font here has some letters of the script {missing}, which are drawn as boxes; install one, "
-          f"on Debian of {packages}", file=sys.stderr)  # fmt: skip
+    print(f"note: no font here has some letters of the script {missing}, drawn as boxes: install one "
+          f"(on Debian: {packages})", file=sys.stderr)  # fmt: skip
 
 
 def pieces(text: str, size: int) -> list[tuple[FreeTypeFont, str]]:

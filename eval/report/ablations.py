@@ -49,7 +49,7 @@ def describe(content: Content, path: Path) -> dict[str, Any]:
         stop = row[axis] if axis else flat(row["label"])
         pictures = {p: slugs[row["variant"], p] for p in prompts if (row["variant"], p) in slugs}
         lines.setdefault(line, {})[stop] = {"figures": figures[row["variant"]], "pictures": pictures}
-    plots = [f"plots/{NAME}{name}.svg", f"plots/{NAME}{name}_grid.png"]
+    plots = [f"plots/{NAME}{name}.png", f"plots/{NAME}{name}_grid.png"]
     return {"name": name, "title": spec["title"], "axis": NAMES.get(axis, axis) or "variant", "stops": stops,
             "lines": lines, "header": header[1:], "prompts": prompts,
             "plots": [plot for plot in plots if (content.results / plot).exists()]}  # fmt: skip
