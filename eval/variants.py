@@ -25,7 +25,12 @@ NAMES = {
     "train.stretch": "length of the schedule",
     "prompts.canonical": "share of the front's words",
 }
-WORDS = {("redraw_t", "false"): "t lifted", ("redraw_t", "true"): "t redrawn"}
+WORDS = {
+    ("redraw_t", "false"): "t lifted",
+    ("redraw_t", "true"): "t redrawn",
+    ("brightness.enabled", "false"): "no BEG",
+    ("brightness.enabled", "true"): "BEG",
+}
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def describe(chosen: list[Variant], titles: dict[str, str]) -> dict[str, str]:
 
 def in_words(field: str, value: str) -> str:
     """One field of a variant, as figures and tables call it; value: as YAML has it."""
-    return WORDS.get((field, value), f"{field} = {value}")
+    return WORDS.get((field, value), f"{NAMES.get(field, field)} = {value}")
 
 
 def plain(value: Any) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL, LINE = 1.3, 0.115  # inches: the least height of a panel, a line of its categories' names
+CLOSE = 0.16  # of the axis: ticks nearer to each other are written aslant
 ABREAST = 3  # official levels in a line above a panel
 DASHES = ("-", "--", ":", "-.")  # of the curves of one method
 CONTROL_LINES = {"truth": ("true scene", "--"), "start": ("start", ":")}
@@ -62,6 +63,10 @@ def draw_ablation(table: pd.DataFrame, ablation: dict[str, Any], titles: Mapping
         draw_panel(axis, table[table["metric"] == metric], ablation.get("x"), texts)
     lowest = use(axes, len(shown), 2)
     for axis in lowest if curved else ():
+        if not measured(ablation):
+            ticks = np.unique(points[ablation["x"]].astype(float))
+            close = np.diff(ticks).min(initial=np.inf) < CLOSE * np.ptp(ticks)
+            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks], rotation=45 if close else 0)
         axis.set_xlabel(symbol(ablation["x"]))
         axis.tick_params(labelbottom=True)  # also above an empty place
     (figure.supylabel if curved else figure.supxlabel)(describe(points[points["metric"].isin(shown)]))
@@ -136,8 +141,9 @@ def draw_panel(axis: Axes, table: pd.DataFrame, x: str | None, texts: Mapping[st
         draw_controls(axis, table, float(table.loc[official, "level"].iloc[0]), upright=x is None)
     rows = table[official].to_dict("records")
     levels = [(minus(f"{row['level']:.{spec['digits']}f}"), row["method"]) for row in rows]
-    axis.set_title(heading(spec), pad=12 + 7.5 * (math.ceil(len(levels) / ABREAST) - 1))
-    draw_levels(axis, levels)
+    axis.set_title(heading(spec), pad=12 + 7.5 * max(0, math.ceil(len(levels) / ABREAST) - 1))
+    if levels:
+        draw_levels(axis, levels)
 
 
 def draw_levels(axis: Axes, levels: list[tuple[str, str]]) -> None:
@@ -186,8 +192,6 @@ def draw_curves(axis: Axes, points: pd.DataFrame, x: str, texts: Mapping[str, st
     if logarithmic:
         axis.set_xscale("log", base=4)
         axis.xaxis.set_major_formatter("{x:.0f}")
-    else:
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def draw_categories(axis: Axes, points: pd.DataFrame, texts: Mapping[str, str]) -> None:

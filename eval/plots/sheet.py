@@ -23,7 +23,7 @@ from ..prompt_table import read_prompts
 from ..run import guidance_of, path_of
 from ..tables.formats import NOTHING
 from ..views.archive import composite, views_or_reason
-from .style import font
+from .fonts import length, pieces
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,7 +75,11 @@ def compose(header: list[str], rows: list[Strip], sides: Collection[str]) -> Ima
     pen = ImageDraw.Draw(sheet)
 
     def write(x: float, y: float, text: str, size: int = size) -> None:
-        pen.multiline_text((x, y), text, fill="black", font=font(size, text), spacing=size // 4)
+        for number, line in enumerate(text.splitlines()):
+            at, baseline = x, y + size + number * height_of("", size)
+            for letters, piece in pieces(line, size):
+                pen.text((at, baseline), piece, fill="black", font=letters, anchor="ls")
+                at += letters.getlength(piece)
 
     for i, (row, y) in enumerate(zip(rows, places, strict=True)):
         if i % AGAIN == 0:
@@ -108,19 +112,19 @@ def shorten(text: str, width: float, size: int, height: int) -> str:
 
 def wrap(text: str, width: float, size: int) -> str:
     """Each line of the text broken where it would be wider than `width` pixels, a long word within."""
-    letters, lines = font(size, text), []
+    lines: list[str] = []
     for line in text.splitlines():
         lines.append("")
         for word in line.split():
             longer = f"{lines[-1]} {word}".strip()
-            if letters.getlength(longer) <= width:
+            if length(longer, size) <= width:
                 lines[-1] = longer
                 continue
             lines += [word] if lines[-1] else []
             lines[-1] = word
-            while letters.getlength(lines[-1]) > width and len(lines[-1]) > 1:
+            while length(lines[-1], size) > width and len(lines[-1]) > 1:
                 fits = max(
-                    n for n in range(1, len(lines[-1])) if n == 1 or letters.getlength(lines[-1][:n]) <= width
+                    n for n in range(1, len(lines[-1])) if n == 1 or length(lines[-1][:n], size) <= width
                 )
                 lines[-1:] = [lines[-1][:fits], lines[-1][fits:]]
     return "\n".join(lines)

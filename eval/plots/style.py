@@ -6,6 +6,7 @@ which the color-blind tell apart; markers say the same again.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,11 +23,11 @@ import yaml
 from segmentdreamer.records import ROOT, replacing
 
 from ..variants import method_of
+from .fonts import set_fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from PIL.ImageFont import FreeTypeFont
 
 REGISTRY = ROOT / "baselines" / "methods.yaml"
 WIDTH = 3.5  # inches: a column of a two-column page
@@ -138,36 +139,16 @@ def errors(points: pd.DataFrame, center: str = "mean") -> np.ndarray:
     return np.nan_to_num(np.clip([middle - low, high - middle], 0, None))
 
 
-def font(size: int, text: str = "") -> FreeTypeFont:
-    """The plots' typeface for pictures, or the machine's font that has most letters of the text it lacks."""
-    import matplotlib
-    from PIL import ImageFont
-
-    usual = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
-    wanted = {ord(letter) for letter in text if not letter.isspace()}
-    if wanted <= letters_of(usual):
-        return ImageFont.truetype(usual, size)
-    from matplotlib.font_manager import fontManager
-
-    paths = [usual, *sorted({entry.fname for entry in fontManager.ttflist})]
-    return ImageFont.truetype(max(paths, key=lambda path: len(wanted & letters_of(path))), size)
-
-
-@cache
-def letters_of(path: str) -> frozenset[int]:
-    """The code points that a font can draw; none of one that cannot be read."""
-    from matplotlib.ft2font import FT2Font
-
-    try:
-        return frozenset(FT2Font(path).get_charmap())
-    except (OSError, RuntimeError):
-        return frozenset()
-
-
 def save(figure: Figure, path: Path) -> None:
     """Write the figure in the format of the path's suffix; equal figures give equal bytes."""
     import matplotlib
 
     kind = path.suffix[1:]
-    with matplotlib.rc_context({"svg.hashsalt": "bench"}), replacing(path) as partial:
+    set_fonts(figure)
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "bench"}),
+        warnings.catch_warnings(),
+        replacing(path) as partial,
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # fonts.py says so once a script
         figure.savefig(partial, format=kind, dpi=300, metadata={"Date": None} if kind == "svg" else None)

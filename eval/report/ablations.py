@@ -52,7 +52,7 @@ def describe(content: Content, path: Path) -> dict[str, Any]:
         failed = {p: reasons[row["variant"], p] for p in prompts if (row["variant"], p) in reasons}
         told_of = {"figures": figures[row["variant"]], "pictures": pictures, "failed": failed}
         lines.setdefault(line, {})[stop] = told_of
-    plots = [f"plots/{NAME}{name}.svg", f"plots/{NAME}{name}_grid.png"]
+    plots = [f"plots/{NAME}{name}.png", f"plots/{NAME}{name}_grid.png"]
     return {"name": name, "title": spec["title"], "axis": NAMES.get(axis, axis) or "variant", "stops": stops,
             "lines": lines, "header": header[1:], "prompts": prompts,
             "plots": [plot for plot in plots if (content.results / plot).exists()]}  # fmt: skip

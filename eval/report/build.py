@@ -15,12 +15,10 @@ import typer
 
 from segmentdreamer.command import Program, Selection, outputs, settings
 
-from ..metrics import control_kind
 from .content import Content, read_content
 from .published import missing_tables
 from .site import MIB, build, folder_size
 
-SHOWN = ("truth", "start")  # controls of a small site
 Run = Annotated[Path, typer.Argument(help="folder of the run, e.g. results/mini", metavar="RESULTS")]
 
 
@@ -42,9 +40,7 @@ def publish(
     """Build the report of a finished run as a small static site, with a manifest of its assets."""
     if missing := missing_tables(results / "tables"):
         raise FileNotFoundError(f"the run has no {', '.join(missing)}")
-    content = read_content(results)
-    controls = [name for name in content.titles if control_kind(name) in SHOWN]
-    write(content.only([*content.methods, *controls]), out, limit, compact=True)
+    write(read_content(results), out, limit, compact=True)
 
 
 def write(content: Content, out: Path, limit: int, compact: bool) -> None:
@@ -53,7 +49,9 @@ def write(content: Content, out: Path, limit: int, compact: bool) -> None:
         print(f"note: no room for the splats of {len(without)} assets (--limit)", file=sys.stderr)
     if content.missing:
         print(f"note: {len(content.missing)} assets are not made yet", file=sys.stderr)
-    print(f"{out / 'index.html'}: {len(content.assets)} assets, {folder_size(out) / MIB:.1f} MiB")
+    if (size := folder_size(out)) > limit * MIB:
+        print("note: larger than --limit, also without any splats", file=sys.stderr)
+    print(f"{out / 'index.html'}: {len(content.assets)} assets, {size / MIB:.1f} MiB")
 
 
 main, publishing = Program(report), Program(publish)

@@ -13,7 +13,7 @@ from .content import Asset, Content
 
 RADIUS, INNER = 120, 24  # of a polar plot; the least value stands at INNER
 WIDTH, HEIGHT = 200, 60  # of a curve
-POINTS = 60  # of either
+POINTS = 36  # of either
 
 
 def ranges(content: Content) -> dict[str, tuple[float, float]]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -19,6 +20,7 @@ from ..run import path_of, read_asset
 from ..variants import method_of
 from ..views.archive import read_failure
 
+SHOWN, STUDIED = ("truth", "start"), 3  # controls, and prompts of ablations, in a small site
 SETTINGS, SELECTION = "settings.yaml", "selection.yaml"  # of the folder of results
 NO_SCORES = pd.DataFrame(columns=["view", "metric", "value"])
 
@@ -89,11 +91,16 @@ class Content:
         """The assets of methods and controls, variants left out."""
         return [asset for asset in self.assets if asset.method in self.titles]
 
-    def only(self, names: list[str]) -> Content:
-        """The content without assets of other methods and controls; variants stay."""
-        left_out = {*self.titles} - {*names}
-        titles = {name: title for name, title in self.titles.items() if name in names}
-        return replace(self, titles=titles, assets=[a for a in self.assets if a.method not in left_out])
+    def small(self) -> Content:
+        """What a small site shows: the controls of SHOWN, and variants on a few prompts and one seed."""
+        titles = {name: title for name, title in self.titles.items()
+                  if name in self.methods or control_kind(name) in SHOWN}  # fmt: skip
+        variants = [asset for asset in self.assets if asset.method not in self.titles]
+        prompts = list(dict.fromkeys(asset.prompt for asset in variants))
+        picked = {prompts[round(i)] for i in np.linspace(0, len(prompts) - 1, STUDIED)} if prompts else set()
+        seed = min((asset.seed for asset in variants), default=0)
+        few = [asset for asset in variants if asset.prompt in picked and asset.seed == seed]
+        return replace(self, titles=titles, assets=[a for a in self.assets if a.method in titles] + few)
 
     def title(self, name: str) -> str:
         return self.titles.get(name) or self.titles.get(method_of(name), name)

@@ -19,18 +19,25 @@ from .content import Asset, Content
 VERDICTS = ("supported", "contradicted", "unresolved", "not measured")
 
 
-def front(content: Content, files: list[str]) -> dict[str, Any]:
-    """What index.html shows; files: names of those that lie beside it."""
+def front(run: Content, content: Content, files: list[str]) -> dict[str, Any]:
+    """What index.html shows of a run; content: what of it has pages; files: names of those beside it."""
     claims = content.tables / "claims.json"
     return {
-        "facts": facts(content),
+        "facts": facts(run),
         "table": table_one(content),
         "orders": orders(content),
         "claims": json.loads(claims.read_text("utf-8"))["claims"] if claims.exists() else [],
-        "plots": [name for name in files if name.startswith("plots/") and name.endswith(".svg")],
+        "plots": pictures(files),
         "files": [name for name in files if name.endswith((".csv", ".md", ".tex", ".json", "table1.html"))],
         "failed": [asset for asset in content.main if asset.failed],
     }
+
+
+def pictures(files: list[str]) -> list[str]:
+    """The sheet and the figures; of one that is there as SVG and PNG, the SVG."""
+    found = [name for name in files if name.endswith((".svg", ".png")) and "/ablation_" not in name]
+    shown = [name for name in found if name.removesuffix(".png") + ".svg" not in found]
+    return sorted(shown, key=lambda name: name == "sheet.png")
 
 
 def facts(content: Content) -> dict[str, str]:

@@ -25,6 +25,7 @@ TABLES = (
     "paper_order.csv", "claims.csv", "claims.md", "claims.json", "sheet.png",
 )  # fmt: skip
 SUFFIXES = (".csv", ".md", ".tex", ".html", ".json", ".svg", ".png")
+LARGE = (".svg", "_per_prompt.csv", "theory.csv")  # which of plots, ablations and theory a small site lacks
 SHARED = ("weights_sha256", "versions", "machine")  # told once where all assets agree
 LINK = re.compile(r'<a href="([^"]*)">[^<]*</a> ?')
 ASSET = re.compile(r"(?P<room>views|assets|scores)/(?P<name>.+/\d+)/[^/]+")
@@ -69,17 +70,21 @@ def missing_tables(tables: Path) -> list[str]:
     return [name for name in TABLES if not (tables / name).exists()]
 
 
-def chosen_files(results: Path, selection: str = "") -> dict[Path, str]:
-    """The files that come along, as far as they are made, and their names in the report."""
+def chosen_files(results: Path, selection: str = "", compact: bool = False) -> dict[Path, str]:
+    """The files that come along, as far as they are made, and their names in the report.
+
+    compact: without the LARGE ones, of whose plots there are pictures.
+    """
     tables, plots = results / "tables" / selection, results / "plots" / selection
-    found = [path for name in TABLES if (path := tables / name).exists()]
-    found += [
+    more = [
         *sorted(tables.glob("by_category.*")),
         *sorted((results / "tables").glob("ablation_*")),
         *sorted(plots.glob("*")),
     ]
-    found += sorted((results / "plots").glob("ablation_*")) if selection else []
-    found += sorted((results / "theory").glob("*"))
+    more += sorted((results / "plots").glob("ablation_*")) if selection else []
+    more += sorted((results / "theory").glob("*"))
+    found = [path for name in TABLES if (path := tables / name).exists()]
+    found += [path for path in more if not (compact and path.name.endswith(LARGE))]
     rooms = {"tables": "", "plots": "plots/", "theory": "theory/"}
     return {
         path: rooms[path.relative_to(results).parts[0]] + path.name
@@ -113,15 +118,22 @@ def lead_links(page: Path, results: Path, files: Mapping[Path, str], slugs: Mapp
     return text if LINK.search(text) else LINKS_TEXT.sub("", text)
 
 
-def copy_files(results: Path, selection: str, slugs: Mapping[str, str], out: Path) -> list[str]:
-    """Copy the files and write manifest.json, if there are assets; the names of all."""
-    for path, name in (files := chosen_files(results, selection)).items():
+def copy_files(
+    results: Path, selection: str, slugs: Mapping[str, str], out: Path, compact: bool = False
+) -> list[str]:
+    """Copy the files and write manifest.json, if there are assets; the names of all.
+
+    compact: without the LARGE ones, and the manifest without variants.
+    """
+    for path, name in (files := chosen_files(results, selection, compact)).items():
         if path.suffix == ".html":
             write_text(out / name, lead_links(path, results, files, slugs))
         else:
             with replacing(out / name) as partial:
                 shutil.copyfile(path, partial)
-    records = read_records(results)
+    records = {
+        name: record for name, record in read_records(results).items() if not (compact and "~" in name)
+    }
     if records:
         write_json(out / "manifest.json", manifest(records))
     return [*files.values(), *(["manifest.json"] if records else [])]

@@ -18,32 +18,35 @@ from .ablations import ablations
 from .charts import curves, polar, ranges
 from .content import Asset, Content
 from .front import front
-from .pictures import FRAMES, STILLS, pack, shrink, write_pictures, write_splats
+from .pictures import FEW, FRAMES, STILLS, pack, shrink, write_pictures, write_splats
 from .published import copy_files
 
 HERE = Path(__file__).parent
 ORBIT = {"radius": 3.5, "fov": 0.55}  # of cameras.json, where an asset has none
-FEW = 6  # plots and curves of an asset in a small site
+PLOTS = 4  # and curves of an asset in a small site
+FOREMOST = 6  # metrics that are compared
 MIB = 2**20
 
 
 def build(content: Content, out: Path, compact: bool, limit: int) -> list[Asset]:
     """Write everything into `out`, within `limit` bytes; the assets whose splats found no room.
 
-    compact: no videos, fewer frames and no views at full size, for a repository.
+    compact: no videos, fewer frames and no views at full size, and no pages of variants, for a repository.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files = copy_files(content.results, content.selection, {a.path: a.slug for a in content.assets}, out)
+    run, content = content, content.small() if compact else content
+    slugs = {a.path: a.slug for a in (content.main if compact else content.assets)}
+    files = copy_files(content.results, content.selection, slugs, out, compact)
     shutil.copytree(HERE / "static", out / "static", dirs_exist_ok=True)
     shutil.copyfile(HERE / "viewer/LICENSES.txt", out / "static/LICENSES.txt")
     packed = pack((HERE / "viewer/viewer.js").read_bytes())
     write_text(out / "static/viewer.js", f'receive("viewer", "{packed}");\n')
-    for name in [name for name in files if compact and name.endswith(("sheet.png", "_grid.png"))]:
+    for name in [name for name in files if compact and name.endswith(".png")]:
         shrink(out / name)
     shown = [asset for asset in content.assets if not asset.failed]
     for asset in shown:
-        write_pictures(asset, out, compact)
-    write_pages(content, out, files, compact)
+        write_pictures(asset, out, frames_of(asset.method in content.titles, compact), compact)
+    write_pages(content, out, front(run, content, files), compact)
     names = {asset.slug for asset in shown}
     for old in [*(out / "img").glob("*"), *(out / "data").glob("*")]:  # of a run that lies there no more
         if old.stem.removesuffix("-views") not in names or old.parent.name == "data":
@@ -53,12 +56,17 @@ def build(content: Content, out: Path, compact: bool, limit: int) -> list[Asset]
     return write_splats(ranked, out, spare)
 
 
+def frames_of(has_page: bool, compact: bool) -> int:
+    """The frames of an asset's strip; those of a small site's variants, which have no page, are few."""
+    return FRAMES if not compact else FEW if has_page else FEW // 2
+
+
 def folder_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def write_pages(content: Content, out: Path, files: list[str], compact: bool) -> None:
-    """index, gallery, compare, a page an ablation, and assets/SLUG.html."""
+def write_pages(content: Content, out: Path, first: dict[str, Any], compact: bool) -> None:
+    """index, gallery, compare, a page an ablation, and assets/SLUG.html; first: what index.html shows."""
     pages = environment(content, compact)
     studies = ablations(content)
     pages.globals["ablations"] = studies
@@ -68,17 +76,19 @@ def write_pages(content: Content, out: Path, files: list[str], compact: bool) ->
 
     data = gallery(content)
     write("gallery.html", "gallery.html", root="", page="gallery", data=data)
-    write("compare.html", "compare.html", root="", page="compare", data=data)
+    write("compare.html", "compare.html", root="", page="compare", data=foremost(data))
     for study in studies:
-        write(f"ablation_{study['name']}.html", "ablation.html", root="", page=study["name"], study=study)
-    limits = dict([*ranges(content).items()][: FEW if compact else None])
-    for asset in content.assets:
+        write(f"ablation_{study['name']}.html", "ablation.html", root="", page=study["name"],
+              study=study | {"linked": not compact}, frames=frames_of(False, compact))  # fmt: skip
+    most = PLOTS if compact else None
+    limits = dict([*ranges(content).items()][:most])
+    for asset in content.main if compact else content.assets:
         write(f"assets/{asset.slug}.html", "asset.html", root="../", page="", asset=asset,
               view=view_of(asset), plots=polar(asset, limits), scores=named_values(asset),
-              curves=curves(asset)[: FEW if compact else None], siblings=siblings(content, asset),
+              curves=curves(asset)[:most], siblings=siblings(content, asset),
               record=asset.record("assets", "provenance.json"), cost=asset.record("assets", "cost.json"),
               protocol=asset.record("scores", "protocol.json"))  # fmt: skip
-    write("index.html", "index.html", root="", page="front", **front(content, files))  # last: all is there
+    write("index.html", "index.html", root="", page="front", **first)  # last: all is there
 
 
 def environment(content: Content, compact: bool) -> Environment:
@@ -89,7 +99,7 @@ def environment(content: Content, compact: bool) -> Environment:
         "content": content,
         "compact": compact,
         "title": content.title,
-        "frames": FRAMES // (2 if compact else 1),
+        "frames": frames_of(True, compact),
         "stills": STILLS,
     }
     return pages
@@ -139,3 +149,11 @@ def gallery(content: Content) -> dict[str, Any]:
         "view": view,
         "prompts": [{"id": p, **spec} for p, spec in content.prompts.items()],
     }
+
+
+def foremost(data: dict[str, Any]) -> dict[str, Any]:
+    """The data of the comparison: those of the gallery with the first metrics alone."""
+    metrics = data["metrics"][:FOREMOST]
+    ids = {metric["id"] for metric in metrics}
+    assets = [a | {"values": {m: v for m, v in a["values"].items() if m in ids}} for a in data["assets"]]
+    return data | {"metrics": metrics, "assets": assets}

@@ -55,7 +55,11 @@ rule reference:
         features=f"{RESULTS}/reference/features.npz",
         statistics=f"{RESULTS}/reference/statistics.npz",
         manifest=f"{RESULTS}/reference/manifest.json",
-        sheet=report(f"{RESULTS}/reference/sheet.png", category="Reference set"),
+        sheet=report(
+            f"{RESULTS}/reference/sheet.png",
+            category="Reference set",
+            caption="../report/reference.rst",
+        ),
     log:
         f"{RESULTS}/logs/reference.log",
     benchmark:

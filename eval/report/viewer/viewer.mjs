@@ -2,13 +2,21 @@
 // bundles this file with Spark and three.js into viewer.js, which is what pages load.
 import { SparkRenderer, SplatMesh, modifiers, writeSpz } from "@sparkjsdev/spark";
 import { BufferAttribute, BufferGeometry, Group, MathUtils, MeshBasicMaterial, PerspectiveCamera, Points, Scene,
-  WebGLRenderer } from "three";
+  Vector3, WebGLRenderer } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { GLTFExporter } from "three/addons/exporters/GLTFExporter.js";
 
 // Our rasterizer's constants: .3 px^2 of blur without compensation, a cut at 3.33 deviations and at 1/255, an
 // order by depth along the view.
 const OURS = { preBlurAmount: 0.3, blurAmount: 0, maxStdDev: 3.33, minAlpha: 1 / 255, sortRadial: false };
+
+// Whether a picture has but one color.
+const isEmpty = (renderer) => {
+  const gl = renderer.getContext(), [width, height] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
+  const pixels = new Uint8Array(4 * width * height);
+  gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+  return pixels.every((value, i) => value === pixels[i % 4]);
+};
 
 // bytes: of the PLY; view: {radius, fov (radians), elevation (degrees)} of the scored orbit, z up, azimuth 0 at +y.
 window.openSplats = async (canvas, bytes, view) => {
@@ -30,11 +38,12 @@ window.openSplats = async (canvas, bytes, view) => {
     camera.updateProjectionMatrix();
     draw();
   };
-  // The eye at an azimuth and elevation in degrees, looking at the origin from `distance`.
-  const place = (azimuth, elevation = view.elevation ?? 0, distance = view.radius) => {
+  // The eye at an azimuth and elevation in degrees, looking from `distance` at `center`.
+  const place = (azimuth, elevation = view.elevation ?? 0, distance = view.radius, center = new Vector3()) => {
     const a = MathUtils.degToRad(azimuth), e = MathUtils.degToRad(elevation);
     camera.position.set(Math.sin(a) * Math.cos(e), Math.cos(a) * Math.cos(e), Math.sin(e)).multiplyScalar(distance);
-    controls.target.set(0, 0, 0);
+    camera.position.add(center);
+    controls.target.copy(center);
     controls.update();
     draw();
   };
@@ -48,14 +57,9 @@ window.openSplats = async (canvas, bytes, view) => {
     const step = keys[event.key], [azimuth, elevation, distance] = angles();
     if (!step) return;
     event.preventDefault();
-    place(azimuth + step[0], MathUtils.clamp(elevation + step[1], -89, 89), distance * step[2]);
+    if (event.shiftKey && event.key.startsWith("Arrow")) controls.pan(-4 * step[0], 4 * step[1]);
+    else place(azimuth + step[0], MathUtils.clamp(elevation + step[1], -89, 89), distance * step[2], controls.target.clone());
   });
-
-  place(0);
-  resize();
-  new ResizeObserver(resize).observe(canvas);
-  await mesh.initialized;
-  for (let i = 0; i < 20; i++) setTimeout(draw, 150 * i);  // Spark sorts and compiles beside, and may say so too early
 
   const show = (mode) => {  // "color", "depth" or "normals"
     if (mode === "depth") modifiers.setDepthColor(mesh, view.radius - 1, view.radius + 1, true);
@@ -77,7 +81,15 @@ window.openSplats = async (canvas, bytes, view) => {
     group.rotation.x = -Math.PI / 2;
     return new GLTFExporter().parseAsync(group, { binary: true });
   };
+
   backdrop("#ffffff");
+  place(0);
+  resize();
+  new ResizeObserver(resize).observe(canvas);
+  await mesh.initialized;
+  // Spark sorts and compiles beside, and may say so too early: drawn again until something stands there, and after.
+  for (let left = 400; left && isEmpty(renderer); left--) { draw(); await new Promise((done) => setTimeout(done, 150)); }
+  for (let i = 0; i < 20; i++) setTimeout(draw, 150 * i);
   return { show, backdrop, place, angles, onTurn: (heard) => controls.addEventListener("change", heard),
     count: mesh.packedSplats.numSplats, spz: () => writeSpz(mesh.packedSplats).fileBytes, points };
 };

@@ -72,8 +72,8 @@ def test_the_readable_table_shows_differences_and_the_controls_levels(
     results: Path, table: pd.DataFrame
 ) -> None:
     text = (results / "tables/ablation_n.md").read_text().replace("\\", "")
-    assert "| N = 10, t redrawn | Perp-Neg 7.5 | 65.25 (+2.25 [+" in text
-    assert "| N = 1, t lifted | CFG 7.5 | 63.00 |" in text
+    assert "| segments N = 10, t redrawn | Perp-Neg 7.5 | 65.25 (+2.25 [+" in text
+    assert "| segments N = 1, t lifted | CFG 7.5 | 63.00 |" in text
     assert "| true scene (3D ceiling) | – | 62.50 |" in text
     assert "Collapsed draws" in text and "Janus ↓ |" not in text
 
@@ -82,7 +82,7 @@ def test_the_caption_says_what_the_differences_are_to_and_what_the_intervals_are
     results: Path, table: pd.DataFrame
 ) -> None:
     top = " ".join((results / "tables/ablation_n.md").read_text().replace("\\", "").splitlines()[0].split())
-    assert "the mean difference within prompts to N = 1, t lifted" in top
+    assert "the mean difference within prompts to segments N = 1, t lifted" in top
     assert (
         "the 95 % interval of these paired differences over prompts" in top and "none below 5 prompts" in top
     )
@@ -91,7 +91,7 @@ def test_the_caption_says_what_the_differences_are_to_and_what_the_intervals_are
 def test_methods_with_official_variants_of_their_own_are_named_by_what_those_share() -> None:
     names = ["sds/omega~7.5", "cds/omega~7.5/omega_end~null"]
     rows = pd.DataFrame({"variant": names, "official": names, "label": names})
-    assert ablation_table.compared_with(rows) == "the same method at omega = 7.5"
+    assert ablation_table.compared_with(rows) == "the same method at guidance scale = 7.5"
 
 
 def test_two_settings_in_one_variant_are_refused(results: Path, table: pd.DataFrame) -> None:
@@ -111,7 +111,7 @@ def test_a_missing_asset_is_told_in_one_line(tmp_path: Path) -> None:
 def test_the_grid_has_a_row_a_variant_and_the_numbers_beside(results: Path, table: pd.DataFrame) -> None:
     rows = grid.strips(results, table, PROMPTS, 0)
     assert len(rows) == len(POINTS) + 1  # and the true scene
-    assert rows[0].text.splitlines()[:2] == ["N = 1, t lifted", "CFG 7.5"]
+    assert rows[0].text.splitlines()[:2] == ["segments N = 1, t lifted", "CFG 7.5"]
     assert grid.picture_grid(results, table, dict.fromkeys(PROMPTS, "a thing"), 0).width > 200
     group = table[table["variant"] == POINTS[0]]
     assert grid.numbers(group) == ["Detail 30.0"]

@@ -32,6 +32,18 @@ def test_the_plot_has_a_panel_a_metric_and_a_curve_a_line(table: pd.DataFrame) -
     assert labels[:2] == ["t lifted, CFG 7.5", "t redrawn, Perp-Neg 7.5"]
 
 
+def test_the_axis_has_a_tick_a_variant_and_a_level_only_where_the_official_one_has_a_value(
+    table: pd.DataFrame,
+) -> None:
+    """Of the last panel, which shares the axis, N = 1 has no value."""
+    official = (table["variant"] == POINTS[0]) & (table["metric"] == "seconds")
+    figure = plots.draw_ablation(table[~official], ABLATION, TITLES)
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    assert [tick.get_text() for tick in panels[-1].get_xticklabels()] == ["1", "10"]
+    levels = [[text for text in axis.findobj(Text) if text.get_text() == "at 0:"] for axis in panels]
+    assert [len(found) for found in levels] == [1, 1, 1, 0]
+
+
 NFE = {
     "x": "nfe",
     "lines": "method",
@@ -83,7 +95,7 @@ def test_the_bars_are_the_intervals_of_the_differences_and_the_official_level_st
     shown = [text.get_text() for text in clip.findobj(Text)]
     assert shown[shown.index("at 0:") + 1] == "63.00"
     assert figure._supylabel.get_text() == (
-        "difference to N = 1, t lifted\nwithin prompts (n = 6, 95 % interval)"
+        "difference to segments N = 1, t lifted\nwithin prompts (n = 6, 95 % interval)"
     )
 
 

@@ -68,7 +68,7 @@ def test_an_unknown_ablation_is_told() -> None:
 
 
 def test_texts_name_what_varies() -> None:
-    assert next(iter(describe(variants(ABLATION), TITLES).values())) == "N = 1, t lifted"
+    assert next(iter(describe(variants(ABLATION), TITLES).values())) == "segments N = 1, t lifted"
     both = {"space": [{"method": ["sds", "sctd"], "omega": [5]}]}
     assert list(describe(variants(both), TITLES).values()) == ["SDS", "SCTD"]
     labeled = {"space": [{"label": "exact", "method": ["sctd"], "approx_G": [False]}]}

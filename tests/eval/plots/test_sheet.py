@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.font_manager import fontManager
 
+from eval.plots.fonts import length
 from eval.plots.sheet import AGAIN, FAILED, GAP, LETTER, PAGE, SIDES, TILE, Strip, compose, wrap
-from eval.plots.style import font, letters_of
 
 WHITE = np.full((len(SIDES), 8, 8, 3), 255, np.uint8)
 
@@ -56,15 +55,5 @@ def test_titles_come_again_at_forty_prompts() -> None:
 
 def test_a_text_is_broken_where_it_would_be_too_wide_a_long_word_within() -> None:
     broken = wrap("a " + "w" * 60 + " b", 100, 12).splitlines()
-    assert len(broken) > 3 and max(font(12).getlength(line) for line in broken) <= 100
+    assert len(broken) > 3 and max(length(line, 12) for line in broken) <= 100
     assert "".join(broken).replace(" ", "") == "a" + "w" * 60 + "b"
-
-
-def test_a_prompt_is_set_in_a_font_that_has_its_letters() -> None:
-    usual = font(12, "a bear").path
-    assert font(12, "Βär, медведь").path == usual
-    covered = {path: letters_of(path) for path in sorted({entry.fname for entry in fontManager.ttflist})}
-    lacking = sorted({letter for letters in covered.values() for letter in letters} - letters_of(str(usual)))
-    if not lacking:
-        pytest.skip("this machine has no font with letters that the usual one lacks")
-    assert lacking[0] in letters_of(str(font(12, chr(lacking[0])).path))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import simulated_run as simulated
 from PIL import Image
 
 from eval.report import build, published
+from eval.report.content import STUDIED
 from eval.tables import table1 as table
 from segmentdreamer.records import describe_machine, processor_model
 
@@ -72,7 +76,7 @@ def dead_links(folder: Path) -> list[tuple[str, str]]:
 
 def test_every_link_of_a_published_site_leads_to_a_file_of_it(results: Path, tmp_path: Path) -> None:
     (results / "theory").mkdir(exist_ok=True)
-    (results / "theory/theory.png").write_text("x")
+    Image.new("RGB", (20, 20), "red").save(results / "theory/theory.png")
     (results / "theory/theory.md").write_text("![errors](theory.png)\n")
     build.publishing([str(results), str(tmp_path / "out")])
     assert dead_links(tmp_path / "out") == []
@@ -135,3 +139,42 @@ def test_provenance_names_the_processors_model(tmp_path: Path) -> None:
     (tmp_path / "arm").write_text("processor\t: 0\nBogoMIPS\t: 243\n\nHardware\t: Board\n")
     assert processor_model(tmp_path / "arm") == "Board"
     assert processor_model(tmp_path / "none") and describe_machine("cpu")["processor"] == processor_model()
+
+
+def test_a_small_site_has_few_variants_without_pages_and_pictures_in_place_of_vectors(
+    results: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(results, run)
+    for prompt in simulated.PROMPTS:
+        for seed in (0, 1):
+            folder = run / f"views/sctd/N~3/{prompt}/{seed}"
+            shutil.copytree(run / "views/sctd" / prompt / "0", folder)
+    (run / "plots").mkdir(exist_ok=True)
+    for name in ("heat_map", "ablation_n"):
+        Image.new("RGB", (20, 20), "red").save(run / f"plots/{name}.png")
+        (run / f"plots/{name}.svg").write_text("<svg/>")
+    build.publishing([str(run), str(tmp_path / "out")])
+    strips = [path.name for path in (tmp_path / "out/img").glob("sctd-N-3*.webp")]
+    assert len(strips) == STUDIED and not [*(tmp_path / "out/assets").glob("sctd-N-3*")]
+    assert not [*(tmp_path / "out").rglob("*.svg")]
+    front = links_of(tmp_path / "out/index.html")
+    assert "plots/heat_map.png" in front and "sheet.png" in front and dead_links(tmp_path / "out") == []
+
+
+def test_no_click_in_a_published_site_leads_nowhere(results: Path, tmp_path: Path, chromium: Any) -> None:
+    """Every page in a browser, scripts run: where its links and pictures lead, and to which part."""
+    build.publishing([str(results), str(tmp_path)])
+    page, dead = chromium.new_page(), []
+    page.on("pageerror", lambda error: dead.append(str(error)))
+    for path in sorted(tmp_path.glob("*.html")) + sorted((tmp_path / "assets").glob("*-p01-0.html")):
+        page.goto(path.as_uri())
+        found = page.evaluate("[...document.querySelectorAll('[href], img[src]')].map(e => e.href || e.src)")
+        for link in filter(lambda link: link.startswith("file:"), found):
+            place, _, part = unquote(link.removeprefix("file://")).partition("#")
+            target, within = Path(place), "" if "=" in part else part
+            here = target.is_file() and target.is_relative_to(tmp_path)
+            if not here or (within and f'id="{within}"' not in target.read_text(encoding="utf-8")):
+                dead.append((path.name, link))
+    page.close()
+    assert dead == []
