@@ -82,8 +82,8 @@ class DreamDPO(Method):
             sides.append((eps_hat, eps_neg + direction, own))
         first = (rewards[0] >= rewards[1])[:, None, None, None]
         apart = ((rewards[0] - rewards[1]).abs() >= self.beta)[:, None, None, None]
-        hat, _, eps = (torch.where(first, *pair) for pair in zip(*sides, strict=True))
-        _, plain, rival = (torch.where(first, *pair) for pair in zip(*reversed(sides), strict=True))
+        hat, _, eps = (torch.where(first, one, other) for one, other in zip(*sides, strict=True))
+        _, plain, rival = (torch.where(first, other, one) for one, other in zip(*sides, strict=True))
         alone = hat - eps if self.subtract_noise else hat
         residual = torch.where(apart, hat - eps - (plain - rival), alone)
         scalars = {"t": t, "residual_rms": rms(residual), "gap": (rewards[0] - rewards[1]).abs().mean()}

@@ -79,7 +79,11 @@ class SDI(Method):
             eps_here = eps(x, here, self.inversion_omega + literal)
             x = S(x, level, there, eps_here) + self.eta * posterior_deviation(a, level, there) * xi
         clean = denoised(a, x, times.t, eps(x, times.t, self.omega + literal))
-        scalars = {"t": times.t, "u": times.points[-1], "residual_rms": rms(z_0 - clean)}
+        scalars: dict[str, float | Tensor] = {
+            "t": times.t,
+            "u": times.points[-1],
+            "residual_rms": rms(z_0 - clean),
+        }
         return Gradient(self.lam * (z_0 - clean), scalars=scalars)
 
     def draw_route(self, progress: Progress) -> Route:

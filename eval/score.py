@@ -122,18 +122,17 @@ def score(
     chosen = choose(scale or ("mini" if folder else None), theirs | {"view_words": view_words})
     setting = Setting(reference, truth, chosen.pop("size"), arc, count)
     models = load_models(**chosen, device=device, orbit=orbit)
-    loaded = time.perf_counter() - began
+    models.watch.seconds["loading"] = time.perf_counter() - began
     scorers = prepare(models, read_texts(shipped(prompts or "")))
     places = out or [Path("results/scores") / (folder or Path()).resolve().name]
     if folder:
         from .scores.folder import score_folder  # scipy.stats takes a second to import
 
         score_folder(scorers, folder, places[0], setting)
-    known = identity or [""] * len(places)
-    for archive, name, place, digest in zip(views or [], prompt_id or [], places, known, strict=False):
+    assets = zip(views or [], prompt_id or [], places, identity or [""] * len(places), strict=False)
+    for archive, name, place, digest in assets:
         score_archive(scorers, archive, name, place, setting, digest)
     if profile:
-        models.watch.seconds["loading"] = loaded
         print(models.watch.table(time.perf_counter() - began), file=sys.stderr)
 
 

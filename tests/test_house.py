@@ -40,6 +40,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("eval.scores",),
     ("eval.reference",),
     ("eval.run",),
+    ("eval.plots.fonts",),
     ("eval.ablation", "eval.plots.style"),
     ("eval.tables",),
     ("eval.plots", "eval.claims"),

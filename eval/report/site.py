@@ -78,16 +78,32 @@ def write_pages(content: Content, out: Path, first: dict[str, Any], compact: boo
     write("gallery.html", "gallery.html", root="", page="gallery", data=data)
     write("compare.html", "compare.html", root="", page="compare", data=foremost(data))
     for study in studies:
-        write(f"ablation_{study['name']}.html", "ablation.html", root="", page=study["name"],
-              study=study | {"linked": not compact}, frames=frames_of(False, compact))  # fmt: skip
+        write(
+            f"ablation_{study['name']}.html",
+            "ablation.html",
+            root="",
+            page=study["name"],
+            study=study | {"linked": not compact},
+            frames=frames_of(False, compact),
+        )
     most = PLOTS if compact else None
     limits = dict([*ranges(content).items()][:most])
     for asset in content.main if compact else content.assets:
-        write(f"assets/{asset.slug}.html", "asset.html", root="../", page="", asset=asset,
-              view=view_of(asset), plots=polar(asset, limits), scores=named_values(asset),
-              curves=curves(asset)[:most], siblings=siblings(content, asset),
-              record=asset.record("assets", "provenance.json"), cost=asset.record("assets", "cost.json"),
-              protocol=asset.record("scores", "protocol.json"))  # fmt: skip
+        write(
+            f"assets/{asset.slug}.html",
+            "asset.html",
+            root="../",
+            page="",
+            asset=asset,
+            view=view_of(asset),
+            plots=polar(asset, limits),
+            scores=named_values(asset),
+            curves=curves(asset)[:most],
+            siblings=siblings(content, asset),
+            record=asset.record("assets", "provenance.json"),
+            cost=asset.record("assets", "cost.json"),
+            protocol=asset.record("scores", "protocol.json"),
+        )
     write("index.html", "index.html", root="", page="front", **first)  # last: all is there
 
 
@@ -133,10 +149,16 @@ def gallery(content: Content) -> dict[str, Any]:
         for m, spec in specs.items()
     ]
     rows = [
-        {"slug": a.slug, "method": a.method, "prompt": a.prompt, "seed": a.seed, "failed": a.failed,
-         "values": {m: float(f"{a.values[m]:.6g}") for m in specs if m in a.values}}
+        {
+            "slug": a.slug,
+            "method": a.method,
+            "prompt": a.prompt,
+            "seed": a.seed,
+            "failed": a.failed,
+            "values": {m: float(f"{a.values[m]:.6g}") for m in specs if m in a.values},
+        }
         for a in assets
-    ]  # fmt: skip
+    ]
     methods = [
         {"id": m, "title": title, "color": look(m).color, "control": m not in content.methods}
         for m, title in content.titles.items()

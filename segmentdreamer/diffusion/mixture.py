@@ -72,7 +72,8 @@ class MixturePrior:
 
     def conditioning(self, labels: Sequence[str]) -> Conditioning:
         """One label a row as the prompt; all components as the negative and the empty prompt."""
-        return Conditioning(self.encode_prompt(labels), *2 * [self.encode_prompt([""])])
+        everything = self.encode_prompt([""])
+        return Conditioning(self.encode_prompt(labels), everything, everything)
 
     def eps(self, x: Tensor, t: Timestep, cond: Tensor, graph: bool = False) -> Tensor:
         """Exact noise prediction for x (B, 4, h, w) at timestep t under log-weights (1 or B, 1, K)."""

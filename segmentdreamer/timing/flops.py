@@ -134,8 +134,8 @@ def count_evaluations(
 ) -> tuple[float, float]:
     """UNet evaluations and decodings a view and step, on average over each `every`th step of a run."""
     prior, z_0, text = Counter(), torch.zeros(1, 4, 1, 1), torch.zeros(1, 1, 1)
-    perp = (torch.zeros(2, 1, 1, 1), torch.zeros(2, 1)) if perp_neg else (None, None)
-    conditioning = Conditioning(text, text, text, *perp, source=text)
+    perp, weights = (torch.zeros(2, 1, 1, 1), torch.zeros(2, 1)) if perp_neg else (None, None)
+    conditioning = Conditioning(text, text, text, perp, weights, source=text)
     looked = range(min(every // 2, steps - 1), steps, every)
     for step in looked:
         method(prior, z_0, conditioning, Progress(step, steps, 0, warmup))

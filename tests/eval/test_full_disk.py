@@ -39,13 +39,34 @@ def views(root: Path) -> list[str]:
 
 def scores(root: Path) -> list[str]:
     place = f"{root}/views/sds/p01/0/views.zip"
-    return ["eval.score", "--views", place, "--prompt-id", "p01", "--out", f"{root}/new", "--scale", "mini",
-            "--prompts", f"{root}/prompts.tsv"]  # fmt: skip
+    return [
+        "eval.score",
+        "--views",
+        place,
+        "--prompt-id",
+        "p01",
+        "--out",
+        f"{root}/new",
+        "--scale",
+        "mini",
+        "--prompts",
+        f"{root}/prompts.tsv",
+    ]
 
 
 def sheet(root: Path) -> list[str]:
-    return ["eval.plots.sheet", "--results", str(root), "--prompts", f"{root}/prompts.tsv",
-            "--methods", "sds", "ism", "--out", f"{root}/new.png"]  # fmt: skip
+    return [
+        "eval.plots.sheet",
+        "--results",
+        str(root),
+        "--prompts",
+        f"{root}/prompts.tsv",
+        "--methods",
+        "sds",
+        "ism",
+        "--out",
+        f"{root}/new.png",
+    ]
 
 
 PROGRAMS: dict[str, tuple[int, Callable[[Path], list[str]]]] = {
@@ -69,10 +90,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     command = [sys.executable, "-m", *words(root)]
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     ran = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "MPLCONFIGDIR": str(tmp_path)},
-        capture_output=True, text=True, check=False,
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MPLCONFIGDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )  # fmt: skip
+    )
     assert ran.returncode == 1 and "Traceback" not in ran.stderr, ran.stderr
     assert len([line for line in ran.stderr.splitlines() if line.startswith("error: ")]) == 1, ran.stderr
     written = [path for path in root.rglob("*") if path.stat().st_mtime_ns != before.get(path)]

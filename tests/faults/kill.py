@@ -30,11 +30,15 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TINY = {
-    "prompts": "prompts/smoke.tsv", "methods": ["sctd"], "seeds": 1, "views": {"count": 8},
-    "overrides": ["train.steps=4", "train.checkpoint_every=1", "start.count=60"], "device": "cpu",
+    "prompts": "prompts/smoke.tsv",
+    "methods": ["sctd"],
+    "seeds": 1,
+    "views": {"count": 8},
+    "overrides": ["train.steps=4", "train.checkpoint_every=1", "start.count=60"],
+    "device": "cpu",
     "reference": {"count": 8, "steps": 2, "omega": 5.0, "shards": 1},
     "ablations": {"prompts": ["p01"], "seeds": 1},
-}  # fmt: skip
+}
 # What tells of time, machine or attempts, and so is never twice the same.
 APART = re.compile(r"(^|/)(logs|benchmarks|report|\.running|cost\.json|provenance\.json)(/|$)")
 TIMED = re.compile(r"^(tables|plots)/|^settings.yaml$")  # of these per_prompt.csv counts, less its costs

@@ -48,11 +48,15 @@ class Dies(Raises):
 '''
 REASONS = {"raises": "planted", "diverges": "not finite", "eats": "out of memory", "dies": "killed 3 times"}
 CONFIG = {
-    "results": "r", "prompts": "prompts/smoke.tsv", "methods": ["sds", *REASONS], "views": {"count": 8},
-    "overrides": ["train.steps=2", "start.count=60"], "device": "cpu",
+    "results": "r",
+    "prompts": "prompts/smoke.tsv",
+    "methods": ["sds", *REASONS],
+    "views": {"count": 8},
+    "overrides": ["train.steps=2", "start.count=60"],
+    "device": "cpu",
     "reference": {"count": 8, "steps": 2, "omega": 5.0, "shards": 1},
     "ablations": {"prompts": ["p01"], "seeds": 1},
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow

@@ -40,17 +40,16 @@ def parts(out: Path) -> dict[str, Part]:
     files = " ".join(f"tests/segmentdreamer/{name}.py" for name in TESTS)
     run = "-m segmentdreamer.generate --prompt duck --scale paper --set start.kind=ball --quiet " + RANDOM
     return {
-        "tests": Part(
-            f"-m pytest -m cuda --tb=short {files} tests/eval/scores/test_pathologies.py", 120
-        ),
+        "tests": Part(f"-m pytest -m cuda --tb=short {files} tests/eval/scores/test_pathologies.py", 120),
         "steps": Part(
             "-m segmentdreamer.benchmark --scale paper --random-weights --warmup 3 --steps 10 --views "
-            f"--out {out}", 1200,
+            f"--out {out}",
+            1200,
         ),
         "scoring": Part("-m eval.benchmark --threads 8", 60),
         "reference": Part("-m eval.benchmark --reference 2", 300),
         **{name: Part(f"{run}--method {name} --out {out}/{name}", 3600) for name in METHODS},
-    }  # fmt: skip
+    }
 
 
 def rehearse(name: str, part: Part, left: float) -> tuple[bool, str]:
@@ -77,16 +76,21 @@ def rehearse(name: str, part: Part, left: float) -> tuple[bool, str]:
 
 def tabulate_runs(out: Path) -> str:
     """A line for each finished run."""
-    lines = ["| method | steps | minutes | with start-up | NFE a view and step | Gaussians | peak, GiB |",
-             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    lines = [
+        "| method | steps | minutes | with start-up | NFE a view and step | Gaussians | peak, GiB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for name in METHODS:
         if (path := out / name / "cost.json").exists():
             cost = json.loads(path.read_text())
             figures = (
-                cost["steps"], f"{cost['seconds'] / 60:.1f}", f"{cost['wall_seconds'] / 60:.1f}",
-                f"{cost['nfe'] / cost['encodes']:.2f}", cost["gaussians"],
+                cost["steps"],
+                f"{cost['seconds'] / 60:.1f}",
+                f"{cost['wall_seconds'] / 60:.1f}",
+                f"{cost['nfe'] / cost['encodes']:.2f}",
+                cost["gaussians"],
                 f"{cost.get('peak_gpu_memory_mib', cost['peak_memory_mib']) / 1024:.1f}",
-            )  # fmt: skip
+            )
             lines.append(f"| {name} | {' | '.join(map(str, figures))} |")
     return "\n".join(["## runs", "", *lines, ""]) if len(lines) > 2 else ""
 

@@ -15,18 +15,35 @@ TEXTS = {"p03": "a yellow duck", "p02": "a red bear with a blue hat", "p05": "a 
 # Density control within a few steps, so that it too may leave nothing behind for the next asset.
 SETTINGS = [
     word
-    for item in ("train.steps=6", "train.checkpoint_every=2", "optimizer.refine_start=1",
-                 "optimizer.refine_every=2", "optimizer.grow_grad=0.001")
+    for item in (
+        "train.steps=6",
+        "train.checkpoint_every=2",
+        "optimizer.refine_start=1",
+        "optimizer.refine_every=2",
+        "optimizer.grow_grad=0.001",
+    )
     for word in ("--set", item)
-]  # fmt: skip
+]
 
 
 def make(folder: Path, *ids: str, method: str = "sctd") -> None:
     """The assets of these prompts, one job."""
-    batch.main([
-        "--prompt", *(TEXTS[name] for name in ids), "--prompt-id", *ids, "--method", method, "--seed", "1",
-        "--out", *(str(folder / name) for name in ids), "--quiet", *SETTINGS,
-    ])  # fmt: skip
+    batch.main(
+        [
+            "--prompt",
+            *(TEXTS[name] for name in ids),
+            "--prompt-id",
+            *ids,
+            "--method",
+            method,
+            "--seed",
+            "1",
+            "--out",
+            *(str(folder / name) for name in ids),
+            "--quiet",
+            *SETTINGS,
+        ]
+    )
 
 
 def calls_of_a_step(monkeypatch: pytest.MonkeyPatch, fail_at: int, error: type[BaseException]) -> list[int]:
@@ -47,10 +64,21 @@ def calls_of_a_step(monkeypatch: pytest.MonkeyPatch, fail_at: int, error: type[B
 def test_each_asset_has_the_bytes_and_records_of_a_job_of_its_own(tmp_path: Path, method: str) -> None:
     make(tmp_path, *TEXTS, method=method)
     for name, text in TEXTS.items():
-        generate.main([
-            text, "--prompt-id", name, "--method", method, "--seed", "1", "--out", str(tmp_path / "alone"),
-            "--quiet", *SETTINGS,
-        ])  # fmt: skip
+        generate.main(
+            [
+                text,
+                "--prompt-id",
+                name,
+                "--method",
+                method,
+                "--seed",
+                "1",
+                "--out",
+                str(tmp_path / "alone"),
+                "--quiet",
+                *SETTINGS,
+            ]
+        )
         for file in ("asset.ply", "train.csv"):
             assert (tmp_path / name / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()
         ours, theirs = (
@@ -109,10 +137,20 @@ def test_an_asset_that_cannot_be_made_leaves_the_others_alone_and_is_named_at_th
 
 
 def test_an_optimization_that_comes_to_nothing_is_an_empty_asset_among_whole_ones(tmp_path: Path) -> None:
-    batch.main([
-        "--prompt", *TEXTS.values(), "--method", "sds", "--quiet", *SETTINGS, "--set",
-        "optimizer.prune_opacity=1", "--out", *(str(tmp_path / name) for name in TEXTS),
-    ])  # fmt: skip
+    batch.main(
+        [
+            "--prompt",
+            *TEXTS.values(),
+            "--method",
+            "sds",
+            "--quiet",
+            *SETTINGS,
+            "--set",
+            "optimizer.prune_opacity=1",
+            "--out",
+            *(str(tmp_path / name) for name in TEXTS),
+        ]
+    )
     for name in TEXTS:
         cost = json.loads((tmp_path / name / "cost.json").read_text())
         assert "every Gaussian was pruned" in cost["failed"]

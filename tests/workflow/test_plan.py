@@ -22,10 +22,24 @@ COSTS = plan.read_figures()
 RATES = {"step": 66.0, "sampling": 66.0}
 TABLE1 = {"sds": False, "ism": True, "cds": False, "gcs": True, "sctd": True}
 PAPER = Work(
-    methods=TABLE1, prompts=40, seeds=1, steps=5000, batch=4, side=512, views=120, view_side=512,
-    reference=50_000, reference_steps=25, shards=40, assets_per_job=5, scores_per_job=8, truth=False,
-    point_e=True, image_reward=True, gpu=True,
-)  # fmt: skip
+    methods=TABLE1,
+    prompts=40,
+    seeds=1,
+    steps=5000,
+    batch=4,
+    side=512,
+    views=120,
+    view_side=512,
+    reference=50_000,
+    reference_steps=25,
+    shards=40,
+    assets_per_job=5,
+    scores_per_job=8,
+    truth=False,
+    point_e=True,
+    image_reward=True,
+    gpu=True,
+)
 WORK = st.builds(
     Work,
     methods=st.lists(st.sampled_from(list(TABLE1)), unique=True, min_size=1).map(
@@ -133,9 +147,15 @@ def test_the_plan_says_which_card_was_measured_and_when_and_what_others_take() -
 @pytest.mark.parametrize("name", ["paper", pytest.param("smoke", marks=pytest.mark.slow)])
 def test_the_jobs_are_those_of_a_dry_run(name: str, tmp_path: Path) -> None:
     ran = snakemake(
-        "table1", "-n", "--quiet", "rules", "--configfile", f"workflow/config/{name}.yaml",
-        "--config", f"results={tmp_path}/r",
-    )  # fmt: skip
+        "table1",
+        "-n",
+        "--quiet",
+        "rules",
+        "--configfile",
+        f"workflow/config/{name}.yaml",
+        "--config",
+        f"results={tmp_path}/r",
+    )
     assert ran.returncode == 0, ran.stderr
     counts = count_jobs(plan.read_work(merged(name)))
     dry = planned(ran.stdout + ran.stderr)

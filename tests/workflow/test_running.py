@@ -22,8 +22,13 @@ IDLE = "import signal, sys; {}; print('idle', flush=True); input()"
 def start(code: str, *words: str, **more: str) -> subprocess.Popen[str]:
     """A Python process that has printed a line; it ends when its input does."""
     env = os.environ | {"PYTHONPATH": str(ROOT / "workflow/scripts")} | more
-    process = subprocess.Popen([sys.executable, "-c", code, *words], env=env, text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env=env,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout and process.stdout.readline()
     return process
 
@@ -166,10 +171,17 @@ def test_a_path_that_would_be_a_pattern_is_refused_in_one_line(tmp_path: Path, k
 
 def test_a_run_needs_no_home_no_cache_no_locale_and_no_backend(tmp_path: Path) -> None:
     """Snakemake's own cache is its own affair: it lies where XDG_CACHE_HOME says."""
-    odd = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "LC_ALL": "C",
-           "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TMPDIR": str(tmp_path),
-           "SEGMENTDREAMER_CACHE": "/proc/nothing", "MPLBACKEND": "module://no_such.backend",
-           "XDG_CACHE_HOME": str(tmp_path)}  # fmt: skip
+    odd = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "LC_ALL": "C",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "TMPDIR": str(tmp_path),
+        "SEGMENTDREAMER_CACHE": "/proc/nothing",
+        "MPLBACKEND": "module://no_such.backend",
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
     target = f"{tmp_path}/r/assets/sphere/p01/0/asset.ply"
     words = [sys.executable, "-m", "snakemake", "--cores", "1", target, "--config", f"results={tmp_path}/r"]
     ran = subprocess.run(words, cwd=ROOT, env=odd, capture_output=True, text=True, check=False)

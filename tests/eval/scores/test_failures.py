@@ -23,8 +23,22 @@ ROOT = Path(__file__).parents[3]
 
 def run(out: Path, *settings: str) -> None:
     sets = [word for setting in settings for word in ("--set", setting)]
-    generate.main(["--prompt", "a yellow duck", "--prompt-id", "p03", "--method", "sds", "--out", str(out),
-                   "--scale", str(ROOT / "segmentdreamer/scales/mini.yaml"), "--quiet", *sets])  # fmt: skip
+    generate.main(
+        [
+            "--prompt",
+            "a yellow duck",
+            "--prompt-id",
+            "p03",
+            "--method",
+            "sds",
+            "--out",
+            str(out),
+            "--scale",
+            str(ROOT / "segmentdreamer/scales/mini.yaml"),
+            "--quiet",
+            *sets,
+        ]
+    )
 
 
 @pytest.fixture
@@ -67,8 +81,20 @@ def test_gradients_that_stay_infinite_end_the_asset_before_its_last_step(
 @pytest.mark.usefixtures("_in_root")
 def test_a_failed_assets_score_file_states_the_reason_and_holds_no_number(tmp_path: Path) -> None:
     write_failure("it\ndiverged", tmp_path / "views.zip")
-    score.main(["--views", str(tmp_path / "views.zip"), "--prompt-id", "p03", "--out", str(tmp_path / "s"),
-                "--prompts", "prompts/toybox.tsv", "--scale", "mini"])  # fmt: skip
+    score.main(
+        [
+            "--views",
+            str(tmp_path / "views.zip"),
+            "--prompt-id",
+            "p03",
+            "--out",
+            str(tmp_path / "s"),
+            "--prompts",
+            "prompts/toybox.tsv",
+            "--scale",
+            "mini",
+        ]
+    )
     record = json.loads((tmp_path / "s/protocol.json").read_text())
     assert (record["status"], record["reason"]) == ("failed", "it diverged")
     assert len(pd.read_csv(tmp_path / "s/scores.csv")) == 0
@@ -140,8 +166,18 @@ def test_in_a_plan_foreign_views_that_cannot_be_scored_have_failed_and_the_other
     names = ["whole", "few", "damaged", "gap", "last"]
     words = ["--prompts", "prompts/toybox.tsv", "--scale", "mini", "--count", "4", "--views"]
     archives = [str(tmp_path / name / "views.zip") for name in names]
-    score.main([*words, *archives, "--prompt-id", *["p03"] * 5, "--identity", *names,
-                "--out", *(str(tmp_path / "s" / name) for name in names)])  # fmt: skip
+    score.main(
+        [
+            *words,
+            *archives,
+            "--prompt-id",
+            *["p03"] * 5,
+            "--identity",
+            *names,
+            "--out",
+            *(str(tmp_path / "s" / name) for name in names),
+        ]
+    )
     told = {name: json.loads((tmp_path / "s" / name / "protocol.json").read_text()) for name in names}
     reasons = {name: record["reason"] for name, record in told.items() if record["status"] == "failed"}
     assert list(reasons) == ["few", "damaged", "gap"]

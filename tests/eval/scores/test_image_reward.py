@@ -92,8 +92,21 @@ def test_every_requirement_of_image_reward_is_pinned() -> None:
 
 
 def command_line(folder: Path, views: Path, *more: str) -> list[str]:
-    return ["--views", str(views), "--prompt-id", "p01", "--prompts", str(PROMPTS), "--out", str(folder),
-            "--weights", str(folder / "weights"), "--device", "cpu", *more]  # fmt: skip
+    return [
+        "--views",
+        str(views),
+        "--prompt-id",
+        "p01",
+        "--prompts",
+        str(PROMPTS),
+        "--out",
+        str(folder),
+        "--weights",
+        str(folder / "weights"),
+        "--device",
+        "cpu",
+        *more,
+    ]
 
 
 def test_absent_weights_are_told_in_one_line_with_what_to_put_where(tmp_path: Path) -> None:
@@ -225,11 +238,25 @@ def test_at_the_published_size_the_command_line_scores_as_the_packages_own_loade
         expected = figures(python, "true", weights)
         write_failure("out of memory", tmp_path / "failed.zip")
         ran = run(
-            python, "-m", "eval.scores.image_reward",
-            "--views", weights / "views.zip", tmp_path / "failed.zip",
-            "--prompt-id", "p02", "p01", "--prompts", PROMPTS, "--weights", weights,
-            "--out", tmp_path / "a", tmp_path / "b", "--device", "cpu",
-        )  # fmt: skip
+            python,
+            "-m",
+            "eval.scores.image_reward",
+            "--views",
+            weights / "views.zip",
+            tmp_path / "failed.zip",
+            "--prompt-id",
+            "p02",
+            "p01",
+            "--prompts",
+            PROMPTS,
+            "--weights",
+            weights,
+            "--out",
+            tmp_path / "a",
+            tmp_path / "b",
+            "--device",
+            "cpu",
+        )
     finally:
         for name in ("ImageReward.pt", "model.safetensors"):  # 1.8 GB each
             (weights / name).unlink(missing_ok=True)

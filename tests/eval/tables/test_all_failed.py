@@ -51,8 +51,20 @@ def test_a_run_of_which_much_has_failed_ends_well(tmp_path: Path, lost: str) -> 
     assert drawn == {f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png")}
     claims(["--results", str(root)])
     shown = ["start", *simulated.METHODS, "truth"]
-    sheet(["--results", str(root), "--prompts", str(root / "prompts.tsv"), "--methods", *shown,
-           "--titles", "baselines/methods.yaml", "--out", str(root / "tables/sheet.png")])  # fmt: skip
+    sheet(
+        [
+            "--results",
+            str(root),
+            "--prompts",
+            str(root / "prompts.tsv"),
+            "--methods",
+            *shown,
+            "--titles",
+            "baselines/methods.yaml",
+            "--out",
+            str(root / "tables/sheet.png"),
+        ]
+    )
     report([str(root)])
     rows = simulated.lines_of((root / "tables/table1.md").read_text())
     dead = {m for m in simulated.METHODS if all((m, p) in LOSSES[lost] for p in simulated.PROMPTS)}

@@ -5,24 +5,16 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from comparable_networks import PRIOR, assert_same, inputs, networks, pulled
 from torch import Tensor
 
-from eval.reference.samples import configure
-from segmentdreamer.config import load_config
-from segmentdreamer.prior import arrangement
-from segmentdreamer.prior import random_networks as stable_diffusion
-from segmentdreamer.prior.arrangement import arrange
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.graphs import CudaRecorder, Recording, Replayed, ReplayedGradient
-from segmentdreamer.prior.norms import ChannelNorm, norm_by_channels
 from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks
-
-PRIOR = Path(__file__).parents[3] / "toybox/models/prior"
 
 
 class Again:
@@ -50,12 +42,6 @@ class Again:
 
 def square(x: Tensor) -> Tensor:
     return (x**2).sum(-1, keepdim=True) * x
-
-
-def pulled(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    leaf = x.clone().requires_grad_(True)
-    y = function(leaf)
-    return y.detach(), torch.autograd.grad(y.sum(), leaf)[0]
 
 
 def test_a_function_is_recorded_once_for_each_shape_and_type() -> None:
@@ -136,36 +122,6 @@ def test_recordings_go_with_what_they_belong_to(kind: Any) -> None:
     assert memory() is None
 
 
-def networks(
-    device: str = "cpu", recorder: Any = None, dtype: torch.dtype = torch.float32, **options: Any
-) -> TorchNetworks:
-    unet, vae = stable_diffusion.build_modules(PRIOR, "cpu")
-    unet, vae = (torch.nn.Module.to(module, dtype) for module in (unet, vae))
-    return TorchNetworks(unet, vae, lambda texts: torch.zeros(0), device, NetworkOptions(**options), recorder)
-
-
-def inputs(batch: int, prior: DiffusersPrior) -> tuple[Tensor, Tensor, Tensor]:
-    g = torch.Generator().manual_seed(batch)
-    shapes = ((batch, 4, 16, 16), (batch, 16, 96), (batch, 3, 64, 64))
-    x, cond, images = (torch.randn(shape, generator=g).to(prior.device) for shape in shapes)
-    return x, cond, images.sigmoid()
-
-
-def assert_same(recorded: DiffusersPrior, plain: DiffusersPrior, tolerance: float) -> None:
-    """Predictions, all kept, and latents with their gradients, of several batch sizes in turn."""
-    for batch in (2, 4, 2):
-        x, cond, images = inputs(batch, plain)
-        ours, theirs = (prior.decode(x) for prior in (recorded, plain))
-        assert torch.allclose(ours, theirs, atol=tolerance)
-        predictions = [[prior.eps(x, t, cond) for t in (20, 500, 980)] for prior in (recorded, plain)]
-        pulls = [pulled(prior.encode, images) for prior in (recorded, plain)]
-        for ours, theirs in zip(*predictions, strict=True):
-            assert torch.allclose(ours, theirs, atol=tolerance * float(theirs.abs().max()))
-        for ours, theirs in zip(*pulls, strict=True):
-            assert torch.allclose(ours, theirs, atol=tolerance * float(theirs.abs().max()))
-    assert recorded.nfe == plain.nfe == 3 * (2 + 4 + 2) and recorded.encoded == plain.encoded
-
-
 def test_a_prior_over_recorded_networks_gives_and_counts_the_same() -> None:
     torch.manual_seed(0)
     recorders: list[Again] = []
@@ -193,78 +149,6 @@ def test_a_loss_that_differentiates_the_unet_gets_the_network_itself() -> None:
     x.requires_grad_(True)
     (gradient,) = torch.autograd.grad(prior.eps(x, 400, cond, graph=True).sum(), x)
     assert gradient.abs().max() > 0 and not any(recorder.recorded for recorder in recorders)
-
-
-@pytest.mark.parametrize(
-    ("device", "options", "last", "plain", "graphs"),
-    [
-        ("cpu", {}, (), (), False),
-        ("cpu", {"compile": True}, (), (), False),
-        ("cuda", {}, (), ("encoder",), True),
-        ("cuda:0", {"compile": True}, ("unet",), ("encoder",), True),
-        ("cuda", {"compile": True, "channels_last": False}, (), ("encoder",), True),
-        ("cuda", {"compile": True, "channels_last": True}, ("unet", "vae"), ("encoder",), True),
-        ("cuda", {"channels_last": True, "attention": "sdpa", "graphs": False}, ("unet",), (), False),
-        ("cuda", {"attention": "plain"}, (), ("unet", "encoder", "decoder"), True),
-        ("cuda", {"compile": None}, ("unet",), ("encoder",), True),
-        ("cpu", {"compile": None}, (), (), False),
-    ],
-)
-def test_each_part_runs_as_was_measured_to_be_fastest_unless_told(
-    device: str, options: dict[str, Any], last: tuple[str, ...], plain: tuple[str, ...], graphs: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(arrangement, "can_compile", lambda: True)
-    chosen = arrange(NetworkOptions(**options), device)
-    layouts = {"unet": chosen.unet_layout, "vae": chosen.vae_layout}
-    assert tuple(part for part, layout in layouts.items() if layout == torch.channels_last) == last
-    assert chosen.plain == plain and chosen.graphs == graphs
-
-
-def test_the_papers_scale_is_compiled_wherever_it_can_be_in_runs_and_the_reference_set(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(arrangement, "can_compile", lambda: True)
-    for prior in (load_config("paper").prior, configure(None, "paper", None)):
-        assert arrange(prior, "cuda").compiled and not arrange(prior, "cpu").compiled
-    assert not arrange(load_config("paper", ["prior.compile=false"]).prior, "cuda").compiled
-
-
-def test_without_a_compiler_networks_run_uncompiled_and_a_line_says_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("CC", raising=False)
-    assert not arrange(NetworkOptions(compile=None), "cuda").compiled
-    told = capsys.readouterr().err
-    assert "without a C compiler (gcc)" in told and told.count("\n") == 1
-    assert arrange(NetworkOptions(compile=True), "cuda").compiled  # who asks for it learns of the failure
-
-
-@pytest.mark.parametrize("shape", [(2, 64, 8, 8), (3, 64, 50)])
-def test_group_norms_by_channels_are_group_norms_in_value_and_gradient(shape: tuple[int, ...]) -> None:
-    norm = torch.nn.GroupNorm(32, 64)
-    torch.nn.init.normal_(norm.weight)
-    torch.nn.init.normal_(norm.bias)
-    x = 3 + torch.randn(shape)
-    expected = pulled(norm, x)
-    network = torch.nn.Sequential(norm)
-    norm_by_channels(network)
-    assert type(network[0]) is ChannelNorm
-    for ours, theirs in zip(pulled(network, x), expected, strict=True):
-        assert torch.allclose(ours, theirs, atol=2e-5)
-
-
-def test_an_autoencoder_asked_for_in_channels_last_gives_the_same_by_norms_of_its_own() -> None:
-    torch.manual_seed(0)
-    plain = networks()
-    torch.manual_seed(0)
-    last = networks(compile=True, channels_last=True)
-    norms = [m for m in last.vae.modules() if isinstance(m, torch.nn.GroupNorm)]
-    assert norms and all(isinstance(norm, ChannelNorm) for norm in norms)
-    assert not any(isinstance(module, ChannelNorm) for module in last.unet.modules())
-    with torch.compiler.set_stance("force_eager"):
-        assert_same(*(DiffusersPrior(PRIOR, networks=n) for n in (last, plain)), tolerance=1e-4)
 
 
 @pytest.mark.cuda

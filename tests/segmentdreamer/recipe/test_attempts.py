@@ -98,8 +98,9 @@ restarting(main)
 def test_a_signal_to_stop_reaches_the_work_and_its_status_comes_back(
     asked: str, handled: int, status: int
 ) -> None:
-    program = subprocess.Popen([sys.executable, "-c", STUBBORN.format(asked, handled)], cwd=ROOT,
-                               stdout=subprocess.PIPE, text=True)  # fmt: skip
+    program = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN.format(asked, handled)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     assert program.stdout and program.stdout.readline()
     program.send_signal(getattr(signal, asked))
     assert program.wait(30) == status

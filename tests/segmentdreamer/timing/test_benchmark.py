@@ -210,8 +210,22 @@ def test_scoring_is_timed_by_part_on_views_with_an_outline(capsys: pytest.Captur
         0.3 < views[..., 3].mean() / 255 < math.pi / 8 + 0.05
     )  # a disc of radius sqrt(1/2) in a square of 2
     weights = ROOT / "toybox/models/clip/model.safetensors"
-    scoring.main(["--views", "2", "--size", "64", "--repeats", "1", "--clip", "toybox-clip",
-                  "--clip-weights", str(weights), "--device", "cpu"])  # fmt: skip
+    scoring.main(
+        [
+            "--views",
+            "2",
+            "--size",
+            "64",
+            "--repeats",
+            "1",
+            "--clip",
+            "toybox-clip",
+            "--clip-weights",
+            str(weights),
+            "--device",
+            "cpu",
+        ]
+    )
     printed = capsys.readouterr().out
     assert "2 views of 64 px on cpu" in printed
     total = float(printed.splitlines()[0].split(": ")[1].removesuffix(" s"))
