@@ -166,7 +166,8 @@ def main() -> int:
             kills.runs += 1
             found = products(results)
             if apart := sorted({*expected.items()} ^ {*found.items()}):
-                print(kills, "differ:", *dict(apart), sep="\n")
+                kept = shutil.copytree(folder, f"{folder}-differ")
+                print(kills, f"differ, both runs are kept in {kept}:", *dict(apart), sep="\n")
                 return 1
             shutil.rmtree(results)
     print(f"seed {args.seed}: {kills}; every run ended with the bytes of the undisturbed one")
