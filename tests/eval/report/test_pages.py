@@ -105,7 +105,7 @@ def open_asset(page: Any, report: Path) -> Any:
     page.goto((report / "assets/sctd-p01-0.html").as_uri())
     style = "#stage { position: fixed; left: 0; top: 0; width: 256px !important; border: 0 !important }"
     page.add_style_tag(content=style + " * { outline: 0 !important }")
-    page.wait_for_function("window.viewer")
+    page.wait_for_function("window.viewer && viewer.count")  # the form of this id is there before
     canvas = page.locator("#stage canvas")
     assert wait_until(page, lambda: picture(canvas).min() < 150)
     return canvas
