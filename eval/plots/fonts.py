@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +53,8 @@ def letters_of(path: str) -> frozenset[int]:
 def chain(text: str) -> list[FontEntry]:
     """The fonts that `text` needs besides the plots' own, those with most of its letters first."""
     lacking = {ord(letter) for letter in text if category(letter) not in NEUTRAL and letter.isprintable()}
-    lacking, found = lacking - letters_of(own_font()), []
+    lacking -= letters_of(own_font())
+    found: list[FontEntry] = []
     while lacking:
         best = max(machine_fonts(), key=lambda entry: len(lacking & letters_of(entry.fname)))
         if not lacking & letters_of(best.fname):
@@ -108,7 +108,6 @@ def set_fonts(figure: Figure) -> None:
     """Let each text of a figure fall back on the fonts that its letters need."""
     from matplotlib.text import Text
 
-    texts: Iterable[Text] = figure.findobj(Text)
-    for text in texts:
-        if names := [entry.name for entry in chain(text.get_text())]:
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and (names := [entry.name for entry in chain(text.get_text())]):
             text.set_fontfamily([*text.get_fontfamily(), *names])

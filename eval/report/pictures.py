@@ -18,6 +18,7 @@ from .content import Asset
 FRAMES, SIDE, QUALITY = 36, 128, 85  # of a strip
 FEW, SMALL = 16, 65  # frames and quality in a small site
 STILLS = 12
+PAPER = 247  # lighter colors are the white of the paper
 
 
 def write_pictures(asset: Asset, out: Path, frames: int, compact: bool) -> None:
@@ -41,6 +42,8 @@ def shrink(path: Path) -> None:
         picture = opened.convert("RGB")
     every_third = picture.resize((-(-picture.width // 3), -(-picture.height // 3)), Image.Resampling.NEAREST)
     colors = every_third.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=3)
+    table = np.array(colors.getpalette(), np.uint8).reshape(-1, 3)
+    colors.putpalette(np.where(table.min(1, keepdims=True) > PAPER, 255, table).astype(np.uint8).tobytes())
     with replacing(path) as partial:
         picture.quantize(palette=colors, dither=Image.Dither.NONE).save(partial, "PNG", optimize=True)
 

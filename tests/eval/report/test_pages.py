@@ -116,7 +116,7 @@ def open_asset(page: Any, report: Path) -> Any:
     page.goto((report / "assets/sctd-p01-0.html").as_uri())
     style = "#stage { position: fixed; left: 0; top: 0; width: 256px !important; border: 0 !important }"
     page.add_style_tag(content=style + " * { outline: 0 !important }")
-    page.wait_for_function("window.viewer")
+    page.wait_for_function("window.viewer && viewer.count")  # the form of this id is there before
     canvas = page.locator("#stage canvas")
     assert wait_until(page, lambda: picture(canvas).min() < 150)
     return canvas
@@ -147,6 +147,10 @@ def test_the_asset_turns_under_pointer_and_keys_and_changes_mode_and_background(
     canvas.focus()
     page.keyboard.press("ArrowRight")
     assert round(page.evaluate("viewer.angles()[0]")) == 6
+    turned = picture(canvas)
+    page.keyboard.press("Shift+ArrowRight")
+    assert wait_until(page, lambda: psnr(picture(canvas), turned) < 30)
+    assert round(page.evaluate("viewer.angles()[0]")) == 6
     page.keyboard.press("+")
     assert page.evaluate("viewer.angles()[2]") == pytest.approx(VIEW["radius"] / 1.1, abs=1e-3)
     page.click("#reset")
@@ -167,6 +171,13 @@ def test_what_is_saved_is_the_asset(page: Any, run: Path, report: Path) -> None:
         saved[ending] = Path(download.value.path()).read_bytes()
     assert saved["ply"] == (run / "assets/sctd/p01/0/asset.ply").read_bytes()
     assert saved["spz"][:2] == b"\x1f\x8b" and saved["glb"][:4] == b"glTF"
+
+
+def test_the_turntable_stands_in_the_viewer_until_the_gaussians_are_drawn(page: Any, report: Path) -> None:
+    page.add_init_script("window.requestAnimationFrame = () => 1")  # nothing is ever drawn
+    page.goto((report / "assets/sctd-p01-0.html").as_uri())
+    page.wait_for_selector("#stage canvas.waiting", state="attached")
+    assert page.is_visible("#stage .spin img") and picture(page.locator("#stage")).min() < 150
 
 
 def test_without_webgl_or_splats_the_turntable_stands_in(page: Any, report: Path) -> None:

@@ -9,12 +9,15 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import simulated_run as simulated
 import yaml
+from PIL import Image
 
 from eval.report import build, watch
 from eval.report.content import Asset, read_content
+from eval.report.pictures import shrink
 from eval.tables import table1 as table
 
 
@@ -127,3 +130,17 @@ def test_watch_counts_what_is_done_tells_the_time_left_and_the_cost(
     assert re.search(r"tables +Table 1 done, claims to do", told)
     seconds = sum(json.loads(path.read_text())["seconds"] for path in costs)
     assert f"cost    {watch.told(seconds)} of optimization" in told
+
+
+def test_a_picture_in_fewer_colors_keeps_its_paper_white_and_its_colors(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    picture = np.full((300, 300, 3), 255, np.uint8)
+    picture[100:200, 100:200] = np.linspace(0, 250, 100)[:, None, None] + rng.integers(0, 5, (100, 100, 3))
+    path = tmp_path / "sheet.png"
+    Image.fromarray(picture).save(path)
+    size = path.stat().st_size
+    shrink(path)
+    with Image.open(path) as few:
+        kept = np.asarray(few.convert("RGB")).astype(float)
+    assert path.stat().st_size < size / 2 and (kept[:90] == 255).all()
+    assert np.abs(kept - picture).mean() < 2
