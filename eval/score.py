@@ -33,7 +33,7 @@ from segmentdreamer.command import (
     outputs,
     settings,
 )
-from segmentdreamer.recipe.attempts import restarting
+from segmentdreamer.recipe.attempts import planned
 from segmentdreamer.records import shipped
 
 from .prompt_table import read_texts
@@ -139,4 +139,4 @@ def score(
 main = Program(score)
 
 if __name__ == "__main__":
-    restarting(main)
+    planned(main)

@@ -124,6 +124,6 @@ def make_all(jobs: Sequence[Job], out: Sequence[Path], checkpoint: Sequence[Path
 main = Program(batch)
 
 if __name__ == "__main__":
-    from segmentdreamer.recipe.attempts import restarting
+    from segmentdreamer.recipe.attempts import planned
 
-    restarting(main)
+    planned(main)

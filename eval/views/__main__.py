@@ -1,7 +1,7 @@
 """`python -m eval.views`."""
 
-from segmentdreamer.recipe.attempts import restarting
+from segmentdreamer.recipe.attempts import planned
 
 from .render import main
 
-restarting(main)
+planned(main)

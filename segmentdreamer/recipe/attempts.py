@@ -48,6 +48,14 @@ def excuse(error: Exception) -> str:
     return out_of_memory(error) or in_one_line(str(error))
 
 
+def planned(main: Callable[[], None]) -> None:
+    """Run a program: of a plan, which gives it an --identity, with new starts; of a hand as it is."""
+    if "--identity" in sys.argv:
+        restarting(main)
+    else:
+        main()
+
+
 def restarting(main: Callable[[], None]) -> None:
     """Run a program in a process of its own, again whenever that one is killed, and end as it ends."""
     status = 0
