@@ -27,7 +27,7 @@ NAMES = {  # what stands for a name of the reader's
 }
 FILES = {  # what the reader brings -> a file here that may stand for it
     "my.tsv": "prompts/dreamfusion40.tsv",
-    "clouds/p01-0.ply": "prompts/smoke.tsv",
+    **{f"clouds/p0{i}-0.ply": "prompts/smoke.tsv" for i in range(1, 6)},  # of the job of five
     "segmentdreamer/scales/mine.yaml": "segmentdreamer/scales/mini.yaml",
     **{f"results/study/study{of}.csv": "prompts/smoke.tsv" for of in ("", "_prompts", "_differences")},
 }
