@@ -260,7 +260,7 @@ def test_a_profile_explains_every_setting_and_plans_the_run(profile: str, tmp_pa
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert f"profile {folder if named[0] != '--cores' else 'profiles/default'} " in ran.stderr
-    assert planned(ran.stdout + ran.stderr)["generate"] == (200 if profile == "paper" else 10)
+    assert planned(ran.stdout + ran.stderr)["generate"] == (40 if profile == "paper" else 10)
 
 
 def test_the_same_table_is_told_from_another() -> None:
