@@ -55,7 +55,7 @@ def write_run(
         for number, prompt in enumerate(PROMPTS):
             for seed in range(seeds):
                 where = f"{method}/{prompt}/{seed}"
-                alive = (method, prompt, seed)[: len(failed)] != failed
+                alive = not failed or (method, prompt, seed)[: len(failed)] != failed
                 write_scores(root / "scores" / where, method, number, alive, features, rng, known)
                 if method in METHODS and alive:
                     write_asset(root / "assets" / where, method, number)

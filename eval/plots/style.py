@@ -79,7 +79,12 @@ def spare(registry: Mapping[str, Mapping[str, Any]]) -> list[Look]:
 @cache
 def registered() -> dict[str, dict[str, Any]]:
     files = REGISTRY, REGISTRY.with_name("foreign.yaml")
-    return {name: entry for file in files for name, entry in yaml.safe_load(file.read_text("utf-8")).items()}
+    return {
+        name: entry
+        for file in files
+        if file.exists()
+        for name, entry in yaml.safe_load(file.read_text("utf-8")).items()
+    }
 
 
 def look(name: str) -> Look:

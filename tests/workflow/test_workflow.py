@@ -127,7 +127,9 @@ def test_a_wrong_variant_ends_with_one_clear_line_though_no_ablation_has_it(tmp_
     assert errors[0].startswith("error: sctd/M~1: ") and "methods.sctd.M" in errors[0]
 
 
-def test_a_finished_run_prints_its_table_and_ledger_and_where_a_selection_lies(tmp_path: Path) -> None:
+def test_a_run_says_where_a_selections_tables_lie_and_prints_none_that_it_did_not_make(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(ROOT / "tests/workflow/stand_in")
     for part in ("tables/sds/table1.md", "logs/sds/claims.log"):
@@ -137,7 +139,7 @@ def test_a_finished_run_prints_its_table_and_ledger_and_where_a_selection_lies(t
     ran = snakemake(target, "--config", f"results={tmp_path}/r", "methods=[sds]", first=tmp_path / "bin")
     assert ran.returncode == 0, ran.stderr
     assert f"selected on the command line: sds; tables in {tmp_path}/r/tables/sds" in ran.stdout
-    assert "what tables/sds/table1.md says" in ran.stdout and "what logs/sds/claims.log says" in ran.stdout
+    assert "what " not in ran.stdout
 
 
 @pytest.mark.parametrize(
@@ -253,15 +255,15 @@ def test_the_papers_plan_has_its_full_size(tmp_path: Path) -> None:
     jobs = planned(ran.stdout + ran.stderr)
     prompts, methods = 40, 5
     assert ran.returncode == 0, ran.stderr
-    assert jobs["generate"] == methods * prompts == 200
-    assert jobs["prior_views"] == jobs["reference_shard"] == prompts and jobs["reference"] == 1
+    assert jobs["generate"] == methods * prompts / 5 and jobs["prior_views"] == prompts / 5
+    assert jobs["reference_shard"] == prompts and jobs["reference"] == 1
     assert jobs["start"] == jobs["sphere"] == jobs["shuffled_views"] == prompts / 8
     assert jobs["views"] == (methods + 2) * prompts / 8 and jobs["scores"] == (methods + 4) * prompts / 8
     assert jobs["point_e"] == prompts
     assert all(jobs[name] == 1 for name in ("table1", "figures", "claims", "sheet", "report"))
     assert "truth" not in jobs and "truth_views" not in jobs
     ablation = planned(snakemake("ablation_n", "-n", "--quiet", "rules", *paper).stdout)
-    assert ablation["generate_variant"] == 8 * 8 * 3 and ablation["scores_variant"] == 8 * 3
+    assert ablation["generate_variant"] == 8 * 2 * 3 and ablation["scores_variant"] == 8 * 3
 
 
 def test_views_and_scores_of_one_asset_are_one_job_of_a_cluster(tmp_path: Path) -> None:

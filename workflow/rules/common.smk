@@ -64,10 +64,10 @@ try:
     validate(config, "../schemas/config.schema.yaml")
     PROMPTS = read_prompts(config["prompts"])
     validate(PROMPTS, "../schemas/prompts.schema.yaml")
-    FOREIGN = read_yaml(Path(workflow.basedir) / "baselines" / "foreign.yaml")
-    REGISTRY = (
-        read_yaml(Path(workflow.basedir) / "baselines" / "methods.yaml") | FOREIGN
-    )
+    BASELINES = Path(workflow.basedir) / "baselines"
+    OTHERS = BASELINES / "foreign.yaml"
+    FOREIGN = read_yaml(OTHERS) if OTHERS.exists() else {}
+    REGISTRY = read_yaml(BASELINES / "methods.yaml") | FOREIGN
     ABLATIONS = read_yaml(config["ablations"]["spaces"])
     validate(ABLATIONS, "../schemas/ablations.schema.yaml")
     RESOURCES = read_yaml(config["resources"])
