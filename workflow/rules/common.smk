@@ -149,7 +149,7 @@ DEVICE = "cuda" if GPU else "cpu"
 # Each job gets a device of its own, also where a machine has several.
 ON_DEVICE = "python workflow/scripts/with_gpu.py " if GPU else ""
 # Jobs that share one: so many hold its lock at a time, and each that --resources grants is worth as many.
-os.environ["GPU_SLOTS"] = str(config["gpu_share"])
+os.environ.update(GPU_SLOTS=str(config["gpu_share"]))
 if workflow.is_main_process and "gpu" in workflow.global_resources:
     granted = workflow.global_resources["gpu"].value
     workflow.register_resource("gpu", granted * config["gpu_share"])

@@ -156,9 +156,13 @@ rule table_extended:
     input:
         table=f"{RESULTS}/tables/{EXTENDED}/table1.md",
         others=[rules.figures_of_all.output, rules.sheet_of_all.output],
+    log:
+        f"{RESULTS}/logs/table_extended.log",
     localrule: True
+    conda:
+        "../../environment.yml"
     shell:
-        "cat {input.table:q}"
+        "cat {input.table:q} 2>&1 | tee {log:q}"
 
 
 # One method on the table's prompts beside the published rows: a look, before anything is decided.
