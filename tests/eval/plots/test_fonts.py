@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
 from eval.plots import fonts
-from eval.plots.sheet import Strip, compose
+from eval.plots.sheet import SIDES, Strip, compose
 from eval.plots.style import save
 
 CHINESE, HINDI, EMOJI = "戴帽的熊", "लाल भालू", "🐻🎩"
@@ -72,7 +72,7 @@ def test_every_letter_is_drawn_in_a_font_that_has_it(
 def test_a_text_in_several_scripts_is_on_the_sheet(machine: Path) -> None:
     """Blocks of the two letters, full letters high, of which the plots' own font draws none."""
     white = np.full((4, 8, 8, 3), 255, np.uint8)
-    sheet = np.asarray(compose(["x"], [Strip(f"a {CHINESE[:2]}", [white])]).convert("L"))
+    sheet = np.asarray(compose(["x"], [Strip(f"a {CHINESE[:2]}", [white])], SIDES).convert("L"))
     assert any((sheet[row : row + 10, column : column + 20] < 128).all()
                for row in range(20, sheet.shape[0] - 10) for column in range(60))  # fmt: skip
 
