@@ -15,8 +15,8 @@ from matplotlib.text import Text
 from eval.guidance import COLUMNS, Guidance, read_guidance, read_record, tell, tell_each
 from eval.metrics import control_title
 from eval.plots import figures
+from eval.plots.fonts import pieces
 from eval.plots.sheet import headings
-from eval.plots.style import font
 from eval.run import guidance_of
 from eval.tables import table1 as table
 
@@ -170,8 +170,9 @@ def test_the_contact_sheet_says_it_above_each_column(results: Path) -> None:
         "CDS, CFG 40 → 20, no negative",
         "GCS, Perp-Neg 7.5, BEG",
     ]
-    missing = bytes(font(12).getmask("\uffff"))
-    assert all(bytes(font(12).getmask(letter)) != missing for letter in "→–ωé")
+    for letter in "→–ωé":
+        [(letters, piece)] = pieces(letter, 12)
+        assert piece == letter and bytes(letters.getmask(letter)) != bytes(letters.getmask("\uffff"))
 
 
 def test_a_foreign_method_shows_a_dash_and_its_figures_its_name_alone(tmp_path: Path) -> None:
