@@ -90,7 +90,7 @@ def write_method(
     registry = ROOT / "baselines/methods.yaml"
     if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise ValueError(f"{name!r} is no name of a method: small letters, digits and _, a letter first")
-    if name in yaml.safe_load(registry.read_text()) or any(path.exists() for path in paths):
+    if name in yaml.safe_load(registry.read_text("utf-8")) or any(path.exists() for path in paths):
         raise ValueError(f"{name} is there already: choose another name")
     words = {"name": name, "title": "".join(part.capitalize() for part in name.split("_"))}
     for path, text in zip(paths, (LOSS, TEST), strict=True):

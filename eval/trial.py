@@ -28,7 +28,7 @@ def try_method(
 ) -> None:
     """Print a method's means beside those of the published run."""
     own = read_run(run, [method], [], prompts, 1)
-    record = json.loads((published / "table1.json").read_text())
+    record = json.loads((published / "table1.json").read_text("utf-8"))
     known = pd.read_csv(published / "per_prompt.csv")
     known = known[known["method"].isin(record["methods"]) & known["prompt"].isin(prompts)]
     print(table(own.scores, known, record["methods"], method))

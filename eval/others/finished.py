@@ -48,8 +48,8 @@ def read_finished(results: Path, selection: str = "") -> Finished:
     for path in (tables / "table1.json", kept):
         if not path.is_file():
             raise FileNotFoundError(f"{results} is no finished run: it has no {path.relative_to(results)}")
-    record, config = json.loads((tables / "table1.json").read_text()), dict[str, Any]()
-    for key, value in yaml.safe_load(kept.read_text()).items():
+    record, config = json.loads((tables / "table1.json").read_text("utf-8")), dict[str, Any]()
+    for key, value in yaml.safe_load(kept.read_text("utf-8")).items():
         *sections, last = key.split(".")
         inner = config
         for section in sections:
@@ -62,7 +62,7 @@ def read_finished(results: Path, selection: str = "") -> Finished:
 def load_scorers(finished: Finished, device: str) -> Scorers:
     """The run's scorers; ValueError unless they are those that its scores name."""
     config, run = finished.config, finished.run
-    generation = yaml.safe_load(shipped(config["generation"]).read_text())
+    generation = yaml.safe_load(shipped(config["generation"]).read_text("utf-8"))
     reward, inception = (shipped(config[key]) if config.get(key) else None for key in ("reward", "inception"))
     models = load_models(
         config["clip"]["name"],

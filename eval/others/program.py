@@ -33,7 +33,7 @@ KINDS = ("up", "turn", "scale", "center")  # how what it makes is turned
 def write_settings(entry: dict[str, Any], checkout: Path, names: dict[str, str]) -> None:
     """The program's own settings file with ours laid over, where the entry says so."""
     if "settings" in entry:
-        base = yaml.safe_load((checkout / entry["settings"]["base"]).read_text())
+        base = yaml.safe_load((checkout / entry["settings"]["base"]).read_text("utf-8"))
         update_config(base, fill(entry["settings"]["set"], names))
         (checkout / entry["settings"]["file"].format(**names)).write_text(yaml.safe_dump(base))
 
@@ -76,7 +76,7 @@ def run_program(
     seed: Annotated[int, inputs("index of the asset")] = 0,
 ) -> None:
     """Run a foreign program for one prompt, and take in what it made."""
-    entry = yaml.safe_load(shipped(REGISTRY).read_text())[name]
+    entry = yaml.safe_load(shipped(REGISTRY).read_text("utf-8"))[name]
     names = {"prompt": prompt, "prompt_id": prompt_id, "seed": str(seed)}
     names["init_prompt"] = init_prompt or prompt
     write_settings(entry, checkout, names)

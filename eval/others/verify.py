@@ -45,7 +45,7 @@ def check_records(finished: Finished) -> Iterator[dict[str, Any]]:
     for key in finished.scored():
         for room, file, theirs, name, field in digests:
             path, record = finished.place(room, key) / file, finished.place(theirs, key) / name
-            if record.exists() and (told := json.loads(record.read_text()).get(field)):
+            if record.exists() and (told := json.loads(record.read_text("utf-8")).get(field)):
                 found = file_digest(path) if path.exists() else "no file"
                 yield finding(f"{room}/{path_of(*key)}/{file}", key, "SHA-256", found[:12], told[:12], 0)
 
@@ -108,7 +108,7 @@ def check_asset(
 
 def same_machine(record: Path) -> bool:
     """Whether this is the processor, and these the versions, that the record of an asset names."""
-    told = json.loads(record.read_text()) if record.exists() else {}
+    told = json.loads(record.read_text("utf-8")) if record.exists() else {}
     machine = told.get("machine", {})
     return (machine.get("processor"), machine.get("gpu")) == (processor_model(), None) and told.get(
         "versions"
@@ -146,7 +146,7 @@ def verify(
     device: Device = None,
 ) -> int:
     """Say which numbers of a finished run hold: by its records, its scores, and a sample made anew."""
-    finished, allowed = read_finished(run, selection), yaml.safe_load(tolerances.read_text())
+    finished, allowed = read_finished(run, selection), yaml.safe_load(tolerances.read_text("utf-8"))
     records = pd.DataFrame(check_records(finished), columns=FINDING)
     good = tell(
         "files",
