@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("segmentdreamer", "eval", "baselines", "prompts", "toybox/models")
+COPIED = ("segmentdreamer", "eval", "baselines", "prompts", "toybox")
 LINKED = ("workflow", "profiles", "Snakefile")
 CONFIG = {
     "results": "r",

@@ -174,7 +174,8 @@ def test_point_es_environment_needs_little_of_the_project() -> None:
 
 
 def test_clouds_of_ones_own_take_point_es_place_in_the_workflow(tmp_path: Path) -> None:
-    write_cloud(random_cloud(4096), tmp_path / "p02.ply")
+    for number in range(1, 6):  # a job makes five assets, and each wants its own
+        write_cloud(random_cloud(4096), tmp_path / f"p{number:02}.ply")
     asset = f"{tmp_path}/results/assets/sctd/p02/0/asset.ply"
     overrides = f'overrides=["start.file={tmp_path}/{{prompt_id}}.ply"]'
     ran = snakemake(
@@ -183,5 +184,6 @@ def test_clouds_of_ones_own_take_point_es_place_in_the_workflow(tmp_path: Path) 
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     plan = ran.stdout + ran.stderr
-    assert "rule generate:" in plan and "--camera-preset animal" in plan  # p02 is a pig
+    assert "rule generate_1:" in plan
+    assert "--camera-preset animal animal animal animal object" in plan  # p05 is a road bike
     assert f"start.file={tmp_path}/{{prompt_id}}.ply" in plan and "rule point_e:" not in plan
