@@ -92,7 +92,7 @@ class Content:
         return [asset for asset in self.assets if asset.method in self.titles]
 
     def small(self) -> Content:
-        """What a small site shows: the controls of SHOWN, and variants on a few prompts and one seed."""
+        """What a small site shows: the controls of SHOWN and variants on a few prompts, of one seed each."""
         titles = {name: title for name, title in self.titles.items()
                   if name in self.methods or control_kind(name) in SHOWN}  # fmt: skip
         variants = [asset for asset in self.assets if asset.method not in self.titles]
@@ -100,7 +100,9 @@ class Content:
         picked = {prompts[round(i)] for i in np.linspace(0, len(prompts) - 1, STUDIED)} if prompts else set()
         seed = min((asset.seed for asset in variants), default=0)
         few = [asset for asset in variants if asset.prompt in picked and asset.seed == seed]
-        return replace(self, titles=titles, assets=[a for a in self.assets if a.method in titles] + few)
+        first = min((asset.seed for asset in self.main), default=0)
+        main = [a for a in self.main if a.method in titles and (a.method in self.methods or a.seed == first)]
+        return replace(self, titles=titles, assets=main + few)
 
     def title(self, name: str) -> str:
         return self.titles.get(name) or self.titles.get(method_of(name), name)

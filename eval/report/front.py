@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
 
-from segmentdreamer.records import ROOT
-
+from ..guidance import COLUMNS, from_columns, tell_each
 from ..metrics import columns, heading
 from ..tables.formats import NOTHING, minus
 from ..tables.layout import printed
@@ -46,14 +45,16 @@ def facts(content: Content) -> dict[str, str]:
     costs = pd.DataFrame([asset.record("assets", "cost.json") for asset in made])
     machines = {describe_machine(asset) for asset in made}
     seeds = {asset.seed for asset in content.assets if asset.method in content.methods}
+    main = content.main
+    controls = sum(asset.method not in content.methods for asset in main)
     told = {
         "Scale": content.settings.get("scale") or content.table.get("scale", ""),
         "Methods": ", ".join(content.title(method) for method in content.methods),
         "Prompts": str(len(content.prompts)),
         "Seeds": str(len(seeds)),
-        "Assets": f"{len(content.main)} with views"
-        + (f", and {more} of ablations" if (more := len(content.assets) - len(content.main)) else ""),
-        "Commit": commit(),
+        "Assets": f"{len(main) - controls} with views, {controls} of controls"
+        + (f", and {more} of ablations" if (more := len(content.assets) - len(main)) else ""),
+        "Commit": commits(made),
         "Processor or card": ", ".join(sorted(machines - {""})),
     }
     if len(costs):
@@ -69,13 +70,12 @@ def describe_machine(asset: Asset) -> str:
     return machine.get("gpu") or machine.get("processor", "")
 
 
-def commit() -> str:
-    """The commit that the report is built from; empty outside of a clone."""
-    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+def commits(assets: list[Asset]) -> str:
+    """The commits under which the assets were made, of several with the number; * where files differed."""
+    records = [asset.record("assets", "provenance.json") for asset in assets]
+    made = Counter(r["commit"][:7] + "*" * bool(r.get("dirty")) for r in records if r.get("commit"))
+    names = [name if len(made) == 1 else f"{name} ({n} assets)" for name, n in sorted(made.items())]
+    return ", ".join(names)
 
 
 def table_one(content: Content) -> dict[str, Any] | None:
@@ -83,17 +83,18 @@ def table_one(content: Content) -> dict[str, Any] | None:
     tables = content.tables
     if not content.table or not (tables / "table1.csv").exists():
         return None
-    wide, summary = pd.read_csv(tables / "table1.csv"), pd.read_csv(tables / "summary.csv")
+    texts = dict.fromkeys(COLUMNS, str)
+    wide = pd.read_csv(tables / "table1.csv", dtype=texts).fillna(dict.fromkeys(COLUMNS, ""))
+    summary = pd.read_csv(tables / "summary.csv")
     specs = {m: printed(m, summary) for m in content.table["primary"] if m in wide}
+    guidance = tell_each({row["method"]: from_columns(row) for row in wide.to_dict("records")})
     rows = []
     for row in wide.to_dict("records"):
-        told = row.get("guidance"), row.get("guidance_omega")
-        guidance = " ".join(str(text) for text in told if text == text)
         shown = row["method"] in content.titles
         rows.append(
             {
                 "title": row["title"],
-                "guidance": guidance,
+                "guidance": guidance[row["method"]],
                 "control": row["method"] not in content.table["methods"],
                 "cells": [cell(row, m, spec, shown) for m, spec in specs.items()],
             }

@@ -143,7 +143,11 @@ def gallery(content: Content) -> dict[str, Any]:
     """The data of gallery and comparison: methods, prompts, metrics, and of each asset its values."""
     assets = content.main
     present = {metric for asset in assets for metric in asset.values}
-    specs = {m: spec for m, spec in columns().items() if m in present}
+    first = [
+        *content.table.get("confirmatory", ()),
+        *content.table.get("primary", ()),
+    ]  # what tests decide by
+    specs = {m: columns()[m] for m in dict.fromkeys([*first, *columns()]) if m in present}
     metrics = [
         {"id": m, "name": heading(spec), "down": spec.get("better") == "down", "digits": spec["digits"]}
         for m, spec in specs.items()

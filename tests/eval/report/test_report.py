@@ -17,6 +17,7 @@ from PIL import Image
 
 from eval.report import build, watch
 from eval.report.content import Asset, read_content
+from eval.report.front import facts
 from eval.report.pictures import shrink
 from eval.tables import table1 as table
 
@@ -62,6 +63,27 @@ def test_every_figure_of_table_1_leads_to_the_assets_behind_it(report: Path) -> 
     cells = re.findall(r"<td>(.*?)</td>", text, re.S)
     figures = [cell for cell in cells if re.match(r"(<a[^>]*>)?[−\d]", cell)]
     assert len(figures) > 30 and all("gallery.html#method=" in figure for figure in figures)
+
+
+def test_the_front_counts_the_assets_of_each_commit_and_marks_changed_files(tmp_path: Path) -> None:
+    root = simulated.write_run(tmp_path, failed=())
+    simulated.add_views(root)
+    made = sorted(root.glob("assets/*/*/*/provenance.json"))
+    for number, path in enumerate(made):
+        commit = "a" * 40 if number < 2 else "b" * 40
+        path.write_text(json.dumps({"commit": commit, "dirty": number == 0}))
+    told = facts(read_content(root))
+    assert told["Commit"] == f"aaaaaaa (1 assets), aaaaaaa* (1 assets), bbbbbbb ({len(made) - 2} assets)"
+    for path in made:
+        path.write_text(json.dumps({"commit": "c" * 40, "dirty": False}))
+    assert facts(read_content(root))["Commit"] == "ccccccc"
+
+
+def test_gallery_and_comparison_begin_with_the_metrics_that_are_tested(run: Path, report: Path) -> None:
+    tested = json.loads((run / "tables/table1.json").read_text())["confirmatory"]
+    for page in ("gallery.html", "compare.html"):
+        shown = [metric["id"] for metric in data_of(report / page)["metrics"]]
+        assert tested and shown[: len(tested)] == tested, page
 
 
 def test_no_prompt_is_read_as_markup(report: Path) -> None:
