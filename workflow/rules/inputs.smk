@@ -144,9 +144,13 @@ def of_control(method, prompts, stage, file):
 
 
 def of_every_asset(methods, stage, *files):
-    """The same of every asset of these methods and of the controls."""
+    """An input function: the same of every asset of these methods and of the controls.
+
+    Of a list, which Snakemake hashes whole for each of its files, thousands would take minutes to plan.
+    """
     shown = [*methods, *CONTROLS]
-    return expand(of_asset(stage, *files), method=shown, prompt=IDS, seed=SEEDS)
+    made = expand(of_asset(stage, *files), method=shown, prompt=IDS, seed=SEEDS)
+    return lambda wildcards: made
 
 
 def scores_tried(wildcards):
