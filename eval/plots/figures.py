@@ -122,7 +122,7 @@ def draw_heat_map(per_prompt: pd.DataFrame, metrics: list[str], titles: dict[str
     if gaps:
         figure.legend(
             handles=[Patch(facecolor="0.8", label="no value")],
-            loc="outside lower right",
+            loc="outside upper right",  # below stand the bar and the note
             frameon=False,
             handlelength=1,
         )
@@ -209,7 +209,8 @@ def draw_all(tables: Path) -> dict[str, Figure]:
     told = {m: text for m, text in record["guidance"].items() if text != NOTHING}
     labels = {m: f"{title}, {told[m]}" if m in told else title for m, title in titles.items()}
     mine = per_prompt[per_prompt["method"].isin(titles) & per_prompt["prompt"].isin(record["complete"])]
-    metrics = telling_metrics(mine, record["primary"], list(titles))
+    first = [*dict.fromkeys([*record["confirmatory"], *record["primary"]])]  # what tests decide by
+    metrics = telling_metrics(mine, first, list(titles))
     unit = "GPU" if "cuda" in record["device"] else "CPU" if record["device"] else "run"
     figures = {
         "quality_time": draw_cost(summary, "seconds", record["confirmatory"], unit, labels),

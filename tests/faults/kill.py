@@ -39,8 +39,9 @@ TINY = {
     "reference": {"count": 8, "steps": 2, "omega": 5.0, "shards": 1},
     "ablations": {"prompts": ["p01"], "seeds": 1},
 }
-# What tells of time, machine or attempts, and so is never twice the same.
-APART = re.compile(r"(^|/)(logs|benchmarks|report|\.running|cost\.json|provenance\.json)(/|$)")
+# What tells of time, machine or attempts, and so is never twice the same. earlier/ stays where a kill came
+# after the last job: the next run has nothing to do, and the one after that drops it.
+APART = re.compile(r"(^|/)(logs|benchmarks|report|earlier|\.running|cost\.json|provenance\.json)(/|$)")
 TIMED = re.compile(r"^(tables|plots)/|^settings.yaml$")  # of these per_prompt.csv counts, less its costs
 COSTS = ("seconds", "cpu_seconds", "alone", "peak_memory")
 TWICE = 2  # a job is killed no more often: a third death at one point is a failed asset, as promised
