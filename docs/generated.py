@@ -55,7 +55,7 @@ def texts() -> dict[Path, str]:
 
 def with_table(page: str) -> str:
     """The page with the methods' rows of the published Table 1, without intervals, between its marks."""
-    published = (ROOT / "results/published/mini/table1.md").read_text().splitlines()
+    published = (ROOT / "results/published/toybox40/table1.md").read_text().splitlines()
     rows = [line for line in published if line.startswith("| ")]
     methods = rows[: next(i for i, row in enumerate(rows) if "*Controls*" in row)]
     table = re.sub(r" \[[^\]]*\]", "", "\n".join(methods))

@@ -30,6 +30,7 @@ from ..scores.scorers import Scorers, score_asset
 from ..views.archive import read_asset
 from ..views.remarks import Setting, judge
 from ..views.render import render_surface
+from ..views.surface import Surface
 from .finished import Finished, load_scorers, read_finished, tabulate_again
 
 FINDING = ["file", "method", "prompt", "metric", "here", "stored", "tolerance"]
@@ -82,7 +83,8 @@ def check_asset(
     stored, same = read_asset(views), same_machine(asset.with_name("provenance.json"))
     rgba, surface, where = stored.rgba, stored.surface, path_of(*key)
     if asset.exists():
-        rgba, _, surface = render_surface(asset, finished.config["views"], scorers.models.device)
+        rgba, _, fresh = render_surface(asset, finished.config["views"], scorers.models.device)
+        surface = Surface.unpack(fresh.pack(), "depth", rgba)  # by the levels of a file, as the stored one is
         if rgba.shape != stored.rgba.shape:
             raise ValueError(f"{views} is {stored.rgba.shape}, the run's settings ask for {rgba.shape}")
         off = float(np.abs(rgba.astype(int) - stored.rgba).mean())

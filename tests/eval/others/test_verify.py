@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import finished_run
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from eval.others import verify
+from eval.views.archive import read_asset
 from segmentdreamer.records import file_digest, write_json
 
 FIRST = "sds/p01/0"
@@ -58,6 +61,22 @@ def test_a_run_as_it_was_made_holds_and_says_what_only_a_new_run_measures(
     assert "3 of 6 assets, drawn by seed 0" in told["sample"]
     assert all("hold (" in told[part] and "all" in told[part] for part in ("files", "tables", "sample"))
     assert "alone, nfe, seconds" in told["not measured again"]
+
+
+def test_depth_is_scored_by_the_levels_that_a_file_has(
+    original: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unrounded, a point at the edge of the F-score's distance falls on its other side now and then."""
+    finished, kept = verify.read_finished(original), []
+    monkeypatch.setattr(verify, "score_asset", lambda *given: kept.append(given[-1]) or no_scores())
+    scorers = SimpleNamespace(models=SimpleNamespace(device="cpu"))
+    allowed = yaml.safe_load(verify.TOLERANCES.read_text())
+    [*verify.check_asset(finished, scorers, ("sds", "p01", 0), allowed)]
+    assert np.array_equal(kept[0].depth, read_asset(original / f"views/{FIRST}/views.zip").surface.depth)
+
+
+def no_scores() -> tuple[pd.DataFrame, dict]:
+    return pd.DataFrame({"metric": [], "value": []}), {}
 
 
 def test_a_score_file_that_was_edited_shows_in_the_tables_and_in_the_sample(
