@@ -71,11 +71,11 @@ def describe_machine(asset: Asset) -> str:
 
 
 def commits(assets: list[Asset]) -> str:
-    """The commits under which the assets were made, of several with the number; * where files differed."""
+    """The commits under which the assets were made, of several with the number."""
     records = [asset.record("assets", "provenance.json") for asset in assets]
     made = Counter(r["commit"][:7] + "*" * bool(r.get("dirty")) for r in records if r.get("commit"))
     names = [name if len(made) == 1 else f"{name} ({n} assets)" for name, n in sorted(made.items())]
-    return ", ".join(names)
+    return ", ".join([*names, *(["* with edited files"] if any("*" in name for name in made) else [])])
 
 
 def table_one(content: Content) -> dict[str, Any] | None:

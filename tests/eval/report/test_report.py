@@ -73,7 +73,10 @@ def test_the_front_counts_the_assets_of_each_commit_and_marks_changed_files(tmp_
         commit = "a" * 40 if number < 2 else "b" * 40
         path.write_text(json.dumps({"commit": commit, "dirty": number == 0}))
     told = facts(read_content(root))
-    assert told["Commit"] == f"aaaaaaa (1 assets), aaaaaaa* (1 assets), bbbbbbb ({len(made) - 2} assets)"
+    counted = (
+        f"aaaaaaa (1 assets), aaaaaaa* (1 assets), bbbbbbb ({len(made) - 2} assets), * with edited files"
+    )
+    assert told["Commit"] == counted
     for path in made:
         path.write_text(json.dumps({"commit": "c" * 40, "dirty": False}))
     assert facts(read_content(root))["Commit"] == "ccccccc"

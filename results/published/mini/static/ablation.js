@@ -11,8 +11,8 @@ function show() {
     const tiles = make("div", { className: "tiles" });
     for (const [prompt, text] of Object.entries(study.prompts)) {
       const slug = variant.pictures[prompt];
-      tiles.append(make("a", { className: "tile" + (slug ? "" : " absent"), ...(slug && { href: "assets/" + slug + ".html" }) },
-        slug ? strip(slug, text) : strip("", "not made"), text));
+      tiles.append(make("a", { className: "tile" + (slug ? "" : " absent"), ...(slug && study.linked && { href: "assets/" + slug + ".html" }) },
+        slug ? strip(slug, text) : strip("", variant.failed[prompt] ? "failed: " + variant.failed[prompt] : "not made"), text));
     }
     const told = study.header.map((name, i) => [name, variant.figures[i]]).filter(([, text]) => text && text !== "–");
     const list = make("dl", { className: "facts" });

@@ -20,7 +20,8 @@ const open = async (bytes) => {
   find("reset").addEventListener("click", () => viewer.place(0));
   find("spz").addEventListener("click", () => save(viewer.spz(), ".spz"));
   find("glb").addEventListener("click", async () => save(await viewer.points(), ".glb"));
-  say(viewer.count + " Gaussians. Drag to turn, wheel or pinch to zoom, right button or two fingers to move.");
+  say(viewer.count + " Gaussians. Drag to turn, wheel or pinch to zoom, right button or two fingers to move; "
+    + "or arrow keys, plus and minus, Shift with arrow keys.");
   window.viewer = viewer;
 };
 
@@ -48,5 +49,6 @@ if (find("stage")) {
   });
   if (video) video.addEventListener("error", () => { video.hidden = true; spin.hidden = false; });
   turn(0);
+  fallBack("The Gaussians are being drawn.");
   begin();
 }

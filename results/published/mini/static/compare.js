@@ -33,8 +33,8 @@ async function show() {
     if (!asset || asset.failed) { stage.replaceChildren(asset ? "failed: " + asset.failed : "not made yet"); continue; }
     stage.replaceChildren(strip(asset.slug, titles[asset.method]));
     caption.append(make("a", { href: "assets/" + asset.slug + ".html", textContent: titles[asset.method] }));
-    const shown = data.metrics.filter((m) => asset.values[m.id] !== undefined).slice(0, 6);
-    caption.append(make("small", { textContent: shown.map((m) => m.name + " " + asset.values[m.id].toFixed(m.digits)).join(", ") }));
+    const shown = data.metrics.filter((m) => asset.values[m.id] !== undefined);
+    caption.append(make("small", { textContent: shown.map((m) => m.name + " " + asset.values[m.id].toFixed(m.digits).replace("-", "−")).join(", ") }));
     try {
       const bytes = await loadSplats("", asset.slug);
       if (turn !== chosen) return;

@@ -28,9 +28,9 @@ const better = (id) => (a, b) => {
 const tile = (asset, name) => {
   const shown = find("sort").value || (data.metrics[0] || {}).id, value = asset.values[shown];
   const link = make("a", { className: "tile" + (asset.failed ? " absent" : ""), href: "assets/" + asset.slug + ".html" },
-    asset.failed ? strip("", "failed") : strip(asset.slug, titles[asset.method] + ": " + texts[asset.prompt].text), name);
+    asset.failed ? strip("", "failed: " + asset.failed) : strip(asset.slug, titles[asset.method] + ": " + texts[asset.prompt].text), name);
   if (asset.seed) link.append(", seed " + asset.seed);
-  if (value !== undefined) link.append(make("small", { textContent: " " + metric[shown].name + " " + value.toFixed(metric[shown].digits) }));
+  if (value !== undefined) link.append(make("small", { textContent: " " + metric[shown].name + " " + value.toFixed(metric[shown].digits).replace("-", "−") }));
   return link;
 };
 

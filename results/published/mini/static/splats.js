@@ -16,16 +16,25 @@ const loadSplats = (root, slug) => loadBytes(root + "data/" + slug + ".js", slug
 
 const hasWebGL = () => { try { return Boolean(document.createElement("canvas").getContext("webgl2")); } catch { return false; } };
 
-// A canvas in `stage` that shows the PLY's bytes; null without WebGL, for which the turntable stands in.
+// A canvas that shows the PLY's bytes, over what stands in `stage` until it is drawn; null without WebGL.
 const showSplats = async (root, stage, bytes, view, name) => {
   if (!hasWebGL()) return null;
   if (!window.openSplats) {
     const code = await loadBytes(root + "static/viewer.js", "viewer");
     await loadScript(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
   }
-  const canvas = make("canvas", { tabIndex: 0 });
+  const canvas = make("canvas", { tabIndex: 0, className: "waiting" });
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "Gaussians of " + name + ": drag, or use the arrow keys, plus and minus");
-  stage.replaceChildren(canvas);
-  return openSplats(canvas, bytes, view);
+  canvas.setAttribute("aria-label", "Gaussians of " + name + ": drag, or use the arrow keys (with Shift to move), plus and minus");
+  stage.append(canvas);
+  try {
+    const viewer = await openSplats(canvas, bytes, view);
+    if (canvas.isConnected) stage.replaceChildren(canvas);
+    return viewer;
+  } catch (error) {
+    canvas.remove();
+    throw error;
+  } finally {
+    canvas.className = "";
+  }
 };
