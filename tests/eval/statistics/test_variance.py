@@ -118,10 +118,12 @@ def test_a_metric_that_spreads_by_rounding_alone_has_no_split() -> None:
     assert table.loc[table["metric"] != "real", "variance"].isna().all() and len(table) == 30
 
 
-def test_a_component_at_rounding_level_is_zero() -> None:
+@pytest.mark.parametrize("unit", [1e-4, 1, 1e4])
+def test_a_component_at_rounding_level_is_zero_in_any_unit(unit: float) -> None:
     y = np.repeat(components_data(np.random.default_rng(20), (6, 1, 1, 4)), 3, axis=1)
-    method = variance_split(long_table(y)).set_index("component").loc["method", "variance"]
-    assert method <= 0 and (method == 0 or abs(method) > 1e-9)
+    split = variance_split(long_table(unit * y)).set_index("component")["variance"]
+    assert split["method"] <= 0 and (split["method"] == 0 or abs(split["method"]) > 1e-9 * unit**2)
+    assert split["prompt"] > 0 and split["view"] > 0
 
 
 @pytest.mark.parametrize(("spread", "known"), [(1e-3, True), (2e-5, False)])
