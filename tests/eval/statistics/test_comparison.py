@@ -42,6 +42,13 @@ def test_sign_flip_p_is_the_count_over_all_sign_patterns(d: np.ndarray) -> None:
     assert sign_flip_p(-d) == sign_flip_p(d) and smallest_p(len(d)) <= sign_flip_p(d) <= 1
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_observed_signs_count_also_of_single_precision(seed: int) -> None:
+    """By products in single precision their own mean may fall short of itself."""
+    d = (1e3 * np.random.default_rng(seed).standard_normal(13) + 2e3).astype(np.float32)
+    assert smallest_p(len(d)) <= sign_flip_p(d) == sign_flip_p(d.astype(float))
+
+
 def test_sign_flip_p_agrees_with_scipys_permutation_test_on_many_prompts() -> None:
     d = np.random.default_rng(8).normal(0.4, 1, 30)
     theirs = stats.permutation_test(
