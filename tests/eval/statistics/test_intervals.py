@@ -169,3 +169,10 @@ def test_a_table_of_intervals_counts_prompts_and_equal_runs_give_equal_tables() 
     assert ((table["low"] < table["mean"]) & (table["mean"] < table["high"])).all()
     pd.testing.assert_frame_equal(table, mean_intervals(scores).set_index("method"))
     assert mean_intervals(scores[::-1])["method"].tolist() == ["m1", "m0"]  # in order of appearance
+
+
+def test_prompts_that_agree_have_the_plain_interval_of_what_their_seeds_spread() -> None:
+    """No spread between prompts has no skewness, and is no reason for no interval."""
+    low, high = skewed_t(np.full(6, 2.0), added=0.5)
+    reach = stats.t.ppf(0.975, 5) * np.sqrt(0.5 / 6)
+    assert (low, high) == pytest.approx((2 - reach, 2 + reach))
