@@ -73,7 +73,7 @@ def test_a_prior_of_ones_own_serves_every_stage_without_a_folder(tmp_path: Path)
         pytest.param("approx", 3, marks=pytest.mark.slow),
         pytest.param("cfg", 18, marks=pytest.mark.slow),
         pytest.param("loss", 6, marks=pytest.mark.slow),
-        pytest.param("stress_views", 20, marks=pytest.mark.slow),
+        pytest.param("stress_views", 15, marks=pytest.mark.slow),
     ],
 )
 def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
@@ -146,9 +146,14 @@ def test_a_run_says_where_a_selections_tables_lie_and_prints_none_that_it_did_no
     ("setting", "words"),
     [
         ("methods=[nope]", "unknown method nope"),
-        ("sceds=3", "sceds"),
+        ("methods=[sctd,sctdd]", "unknown method sctdd (is 'sctd' meant?); known: sds"),
+        ("methods=sctd", "methods: 'sctd' is to be a list, as in 'methods=[a,b]'"),
+        ("sceds=3", "configuration: no key 'sceds' (is 'seeds' meant?); known: scale"),
         ("seeds=0", "minimum"),
-        ("reference={control: 24}", "'control' was unexpected"),
+        ("views={fov: wide}", "views.fov: 'wide' is not of type 'number'"),
+        ("truth=maybe", "truth: 'maybe' is to be True or False"),
+        ("reference={control: 24}", "no key 'control' in reference (is 'count' meant?)"),
+        ("prompts=FISH", "fish.tsv, prompt 2: camera: 'fish' is not one of"),
         ("prompts=missing.tsv", "no such file: missing.tsv"),
         ("overrides=[train.stesp=3]", "is 'steps' meant?"),
         ("generation=OWN", "is 'steps' meant?"),  # a scale of one's own
@@ -156,11 +161,20 @@ def test_a_run_says_where_a_selections_tables_lie_and_prints_none_that_it_did_no
 )
 def test_a_wrong_configuration_ends_with_one_clear_line(tmp_path: Path, setting: str, words: str) -> None:
     (tmp_path / "own.yaml").write_text("scale: own\ntrain: {stesp: 3}\nprior: {path: toybox/models/prior}\n")
-    setting = setting.replace("OWN", f"{tmp_path}/own.yaml")
+    rows = Path("prompts/toybox.tsv").read_text().splitlines()
+    (tmp_path / "fish.tsv").write_text("\n".join([*rows[:2], rows[2].replace("\tobject\t", "\tfish\t")]))
+    setting = setting.replace("OWN", f"{tmp_path}/own.yaml").replace("FISH", f"{tmp_path}/fish.tsv")
     ran = snakemake("-n", "--config", f"results={tmp_path}/r", setting)
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
-    assert ran.returncode != 0 and len(errors) == 1 and words in errors[0]
+    assert ran.returncode != 0 and len(errors) == 1 and words in errors[0] and len(errors[0]) < 500
     assert not (tmp_path / "r").exists()
+
+
+def test_numbers_and_booleans_of_the_command_line_are_read_in_every_usual_spelling(tmp_path: Path) -> None:
+    settings = ["views={fov: 5e-1, count: 36}", "reference={omega: 7, shards: 2}", "truth=false", "seeds=2"]
+    ran = snakemake("-n", "-p", "--config", f"results={tmp_path}/r", *settings)
+    assert ran.returncode == 0, ran.stderr
+    assert "--fov 0.5" in ran.stdout and "--views 36" in ran.stdout and "truth" not in planned(ran.stdout)
 
 
 @pytest.mark.parametrize("views", [120, 36])

@@ -16,13 +16,14 @@ from eval.identity import of_truth
 from eval.metrics import measures, primary_method
 from eval.prompt_table import categories, read_prompts
 from segmentdreamer.records import run_key
-from segmentdreamer.recipe.settings import read_settings
+from segmentdreamer.recipe.settings import nearest, read_settings
 from eval.variants import method_of, variants
 from eval.variants import overrides as variant_settings
 from batches import split
 from identities import Identities, known, of_prompts, of_shards
 from progress import follow
 from running import begin, drop_earlier, set_aside
+from schemas import broken, spell
 from selection import (
     check_folder,
     folders,
@@ -60,8 +61,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.update(PYTHONUTF8="1", MPLBACKEND="Agg")
 
+SCHEMA = "workflow/schemas/config.schema.yaml"
 try:
-    validate(config, "../schemas/config.schema.yaml")
+    spell(config, read_yaml(Path(workflow.basedir) / SCHEMA))
+    validate(config, f"../../{SCHEMA}")
     PROMPTS = read_prompts(config["prompts"])
     validate(PROMPTS, "../schemas/prompts.schema.yaml")
     BASELINES = Path(workflow.basedir) / "baselines"
@@ -75,10 +78,10 @@ try:
 except FileNotFoundError as error:
     stop(f"no such file: {error.filename}")
 except Exception as error:
-    stop(error)
+    stop(broken(error, "configuration", config.get("prompts", "prompts")))
 
 if unknown := [name for name in config["methods"] if name not in REGISTRY]:
-    stop(f"unknown method {', '.join(unknown)}; known: {', '.join(REGISTRY)}")
+    stop(f"unknown method {unknown[0]}{nearest(unknown[0], REGISTRY)}")
 
 # The command line's files come before the Snakefile's in `configfiles`, and are laid over it.
 LAID_OVER = workflow.overwrite_configfiles
