@@ -8,7 +8,7 @@ from features import LINEAR, fid, simulate, spread_of
 
 from eval.distances import frechet
 from eval.distances import kernels as mmd
-from eval.distances.paired import MEASURES, OF_PROMPTS, differences, intervals, measure
+from eval.distances.paired import MEASURES, OF_PROMPTS, differences, digest, intervals, measure
 from eval.statistics.comparison import compare_distances
 
 
@@ -161,6 +161,7 @@ def test_every_metric_measures_and_compares_methods(metric: str) -> None:
     assert list(table) == ["method", "metric", "value", "se"] and list(table["method"]) == ["sctd", "sds"]
     assert (table["metric"] == metric).all() and (table["se"] > 0).all()
     gaps = differences(metric, {"sctd": good, "sds": bad, "same": good}, reference)
+    assert [*gaps] == ["method", "metric", "difference", "error", "n"]
     row = compare_distances(gaps).set_index("method").loc["sds"]
     assert row["difference"] == pytest.approx(table["value"][1] - table["value"][0])
     assert row["low"] < row["difference"] < row["high"] and row["low"] > 0 and row["p"] < 0.05
@@ -221,3 +222,16 @@ def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
         measure("kid", {"a": mine[:2]}, reference)
     with pytest.raises(ValueError, match="no method 'sctd'"):
         differences("kid", {"a": mine}, reference)
+
+
+def test_sets_of_the_same_bytes_in_another_shape_or_type_are_told_apart() -> None:
+    flat = np.arange(12, dtype=np.float32)
+    sets = [flat.reshape(3, 4), flat.reshape(4, 3), flat.view(np.int32).reshape(3, 4)]
+    assert len({digest([one]) for one in sets}) == 3
+    assert digest([sets[0]]) == digest([sets[0].copy()])
+
+
+def test_balanced_features_have_the_length_that_kids_kernel_expects() -> None:
+    x = np.random.default_rng(0).standard_normal((5, 7)) * np.arange(1, 6)[:, None]
+    assert np.linalg.norm(mmd.balance(x), axis=1) == pytest.approx(np.full(5, np.sqrt(7)))
+    assert np.allclose(mmd.balance(3 * x), mmd.balance(x))
