@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from ..guidance import COLUMNS, from_columns, tell_each
 from ..metrics import columns, heading
 from ..tables.formats import NOTHING, minus
 from ..tables.layout import printed
@@ -83,18 +82,15 @@ def table_one(content: Content) -> dict[str, Any] | None:
     tables = content.tables
     if not content.table or not (tables / "table1.csv").exists():
         return None
-    texts = dict.fromkeys(COLUMNS, str)
-    wide = pd.read_csv(tables / "table1.csv", dtype=texts).fillna(dict.fromkeys(COLUMNS, ""))
-    summary = pd.read_csv(tables / "summary.csv")
+    wide, summary = pd.read_csv(tables / "table1.csv"), pd.read_csv(tables / "summary.csv")
     specs = {m: printed(m, summary) for m in content.table["primary"] if m in wide}
-    guidance = tell_each({row["method"]: from_columns(row) for row in wide.to_dict("records")})
     rows = []
     for row in wide.to_dict("records"):
         shown = row["method"] in content.titles
         rows.append(
             {
                 "title": row["title"],
-                "guidance": guidance[row["method"]],
+                "guidance": content.table["guidance"].get(row["method"], ""),
                 "control": row["method"] not in content.table["methods"],
                 "cells": [cell(row, m, spec, shown) for m, spec in specs.items()],
             }

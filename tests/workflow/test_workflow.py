@@ -151,6 +151,8 @@ def test_a_run_says_where_a_selections_tables_lie_and_prints_none_that_it_did_no
         ("sceds=3", "configuration: no key 'sceds' (is 'seeds' meant?); known: scale"),
         ("seeds=0", "minimum"),
         ("views={fov: wide}", "views.fov: 'wide' is not of type 'number'"),
+        ("views={fov: nan}", "views.fov: 'nan' is not of type 'number'"),
+        ("ablations={spaces: SPACES}", "spaces.yaml: no key 'tilte' in n (is 'title' meant?)"),
         ("truth=maybe", "truth: 'maybe' is to be True or False"),
         ("reference={control: 24}", "no key 'control' in reference (is 'count' meant?)"),
         ("prompts=FISH", "fish.tsv, prompt 2: camera: 'fish' is not one of"),
@@ -163,7 +165,9 @@ def test_a_wrong_configuration_ends_with_one_clear_line(tmp_path: Path, setting:
     (tmp_path / "own.yaml").write_text("scale: own\ntrain: {stesp: 3}\nprior: {path: toybox/models/prior}\n")
     rows = Path("prompts/toybox.tsv").read_text().splitlines()
     (tmp_path / "fish.tsv").write_text("\n".join([*rows[:2], rows[2].replace("\tobject\t", "\tfish\t")]))
-    setting = setting.replace("OWN", f"{tmp_path}/own.yaml").replace("FISH", f"{tmp_path}/fish.tsv")
+    (tmp_path / "spaces.yaml").write_text("n: {tilte: N, panels: [clip], space: [{method: [sctd]}]}\n")
+    for name in ("own.yaml", "fish.tsv", "spaces.yaml"):
+        setting = setting.replace(name.split(".")[0].upper(), f"{tmp_path}/{name}")
     ran = snakemake("-n", "--config", f"results={tmp_path}/r", setting)
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
     assert ran.returncode != 0 and len(errors) == 1 and words in errors[0] and len(errors[0]) < 500

@@ -62,23 +62,24 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.update(PYTHONUTF8="1", MPLBACKEND="Agg")
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
+reading = "configuration"
 try:
     spell(config, read_yaml(Path(workflow.basedir) / SCHEMA))
     validate(config, f"../../{SCHEMA}")
-    PROMPTS = read_prompts(config["prompts"])
+    PROMPTS = read_prompts(reading := config["prompts"])
     validate(PROMPTS, "../schemas/prompts.schema.yaml")
     BASELINES = Path(workflow.basedir) / "baselines"
     OTHERS = BASELINES / "foreign.yaml"
     FOREIGN = read_yaml(OTHERS) if OTHERS.exists() else {}
     REGISTRY = read_yaml(BASELINES / "methods.yaml") | FOREIGN
-    ABLATIONS = read_yaml(config["ablations"]["spaces"])
+    ABLATIONS = read_yaml(reading := config["ablations"]["spaces"])
     validate(ABLATIONS, "../schemas/ablations.schema.yaml")
     RESOURCES = read_yaml(config["resources"])
     GENERATION = read_settings(config["generation"], config["overrides"])
 except FileNotFoundError as error:
     stop(f"no such file: {error.filename}")
 except Exception as error:
-    stop(broken(error, "configuration", config.get("prompts", "prompts")))
+    stop(broken(error, reading))
 
 if unknown := [name for name in config["methods"] if name not in REGISTRY]:
     stop(f"unknown method {unknown[0]}{nearest(unknown[0], REGISTRY)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -12,7 +13,6 @@ from segmentdreamer.recipe.settings import nearest
 
 WRITTEN = {"array": "a list, as in '{key}=[a,b]'", "boolean": "True or False", "object": "{{key: value}}"}
 LONGEST = 300  # letters of what jsonschema itself says
-
 KINDS: dict[Any, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
 
 
@@ -27,27 +27,23 @@ def spell(config: dict[str, Any], schema: dict[str, Any]) -> None:
 
 
 def read_scalar(text: str, kind: str) -> Any:
-    """The number or boolean that a text is; the text if it is none of this kind."""
+    """The finite number or the boolean that a text is; the text if it is none of this kind."""
     try:
         value = float(text) if kind == "number" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError):
         return text
     right = isinstance(value, KINDS[kind]) and isinstance(value, bool) == (kind == "boolean")
-    return value if right else text
+    return value if right and math.isfinite(value) else text
 
 
-def broken(error: Exception, config: str, table: str) -> str:
-    """The line for an error that Snakemake's `validate` raised; any other error's own words.
-
-    config, table: what to call the configuration and the prompt table.
-    """
+def broken(error: Exception, read: str) -> str:
+    """The line for what Snakemake's `validate` raised of what was `read`; any other error's own words."""
     fault = error.__context__
     if not isinstance(fault, ValidationError):
         return str(error)
     row = re.search(r"validating row (\d+)", str(error))
     place = ".".join(map(str, fault.absolute_path))
-    where = f"{table}, prompt {int(row[1]) + 1}" if row else config
-    return f"{where}: {tell(fault, place)}"
+    return f"{read}{f', prompt {int(row[1]) + 1}' if row else ''}: {tell(fault, place)}"
 
 
 def tell(fault: ValidationError, place: str) -> str:
