@@ -25,7 +25,7 @@ from ..statistics.power import LEDGER, POWER, smallest_effect
 from ..study.identity import HUMAN
 from .evidence import Tables, find, read_evidence, read_pooled
 from .ledger import Claim, Ledger, read_ledger
-from .page import figure, markdown, named, plain
+from .page import claim_in_words, figure, markdown, named, plain
 from .verdicts import ALPHA, UNDECIDABLE, UNMEASURED, UNRESOLVED, Question, combine, decide, reach, shortage
 
 CLAIMS = Path("workflow/config/claims.yaml")
@@ -137,11 +137,18 @@ def tell_why(contrasts: pd.DataFrame, claims: pd.DataFrame, record: Mapping[str,
     return contrasts.assign(note=found)
 
 
-def as_json(claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, scale: str) -> str:
-    """The ledger as one object with its margins and thresholds; figures that do not exist are null."""
+def as_json(
+    claims: pd.DataFrame, contrasts: pd.DataFrame, ledger: Ledger, titles: dict[str, str], scale: str
+) -> str:
+    """The ledger as one object with its margins and thresholds; figures that do not exist are null.
+
+    words: the lines of each claim's contrasts, as on the page.
+    """
     figures = contrasts.astype(object).where(contrasts.notna(), None)
     rows = [
-        row | {"contrasts": figures[figures["claim"] == row["claim"]].to_dict("records")}
+        row
+        | {"words": claim_in_words(contrasts, row["claim"], titles)}
+        | {"contrasts": figures[figures["claim"] == row["claim"]].to_dict("records")}
         for row in claims.to_dict("records")
     ]
     known = {"scale": scale, "claims": rows, "margins": ledger.margins, "thresholds": ledger.thresholds}
@@ -165,12 +172,12 @@ def decide_claims(
     out = results / "tables" / "-".join(filter(None, (selection, ablations)))
     record = json.loads((tables.table1 / "table1.json").read_text("utf-8"))
     ledger = read_ledger(claims)
-    scale, titles = record["scale"], record["methods"]
+    scale, titles = record["scale"], tables.labels() | record["methods"]
     decided, contrasts = evaluate(ledger, tables, scale)
     contrasts = name_study(tell_why(contrasts, decided, record), record.get("study"))
     write_table(out / "claims.csv", contrasts)
     write_text(out / "claims.md", markdown(decided, contrasts, ledger, titles, scale))
-    write_text(out / "claims.json", as_json(decided, contrasts, ledger, scale))
+    write_text(out / "claims.json", as_json(decided, contrasts, ledger, titles, scale))
     print(plain(decided, contrasts, titles, scale))
 
 

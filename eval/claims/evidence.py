@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from ..ablation import read_table
 from ..metrics import columns
 from ..scores.consistency import GATE
 from ..statistics.mean_test import Distance, Evidence, Mean
@@ -34,6 +35,13 @@ class Tables:
 
     table1: Path
     ablations: Path
+
+    def labels(self) -> dict[str, str]:
+        """variant -> what the tables of the ablations call it."""
+        paths = sorted(self.ablations.glob("ablation_*.csv"))
+        made = [read_table(path) for path in paths if not path.stem.endswith("_per_prompt")]
+        rows = [row for table in made for row in table.drop_duplicates("variant").to_dict("records")]
+        return {row["variant"]: " ".join(row["label"].split()) for row in rows if row["official"]}
 
 
 def read_evidence(tables: Tables, source: str) -> pd.DataFrame | None:

@@ -22,7 +22,7 @@ def ablations(content: Content) -> list[dict[str, Any]]:
 
 
 def describe(content: Content, path: Path) -> dict[str, Any]:
-    """name, title, axis, stops of the slider, header; tiles: a row of the grid each, by stop.
+    """name, title, axis, stops of the slider, header; lines: a row of the grid each, by stop; its claims.
 
     The slider goes over the numeric axis; without one, over the variants.
     """
@@ -53,9 +53,17 @@ def describe(content: Content, path: Path) -> dict[str, Any]:
         told_of = {"figures": figures[row["variant"]], "pictures": pictures, "failed": failed}
         lines.setdefault(line, {})[stop] = told_of
     plots = [f"plots/{NAME}{name}.png", f"plots/{NAME}{name}_grid.png"]
-    return {"name": name, "title": spec["title"], "axis": NAMES.get(axis, axis) or "variant", "stops": stops,
-            "lines": lines, "header": header[1:], "prompts": prompts,
-            "plots": [plot for plot in plots if (content.results / plot).exists()]}  # fmt: skip
+    return {
+        "name": name,
+        "title": spec["title"],
+        "claims": [claim for claim in content.claims if claim["source"] == name],
+        "axis": NAMES.get(axis, axis) or "variant",
+        "stops": stops,
+        "lines": lines,
+        "header": header[1:],
+        "prompts": prompts,
+        "plots": [plot for plot in plots if (content.results / plot).exists()],
+    }
 
 
 def told(row: dict[Any, Any], variants: list[dict[Any, Any]], lines: str, content: Content) -> str:

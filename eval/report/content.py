@@ -86,6 +86,12 @@ class Content:
     def tables(self) -> Path:
         return self.results / "tables" / self.selection
 
+    @cached_property
+    def claims(self) -> list[dict[str, Any]]:
+        """The ledger, a claim an entry; empty before it is decided."""
+        path = self.tables / "claims.json"
+        return json.loads(path.read_text("utf-8"))["claims"] if path.exists() else []
+
     @property
     def main(self) -> list[Asset]:
         """The assets of methods and controls, variants left out."""

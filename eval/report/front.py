@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
@@ -19,12 +18,11 @@ VERDICTS = ("supported", "contradicted", "unresolved", "not measured")
 
 def front(run: Content, content: Content, files: list[str]) -> dict[str, Any]:
     """What index.html shows of a run; content: what of it has pages; files: names of those beside it."""
-    claims = content.tables / "claims.json"
     return {
         "facts": facts(run),
         "table": table_one(content),
         "orders": orders(content),
-        "claims": json.loads(claims.read_text("utf-8"))["claims"] if claims.exists() else [],
+        "claims": content.claims,
         "plots": pictures(files),
         "files": [name for name in files if name.endswith((".csv", ".md", ".tex", ".json", "table1.html"))],
         "failed": [asset for asset in content.main if asset.failed],

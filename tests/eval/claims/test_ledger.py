@@ -100,6 +100,7 @@ def test_an_ablation_leaves_its_values_for_the_ledger(tmp_path: Path) -> None:
     verdicts, contrasts = claims.evaluate(read_ledger(path), tables, "mini")
     assert verdicts["verdict"].item() == SUPPORTED
     assert contrasts["estimate"].item() == pytest.approx(-4 * (1 + 0.1 * 3.5))
+    assert tables.labels() == {"sctd/N~1": "segments N = 1", "sctd/N~5": "segments N = 5"}
 
 
 def test_an_ablation_refuses_two_protocols(tmp_path: Path) -> None:

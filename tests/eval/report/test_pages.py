@@ -74,6 +74,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in (1, 5)
     ]
     pd.DataFrame(rows).to_csv(root / "tables/ablation_n.csv", index=False)
+    claims = [
+        {"claim": source, "verdict": "supported", "text": f"said of {source}", "where": "Fig. 6",
+         "source": source, "note": "", "words": ["N = 1 lower than N = 5: −4"], "contrasts": []}
+        for source in ("n", "approx")
+    ]  # fmt: skip
+    (root / "tables/claims.json").write_text(json.dumps({"claims": claims}), "utf-8")
     return root
 
 
@@ -246,6 +252,12 @@ def test_two_methods_turn_under_one_orbit(page: Any, report: Path) -> None:
     assert red[1][0] - red[1][2] > red[0][0] - red[0][2]
     page.select_option("#prompt", "p02")
     page.wait_for_function("location.hash.includes('p02')")
+
+
+def test_an_ablation_stands_beside_what_the_paper_says_of_it(page: Any, report: Path) -> None:
+    page.goto((report / "ablation_n.html").as_uri())
+    (told,) = page.locator(".claims li").all_text_contents()
+    assert "said of n" in told and "Fig. 6" in told and "N = 1 lower than N = 5: −4" in told
 
 
 def test_the_slider_of_an_ablation_changes_pictures_and_figures(page: Any, report: Path) -> None:
