@@ -37,9 +37,9 @@ PLACARD = 256  # pixels of what stands in sheet and turntable of a failed asset
 OFFICIAL: dict[str, Any] = {"count": 120, "elevation": 0.0, "radius": 3.5, "fov": 0.55, "size": 512}
 
 
-def render(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict]:
+def render(asset: Path | str, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict]:
     """The views and the record of their cameras, as render_surface has them."""
-    return render_surface(asset, view, device)[:2]
+    return render_surface(Path(asset), view, device)[:2]
 
 
 def render_surface(asset: Path, view: Mapping[str, Any], device: str) -> tuple[np.ndarray, dict, Surface]:

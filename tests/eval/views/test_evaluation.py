@@ -63,7 +63,7 @@ def test_a_views_color_is_the_gaussians_own_whatever_its_opacity(tmp_path: Path,
     one = parameters(torch.zeros(1, 3), torch.full((1, 3), 0.2), torch.tensor([opacity]), color)
     save_ply(one, tmp_path / "asset.ply")
     view = {"count": 3, "elevation": 0.0, "radius": 4.0, "fov": 0.5, "size": 65}
-    rgba, _ = render(tmp_path / "asset.ply", view, "cpu")
+    rgba, _ = render(str(tmp_path / "asset.ply"), view, "cpu")
     middle = torch.from_numpy(rgba[:, 32, 32].astype(float)) / 255
     assert torch.allclose(middle[:, :3], color.double().expand(3, 3), atol=1 / 255)
     assert torch.allclose(middle[:, 3], torch.tensor(opacity).double(), atol=2 / 255)
