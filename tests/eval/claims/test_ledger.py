@@ -18,6 +18,7 @@ from eval.claims.evidence import Tables
 from eval.claims.ledger import read_ledger
 from eval.claims.verdicts import ABSOLUTE, SUPPORTED
 from eval.metrics import columns
+from eval.prompt_table import read_texts
 from eval.run import read_run
 from eval.variants import read_ablation, variants
 
@@ -129,6 +130,22 @@ def test_every_claim_names_metrics_and_variants_that_exist() -> None:
             assert metrics <= known, claim.id
             assert {contrast.of, contrast.than} - {""} <= names, claim.id
     assert all({"mini", "paper"} <= set(margin) for margin in ledger.margins.values())
+
+
+def test_a_second_look_has_the_variants_of_the_first_and_none_of_its_prompts() -> None:
+    first, second = (
+        yaml.safe_load(Path(f"workflow/config/{name}.yaml").read_text())["ablations"]
+        for name in ("toybox40", "second_look")
+    )
+    everyone = {row["id"] for row in read_texts("prompts/toybox40.tsv").to_dict("records")}
+    assert {*first["prompts"]} | {*second["prompts"]} == everyone
+    assert len(first["prompts"]) + len(second["prompts"]) == len(everyone)
+    asked = yaml.safe_load(Path(second["spaces"]).read_text())
+    for name, space in asked.items():
+        known = {variant.name for variant in variants(read_ablation(SPACES, name))}
+        named = {side for claim in read_ledger(LEDGER).claims if claim.source == name
+                 for contrast in claim.contrasts for side in (contrast.of, contrast.than)}  # fmt: skip
+        assert named - {""} <= {variant.name for variant in variants(space)} <= known
 
 
 def test_margins_are_smaller_than_the_differences_that_the_paper_counts() -> None:
