@@ -32,6 +32,7 @@ TILE, GAP, BETWEEN, SIDE_GAP = 72, 8, 20, 3  # pixels: a view, between rows, col
 PAGE, LETTER = 850, 10.5  # a reader's page, and how high letters shall be on it
 SMALL, FAILED = 12, "#e8e8e8"  # letters of a reason, and the tile that they stand on
 TEXT = 10  # letters' heights that the texts at the left are wide
+WIDER = 1.25  # times its pictures that a column may be for a long word
 AGAIN = 10  # rows after which the titles are repeated
 SIDES = {"front": 0.0, "right": 0.25, "back": 0.5, "left": 0.75}  # as a share of the orbit
 
@@ -65,6 +66,8 @@ def compose(header: list[str], rows: list[Strip], sides: Collection[str]) -> Ima
     body = sum(widths) + BETWEEN * len(widths)
     size = max(12, math.ceil(body * LETTER / (PAGE - TEXT * LETTER)))
     left = TEXT * size
+    words = [max((length(word, size) for word in title.split()), default=0) for title in header]
+    widths = [math.ceil(min(max(wide, word), WIDER * wide)) for word in words]
     starts = left + np.concatenate([[0], np.cumsum(np.array(widths) + BETWEEN)])
     titles = [wrap(text, width, size) for text, width in zip([corner, *header], [left, *widths], strict=True)]
     texts = [wrap(row.text, left - size, size) for row in rows]
