@@ -74,6 +74,7 @@ def test_a_prior_of_ones_own_serves_every_stage_without_a_folder(tmp_path: Path)
         pytest.param("cfg", 18, marks=pytest.mark.slow),
         pytest.param("loss", 6, marks=pytest.mark.slow),
         pytest.param("stress_views", 15, marks=pytest.mark.slow),
+        pytest.param("tuned", 5, marks=pytest.mark.slow),
     ],
 )
 def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
@@ -92,7 +93,9 @@ def test_an_ablation_plans_each_variant_for_its_prompts_and_seeds(
 def test_all_ablations_share_the_variants_that_they_have_in_common(tmp_path: Path) -> None:
     ran = snakemake("ablations", "-n", "--quiet", "rules", "--config", f"results={tmp_path}/r")
     jobs = planned(ran.stdout + ran.stderr)
-    assert jobs["generate_variant"] == (8 + 3 + 5 + 3 + 18 + 6 + 20 + 15) * 2 and jobs["ablation_table"] == 8
+    tuned = 5 - 2  # two stand in cfg
+    assert jobs["generate_variant"] == (8 + 3 + 5 + 3 + 18 + 6 + 20 + 15 + tuned) * 2
+    assert jobs["ablation_table"] == 9
 
 
 @pytest.mark.parametrize(
