@@ -98,7 +98,7 @@ class Content:
         return [asset for asset in self.assets if asset.method in self.titles]
 
     def small(self) -> Content:
-        """What a small site shows: the controls of SHOWN and variants on a few prompts, of one seed each."""
+        """What a small site shows, of one seed: methods, the controls of SHOWN, variants on a few prompts."""
         titles = {name: title for name, title in self.titles.items()
                   if name in self.methods or control_kind(name) in SHOWN}  # fmt: skip
         variants = [asset for asset in self.assets if asset.method not in self.titles]
@@ -107,7 +107,7 @@ class Content:
         seed = min((asset.seed for asset in variants), default=0)
         few = [asset for asset in variants if asset.prompt in picked and asset.seed == seed]
         first = min((asset.seed for asset in self.main), default=0)
-        main = [a for a in self.main if a.method in titles and (a.method in self.methods or a.seed == first)]
+        main = [a for a in self.main if a.method in titles and a.seed == first]
         return replace(self, titles=titles, assets=main + few)
 
     def title(self, name: str) -> str:

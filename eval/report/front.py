@@ -19,7 +19,7 @@ VERDICTS = ("supported", "contradicted", "unresolved", "not measured")
 def front(run: Content, content: Content, files: list[str]) -> dict[str, Any]:
     """What index.html shows of a run; content: what of it has pages; files: names of those beside it."""
     return {
-        "facts": facts(run),
+        "facts": facts(run) | paged(run, content),
         "table": table_one(content),
         "orders": orders(content),
         "claims": content.claims,
@@ -27,6 +27,12 @@ def front(run: Content, content: Content, files: list[str]) -> dict[str, Any]:
         "files": [name for name in files if name.endswith((".csv", ".md", ".tex", ".json", "table1.html"))],
         "failed": [asset for asset in content.main if asset.failed],
     }
+
+
+def paged(run: Content, content: Content) -> dict[str, str]:
+    """Which assets have pages, where not all have."""
+    few, seeds = content.main, {asset.seed for asset in content.main}
+    return {"Pages": f"{len(few)} assets, of seed {min(seeds)}"} if seeds and len(few) < len(run.main) else {}
 
 
 def pictures(files: list[str]) -> list[str]:
