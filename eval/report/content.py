@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -102,7 +103,8 @@ class Content:
         titles = {name: title for name, title in self.titles.items()
                   if name in self.methods or control_kind(name) in SHOWN}  # fmt: skip
         variants = [asset for asset in self.assets if asset.method not in self.titles]
-        prompts = list(dict.fromkeys(asset.prompt for asset in variants))
+        counts = Counter(asset.prompt for asset in variants)
+        prompts = [prompt for prompt, count in counts.items() if count == max(counts.values())]
         picked = {prompts[round(i)] for i in np.linspace(0, len(prompts) - 1, STUDIED)} if prompts else set()
         seed = min((asset.seed for asset in variants), default=0)
         few = [asset for asset in variants if asset.prompt in picked and asset.seed == seed]

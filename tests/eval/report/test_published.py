@@ -152,13 +152,16 @@ def test_a_small_site_has_one_seed_few_variants_without_pages_and_pictures_in_pl
             shutil.copytree(run / "views/sctd" / prompt / "0", folder)
         for name in ("sctd", "start"):
             shutil.copytree(run / f"views/{name}/{prompt}/0", run / f"views/{name}/{prompt}/1")
+    for prompt in simulated.PROMPTS[:STUDIED]:  # those that most variants have are shown
+        shutil.copytree(run / "views/sctd" / prompt / "0", run / f"views/sctd/N~9/{prompt}/0")
     (run / "plots").mkdir(exist_ok=True)
     for name in ("heat_map", "ablation_n"):
         Image.new("RGB", (20, 20), "red").save(run / f"plots/{name}.png")
         (run / f"plots/{name}.svg").write_text("<svg/>")
     build.publishing([str(run), str(tmp_path / "out")])
     strips = [path.name for path in (tmp_path / "out/img").glob("sctd-N-3*.webp")]
-    assert len(strips) == STUDIED and not [*(tmp_path / "out/assets").glob("sctd-N-3*")]
+    others = [path.name for path in (tmp_path / "out/img").glob("sctd-N-9*.webp")]
+    assert len(strips) == len(others) == STUDIED and not [*(tmp_path / "out/assets").glob("sctd-N-3*")]
     assert not [*(tmp_path / "out/assets").glob("*-1.html")]
     assert "assets, of seed 0" in (tmp_path / "out/index.html").read_text("utf-8")
     assert not [*(tmp_path / "out").rglob("*.svg")]
