@@ -62,15 +62,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     known |= dict.fromkeys(("guidance", "guidance_omega", "guidance_brightness", "guidance_negative"), "")
     rows = [
         known
-        | {
-            "variant": f"sctd/N~{n}",
-            "label": f"N = {n}",
-            "N": n,
-            "level": 70 + n,
-            "difference": n - 5,
-            "low": n - 6,
-            "high": n - 4,
-        }
+        | {"variant": f"sctd/N~{n}", "label": f"N = {n}", "N": n, "level": 70 + n}
+        | {"difference": n - 5, "low": n - 6, "high": n - 4}
         for n in (1, 5)
     ]
     pd.DataFrame(rows).to_csv(root / "tables/ablation_n.csv", index=False)
