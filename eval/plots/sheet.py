@@ -34,6 +34,7 @@ SMALL, FAILED = 12, "#e8e8e8"  # letters of a reason, and the tile that they sta
 TEXT = 10  # letters' heights that the texts at the left are wide
 WIDER = 1.25  # times its pictures that a column may be for a long word
 AGAIN = 10  # rows after which the titles are repeated
+MOST = 32  # pictures beside each other that can be told apart on a page
 SIDES = {"front": 0.0, "right": 0.25, "back": 0.5, "left": 0.75}  # as a share of the orbit
 
 
@@ -58,13 +59,42 @@ def compose(header: list[str], rows: list[Strip], sides: Collection[str]) -> Ima
 
     Letters are so large that they can be read when the sheet is as wide as a page; texts that are too long
     are wrapped, and titles come again every few rows. Where an asset has no pictures its tile says why.
+    More columns than MOST pictures come as blocks below each other, all rows in each.
     """
+    from PIL import Image
+
+    columns = max(len(header), 1)
+    many = math.ceil(columns / math.ceil(columns * len(sides) / MOST))
+    size = letters_of(many, sides)
+    cuts = [slice(start, start + many) for start in range(0, columns, many)]
+    parts = [
+        block(header[cut], [Strip(row.text, row.pictures[cut]) for row in rows], sides, size) for cut in cuts
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    tops = [sum(part.height + 2 * BETWEEN for part in parts[:i]) for i in range(len(parts))]
+    sheet = Image.new("RGB", (max(part.width for part in parts), tops[-1] + parts[-1].height), "white")
+    for part, top in zip(parts, tops, strict=True):
+        sheet.paste(part, (0, top))
+    return sheet
+
+
+def wide_of(sides: Collection[str]) -> int:
+    """The pictures of one asset side by side, in pixels."""
+    return len(sides) * (TILE + SIDE_GAP) - SIDE_GAP
+
+
+def letters_of(columns: int, sides: Collection[str]) -> int:
+    """The letters' height that is LETTER when so many columns are as wide as a page, in pixels."""
+    body = columns * (wide_of(sides) + BETWEEN)
+    return max(12, math.ceil(body * LETTER / (PAGE - TEXT * LETTER)))
+
+
+def block(header: list[str], rows: list[Strip], sides: Collection[str], size: int) -> Image:
+    """Columns beside each other, in letters of this height."""
     from PIL import Image, ImageDraw
 
-    corner, wide = ", ".join(sides), len(sides) * (TILE + SIDE_GAP) - SIDE_GAP
-    widths = [wide for _ in header]
-    body = sum(widths) + BETWEEN * len(widths)
-    size = max(12, math.ceil(body * LETTER / (PAGE - TEXT * LETTER)))
+    corner, wide = ", ".join(sides), wide_of(sides)
     left = TEXT * size
     words = [max((length(word, size) for word in title.split()), default=0) for title in header]
     widths = [math.ceil(min(max(wide, word), WIDER * wide)) for word in words]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.plots.fonts import length
-from eval.plots.sheet import AGAIN, FAILED, GAP, LETTER, PAGE, SIDES, TILE, Strip, compose, wrap
+from eval.plots.sheet import AGAIN, FAILED, GAP, LETTER, MOST, PAGE, SIDES, TILE, Strip, compose, wrap
 
 WHITE = np.full((len(SIDES), 8, 8, 3), 255, np.uint8)
 
@@ -51,6 +51,19 @@ def test_titles_come_again_at_forty_prompts() -> None:
     column = sheet[:, 130:200].min((1, 2)) < 128
     written = np.flatnonzero(column)
     assert 1 + (np.diff(written) > TILE // 2).sum() == 40 // AGAIN
+
+
+def test_more_columns_than_a_page_shows_are_blocks_below_each_other() -> None:
+    """As high as the blocks, no wider than one; every column's picture is there, letters fit a block."""
+    most = MOST // len(SIDES)
+    one, two = sheet_of(2, most), sheet_of(2, 2 * most)
+    assert two.shape[1] == one.shape[1] and two.shape[0] > 2 * one.shape[0]
+    black = np.zeros_like(WHITE)
+    pictures = [[WHITE if i != column else black for i in range(2 * most)] for column in (0, 2 * most - 1)]
+    for row in pictures:
+        sheet = np.asarray(compose(["x"] * 2 * most, [Strip("", row)], SIDES))
+        assert (sheet < 50).all(-1).sum() >= len(SIDES) * TILE**2
+    assert sheet_of(2, most + 1).shape[1] < one.shape[1]
 
 
 def test_a_text_is_broken_where_it_would_be_too_wide_a_long_word_within() -> None:
