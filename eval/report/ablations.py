@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from segmentdreamer.records import shipped
 
 from ..ablation import SPACES, read_table, readable
@@ -34,7 +36,7 @@ def describe(content: Content, path: Path) -> dict[str, Any]:
     table = read_table(path)
     table = table[~table["variant"].isin(CONTROL_TITLES)]
     variants = table.drop_duplicates("variant").to_dict("records")
-    axis = spec.get("x", "")
+    axis = find_axis(spec, table)
     stops = (
         sorted({row[axis] for row in variants}, key=float) if axis else [flat(r["label"]) for r in variants]
     )
@@ -64,6 +66,14 @@ def describe(content: Content, path: Path) -> dict[str, Any]:
         "prompts": prompts,
         "plots": [plot for plot in plots if (content.results / plot).exists()],
     }
+
+
+def find_axis(spec: dict[str, Any], table: pd.DataFrame) -> str:
+    """The field of the slider; where the axis is a measure, the field that varies with it."""
+    if (axis := spec.get("x", "")) in table or not axis:
+        return axis
+    fields = [field for field in spec["space"][0] if field in table and field != spec.get("lines")]
+    return next((field for field in fields if table[field].nunique() > 1), "")
 
 
 def told(row: dict[Any, Any], variants: list[dict[Any, Any]], lines: str, content: Content) -> str:
