@@ -13,6 +13,7 @@ import yaml
 from segmentdreamer.command import Program
 from segmentdreamer.records import ROOT
 
+CONTROLS = {"truth", "prior", "shuffled", "start", "sphere"}  # rows of every table that no method makes
 LOSS = '''\
 """{title}: what it is, in a line, with its source."""
 
@@ -90,13 +91,17 @@ def write_method(
     registry = ROOT / "baselines/methods.yaml"
     if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise ValueError(f"{name!r} is no name of a method: small letters, digits and _, a letter first")
-    if name in yaml.safe_load(registry.read_text("utf-8")) or any(path.exists() for path in paths):
-        raise ValueError(f"{name} is there already: choose another name")
     words = {"name": name, "title": "".join(part.capitalize() for part in name.split("_"))}
+    taken = re.findall(r"\w+", LOSS) if words["title"] in LOSS.split("@dataclass")[0] else []
+    if name.partition("_")[0] in CONTROLS or words["title"] in taken or yaml.safe_load(name) != name:
+        raise ValueError(f"{name!r} means something else here: choose another name")
+    entries = registry.read_text("utf-8")
+    others = [yaml.safe_load(entries), yaml.safe_load((ROOT / "baselines/foreign.yaml").read_text("utf-8"))]
+    if any(name in (known or {}) for known in others) or any(path.exists() for path in paths):
+        raise ValueError(f"{name} is there already: choose another name")
     for path, text in zip(paths, (LOSS, TEST), strict=True):
         path.write_text(text.format(**words))
-    with registry.open("a") as entries:
-        entries.write(ENTRY.format(**words))
+    registry.write_text(entries + "\n" * (not entries.endswith("\n")) + ENTRY.format(**words), "utf-8")
     for path in (*paths, registry):
         print(path.relative_to(ROOT))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
+
+from segmentdreamer.records import read_record
 
 from .tables.formats import NOTHING
 
@@ -36,9 +37,9 @@ def from_columns(row: Mapping[Any, Any]) -> Guidance:
     return Guidance(*(str(row[name]) for name in COLUMNS))
 
 
-def read_record(path: Path) -> Guidance:
+def of_record(path: Path) -> Guidance:
     """The guidance of one provenance.json; unknown where the file does not tell, as a foreign method's."""
-    record = json.loads(path.read_text("utf-8"))
+    record = read_record(path)
     config, own = record.get("config", {}), record.get("hyper_parameters", {})
     if "prompts" not in config:
         return Guidance()
@@ -59,7 +60,7 @@ def read_guidance(folders: Iterable[Path]) -> Guidance:
     paths = [path for folder in folders if (path := folder / "provenance.json").exists()]
     found: dict[Guidance, Path] = {}
     for path in paths:
-        found.setdefault(read_record(path), path)
+        found.setdefault(of_record(path), path)
     found.pop(Guidance(), None)
     if len(found) > 1:
         texts = [f"{path} has {tell([g], [g])}, negative prompt {g.negative!r}" for g, path in found.items()]

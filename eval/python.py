@@ -15,7 +15,7 @@ from .prompt_table import check, fill_in, plain, read_texts
 from .scales import scorers_of
 from .scores.asset import Models
 from .scores.scorers import load_models, prepare, score_asset
-from .views.archive import read_asset
+from .views.archive import Views, read_asset
 from .views.remarks import Setting, judge
 
 
@@ -40,18 +40,22 @@ def score_views(
     table = list_prompts(prompt, prompts)
     scorers = prepare(models_of(scale, find_device(device)), table)
     (own,) = table["id"][(table["id"] == prompt) | (table["prompt"].map(plain) == plain(prompt))][:1]
-    notes: list[str] = []
-    if isinstance(views, np.ndarray):
-        rgba, ring, surface = views, arc is None or arc == 360, None
-    else:
-        asset = read_asset(place := Path(views))
-        ring, notes = judge(asset, place, place.parent, Setting(arc=arc))
-        rgba, surface = asset.rgba, asset.surface
-    if rgba.ndim != 4 or rgba.shape[-1] != 4 or rgba.dtype != np.uint8:
-        raise ValueError(f"views are {rgba.shape} {rgba.dtype}, not (V, H, W, 4) uint8")
-    rows, _ = score_asset(scorers, rgba, own, Path(truth) if truth else None, ring, surface)
+    if arc is not None and not 0 < arc <= 360:
+        raise ValueError(f"arc is above 0 and at most 360 degrees, not {arc:g}")
+    asset, place = take_views(views), Path("views" if isinstance(views, np.ndarray) else views)
+    ring, notes = judge(asset, place, place.parent, Setting(arc=arc))
+    rows, _ = score_asset(scorers, asset.rgba, own, Path(truth) if truth else None, ring, asset.surface)
     rows.attrs |= {"protocol": scorers.protocol.metrics, "protocol_id": scorers.protocol.id, "notes": notes}
     return rows
+
+
+def take_views(views: np.ndarray | Path | str) -> Views:
+    """The views of an array, folder or archive; ValueError for an array of another form."""
+    if not isinstance(views, np.ndarray):
+        return read_asset(Path(views))
+    if views.ndim != 4 or views.shape[-1] != 4 or not views.size or views.dtype != np.uint8:
+        raise ValueError(f"views are {views.shape} {views.dtype}, not (V, H, W, 4) uint8")
+    return Views(views, [*range(len(views))], [], None)
 
 
 def list_prompts(prompt: str, others: Path | str | Sequence[str]) -> pd.DataFrame:

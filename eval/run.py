@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from segmentdreamer.records import read_record
 
 from .guidance import Guidance, read_guidance
 from .identity import of_cells
@@ -125,9 +126,8 @@ def read_protocol(folder: Path) -> dict[str, Any]:
     """
     known = {"status": "ok", "reason": "", "protocol": {}, "protocol_id": ""}
     path, reward = folder / "protocol.json", folder / "image_reward.json"
-    record = known | (json.loads(path.read_text("utf-8")) if path.exists() else {})
-    if reward.exists():
-        theirs = json.loads(reward.read_text("utf-8"))
+    record = known | read_record(path)
+    if theirs := read_record(reward):
         record["protocol"] = record["protocol"] | theirs["protocol"]
         record["protocol_id"] += f"+{theirs['protocol_id']}"
     if record["status"] not in ("ok", "failed"):
@@ -156,7 +156,7 @@ def check_planned(
     def read(method: str, prompt: str, seed: int) -> list[str]:
         folder = results / "scores" / path_of(method, prompt, seed)
         files = [folder / "protocol.json", folder / "image_reward.json"]
-        return [json.loads(file.read_text("utf-8")).get("identity", "") for file in files if file.exists()]
+        return [read_record(file).get("identity", "") for file in files if file.exists()]
 
     found = of_cells(read, methods, controls, prompts, seeds) if planned else []
     names = [(method, prompt) for method in [*methods, *controls] for prompt in prompts] if planned else []
@@ -176,7 +176,7 @@ def check_alike(results: Path, keys: list[Key]) -> None:
     found: dict[tuple[str, Any], Path] = {}
     for key in keys:
         path = results / "assets" / path_of(*key) / "provenance.json"
-        record = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        record = read_record(path)
         for name in ("numbers", "device", "threads"):
             if record.get(name) is not None:
                 found.setdefault((name, record[name]), path)
@@ -193,14 +193,22 @@ def check_alike(results: Path, keys: list[Key]) -> None:
 def read_asset(results: Path, method: str, prompt: str, seed: int, cost: bool) -> pd.DataFrame:
     """Scores of one asset, ImageReward's too, and, if asked for and known, its cost and LOGGED: SCORES."""
     scores, asset = (results / room / path_of(method, prompt, seed) for room in ("scores", "assets"))
-    frames = [pd.read_csv(scores / "scores.csv")]
+    frames = [read_scores(scores / "scores.csv")]
     if (reward := scores / "image_reward.csv").exists():
-        frames.append(pd.read_csv(reward))
+        frames.append(read_scores(reward))
     if cost:
         known = read_cost(asset) | read_log(asset)
         rows = [(0, metric, value) for metric, value in known.items()]
         frames.append(pd.DataFrame(rows, columns=frames[0].columns))
     return pd.concat(frames, ignore_index=True).assign(method=method, prompt=prompt, seed=seed)[SCORES]
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """A file of scores: view, metric, value; ValueError, which names it, for another one."""
+    try:
+        return pd.read_csv(path)[["view", "metric", "value"]].astype({"value": float})
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} holds no scores: {' '.join(str(error).split())}") from error
 
 
 def read_cost(folder: Path) -> dict[str, float]:
@@ -209,7 +217,7 @@ def read_cost(folder: Path) -> dict[str, float]:
     alone: 1 if no other work ran beside it, 0 if some did or nobody looked.
     """
     path = folder / "cost.json"
-    figures = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    figures = read_record(path)
     known = {metric: figures.get(metric) for metric in COSTS}
     known["alone"] = bool(known["alone"]) if figures else None
     known["peak_memory"] = figures.get("peak_gpu_memory_mib") or figures.get("peak_memory_mib")
@@ -233,7 +241,7 @@ def guidance_of(results: Path, method: str, prompts: Iterable[str], seeds: Itera
 def read_device(results: Path, methods: list[str], keys: list[Key]) -> str:
     """The devices that the methods were optimized on, as their costs tell; empty if none does."""
     paths = [results / "assets" / path_of(*key) / "cost.json" for key in keys if key[0] in methods]
-    found = {json.loads(path.read_text("utf-8")).get("device", "") for path in paths if path.exists()}
+    found = {read_record(path).get("device", "") for path in paths}
     return ", ".join(sorted(found - {""}))
 
 

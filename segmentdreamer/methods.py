@@ -15,8 +15,17 @@ REGISTRY = ROOT / "baselines" / "methods.yaml"
 
 
 def registry() -> dict[str, dict[str, Any]]:
-    """All registered methods: name -> {class, title, ...}."""
-    return yaml.safe_load(REGISTRY.read_text("utf-8"))
+    """All registered methods: name -> {class, title, ...}; ConfigError for a file of another form."""
+    try:
+        found = yaml.safe_load(REGISTRY.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{REGISTRY} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{REGISTRY} names no methods")
+    for name, entry in found.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("settings", []), list):
+            raise ConfigError(f"{REGISTRY}: {name} is no entry (class, title, settings: a list, ...)")
+    return found
 
 
 def trunk_settings(name: str) -> list[str]:
@@ -47,8 +56,22 @@ def load_method(name: str, hyper_parameters: dict[str, Any]) -> Method:
     return build(load_class(known[name]["class"]), hyper_parameters, f"methods.{name}")
 
 
-def load_class(name: str) -> Any:
-    """The class of `module:class`; installed, `baselines.sds:SDS` lies in segmentdreamer.baselines.sds."""
+def load_class(name: Any) -> Any:
+    """The class of `module:class`; installed, `baselines.sds:SDS` lies in segmentdreamer.baselines.sds.
+
+    ConfigError, in one line, if there is none, or no dataclass.
+    """
+    try:
+        found = import_class(str(name))
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{REGISTRY.name}: class {name} cannot be loaded: {reason}") from error
+    if not dataclasses.is_dataclass(found):
+        raise ConfigError(f"{REGISTRY.name}: class {name} is no dataclass, whose fields are its settings")
+    return found
+
+
+def import_class(name: str) -> Any:
     module, _, attribute = name.partition(":")
     beside = ROOT / module.partition(".")[0]
     inside = beside.is_dir() and (ROOT == PACKAGE or find_spec(beside.name) is None)

@@ -59,6 +59,17 @@ def file_digest(path: Path) -> str:
     return large_digest(str(path.resolve()), *now) if state.st_size >= LARGE else read_digest(path)
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, {} if there is none; ValueError, which names the file, for anything else."""
+    try:
+        found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found
+
+
 def read_digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

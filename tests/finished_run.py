@@ -67,7 +67,7 @@ def write_finished(root: Path) -> Path:
         "reward": "toybox/models/reward",
         "truth": False,
     }
-    (root / "settings.yaml").write_text(yaml.safe_dump(flat))
+    (root / "settings.yaml").write_text(yaml.safe_dump(flat, sort_keys=False))
     return root
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from refusals import assert_one_line
 
-from segmentdreamer.config import load_config
+from segmentdreamer import methods
+from segmentdreamer.config import ConfigError, load_config
 from segmentdreamer.methods import check_settings
 
 SETTINGS = [  # --set or overrides, and what the line says
@@ -138,3 +140,28 @@ FILES = [  # a scale of one's own
 def test_a_wrong_file_of_settings(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "own.yaml").write_text(text)
     assert_one_line(lambda: load_config(tmp_path / "own.yaml"), words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "names no methods"),
+        ("a: [", "is no YAML"),
+        ("mine:", "mine is no entry"),
+        ("mine: text", "mine is no entry"),
+        ("mine: {class: nowhere}", "class nowhere cannot be loaded"),
+        ("mine: {class: baselines.sds:Nothing}", "class baselines.sds:Nothing cannot be loaded"),
+        ("mine: {class: baselines.nowhere:X}", "class baselines.nowhere:X cannot be loaded"),
+        ("mine: {class: null}", "class None cannot be loaded"),
+        ("mine: {class: 'baselines.sds:draw_t'}", "is no dataclass"),
+        ("mine: {class: 'baselines.sds:SDS', settings: null}", "mine is no entry"),
+    ],
+)
+def test_a_registry_that_names_no_method_is_told_in_one_line(
+    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "REGISTRY", tmp_path / "methods.yaml")
+    (tmp_path / "methods.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
+        methods.load_method("mine", {})
+    assert "\n" not in str(caught.value)

@@ -28,11 +28,14 @@ from segmentdreamer.start.meshes import SUFFIXES, Y_UP, sample_mesh
 from segmentdreamer.start.shapes import extent
 
 from ..views.archive import read_asset, write_views
+from ..views.remarks import Setting, describe_cameras, judge
 
 SURFACE = 20_000  # Gaussians on a mesh
 OPACITY = 0.99  # of Gaussians on a surface
 FRAME = 1.0  # radius of the ball that the evaluation's pictures show
 INNERMOST, FARTHEST = 0.05, 2.0  # reaches at which nothing is to be seen, or little of it
+SMALLEST = 0.05  # of the reach: a sound asset has a Gaussian below it
+INVISIBLE = -5.5  # logit of an opacity of 1/255, below which the rasterizers leave a Gaussian out
 
 
 def read_gaussians(path: Path) -> tuple[dict[str, Tensor], str]:
@@ -73,14 +76,19 @@ def check_gaussians(params: Mapping[str, Tensor], path: Path, scale: float) -> l
     count = len(params["means"])
     if not count:
         raise ValueError(f"{path} holds no Gaussians")
-    if float(params["scales"].min()) > np.log(scale):
-        raise ValueError(f"{path}: all scales are above 0: 3DGS stores their logarithms")
     reach = float(np.quantile(params["means"].norm(dim=1).numpy(), 0.99))
+    smallest = float(params["scales"].min())
+    if smallest > np.log(scale) and np.exp(smallest) > SMALLEST * reach:
+        raise ValueError(f"{path}: all scales are above 0: 3DGS stores their logarithms")
     advice = f"; --scale {scale * FRAME / max(reach, 1e-9):.2g} would fit it" if reach > 0 else ""
     if not INNERMOST <= reach <= FARTHEST:
         raise ValueError(f"{path} reaches {reach:.3g} world units, and pictures show {FRAME:g}{advice}")
     notes = [f"it reaches {reach:.3g} world units, pictures show {FRAME:g}{advice}"] if reach > FRAME else []
     opacities = params["opacities"]
+    if float(opacities.max()) < INVISIBLE:
+        raise ValueError(f"{path}: all Gaussians are transparent: nothing of them would be seen")
+    if float(params["scales"].max()) > np.log(FARTHEST):
+        notes.append(f"its largest Gaussian is {np.exp(float(params['scales'].max())):.3g} world units wide")
     if float(opacities.min()) >= 0 and float(opacities.max()) <= 1:
         notes.append("all opacities lie in 0 to 1: 3DGS stores logits, so these are at least half opaque")
     offset = float(params["means"].mean(0).norm())
@@ -114,20 +122,27 @@ def enter(
         raise FileNotFoundError(f"no file or folder {source}")
     told: dict[str, Any] = {"entered": source.name, "source_sha256": content_digest(source)}
     if source.is_dir() or source.suffix.lower() in (".zip", ".gz", ".tgz"):
+        if (up, turn, scale, center) != ("auto", 0.0, 1.0, False):
+            raise ValueError(f"{source} holds pictures, which cannot be turned, scaled or centered")
         asset = read_asset(source)
-        write_views(asset.rgba, out / "views.zip", asset.surface)
-        told |= {"as": "views", "views": len(asset.rgba)}
+        _, notes = judge(asset, source, source.parent, Setting())
+        cameras = describe_cameras(asset, source, source.parent)
+        write_views(asset.rgba, out / "views.zip", asset.surface, asset.numbers, cameras)
+        told |= {"as": "views", "views": len(asset.rgba), "notes": notes}
     else:
+        if not np.isfinite([turn, scale]).all() or scale <= 0:
+            raise ValueError(f"turn and scale are finite, scale above 0; they are {turn} and {scale}")
         params, kind = read_gaussians(source)
         usual: Up = "y" if source.suffix.lower() in Y_UP else "z"
         up = usual if up == "auto" else up
         params = moved(params, upright(up, turn), scale, extent(params["means"])[0] if center else None)
-        for note in check_gaussians(params, source, scale):
-            print(f"note: {source}: {note}", file=sys.stderr)
+        notes = check_gaussians(params, source, scale)
         save_ply(params, out / "asset.ply")
         degree = round((params["shN"].shape[1] + 1) ** 0.5) - 1 if "shN" in params else 0
         told |= {"as": kind, "up": up, "turn": turn, "scale": scale, "center": center, "sh_degree": degree}
         told |= {"gaussians": len(params["means"]), "asset_sha256": file_digest(out / "asset.ply")}
+    for note in notes:
+        print(f"note: {source}: {note}", file=sys.stderr)
     write_json(out / "provenance.json", {"hyper_parameters": {}, "config": {}, **told})
     return told
 

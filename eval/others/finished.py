@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,15 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from segmentdreamer.records import shipped
+from segmentdreamer.records import read_record, shipped
 
 from ..run import Key, Run, path_of, read_run
+from ..scales import read_mapping
 from ..scores.scorers import Scorers, load_models, prepare
 from ..tables.table1 import tabulate
+
+ASKED = ("methods", "controls", "prompts", "seeds", "scale", "scorer", "reference")  # of table1.json
+SETTINGS = ("texts", "clip", "views", "generation")  # of settings.yaml
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,17 @@ def read_finished(results: Path, selection: str = "") -> Finished:
     for path in (tables / "table1.json", kept):
         if not path.is_file():
             raise FileNotFoundError(f"{results} is no finished run: it has no {path.relative_to(results)}")
-    record, config = json.loads((tables / "table1.json").read_text("utf-8")), dict[str, Any]()
-    for key, value in yaml.safe_load(kept.read_text("utf-8")).items():
+    record, config = read_record(tables / "table1.json"), dict[str, Any]()
+    if lacking := [key for key in ASKED if key not in record]:
+        raise ValueError(f"{tables / 'table1.json'} is no table's record: it has no {lacking[0]}")
+    for key, value in read_mapping(kept).items():
         *sections, last = key.split(".")
         inner = config
         for section in sections:
             inner = inner.setdefault(section, {})
         inner[last] = value
+    if lacking := [key for key in SETTINGS if key not in config]:
+        raise ValueError(f"{kept} is no run's settings: it has no {lacking[0]}")
     names = (record[key] for key in ("methods", "controls", "prompts", "seeds"))
     return Finished(read_run(results, *names), tables, record, config)
 

@@ -27,7 +27,26 @@ from .door import enter
 
 REGISTRY = "baselines/foreign.yaml"
 KEPT = ("repository", "commit", "version", "license", "deviations")  # of an entry, in provenance.json
+UPS = ("auto", "z", "y", "-y")
 KINDS = ("up", "turn", "scale", "center")  # how what it makes is turned
+
+
+def read_entry(name: str) -> dict[str, Any]:
+    """What is known of a program; ValueError, in one line, if it is not there or lacks what is needed."""
+    known = yaml.safe_load(shipped(REGISTRY).read_text("utf-8")) or {}
+    entry = known.get(name)
+    if not isinstance(entry, dict):
+        raise ValueError(f"{REGISTRY} has no program {name!r}; it has {', '.join(known)}")
+    pattern = entry.get("makes")
+    if not isinstance(pattern, str) or Path(pattern).is_absolute():
+        raise ValueError(f"{REGISTRY}: {name}: makes: a path in its folder is needed, not {pattern!r}")
+    if entry.get("up", "auto") not in UPS:
+        raise ValueError(f"{REGISTRY}: {name}: up: one of {', '.join(UPS)}, not {entry['up']!r}")
+    if not isinstance(entry.get("scale", 1), int | float) or not isinstance(
+        entry.get("turn", 0), int | float
+    ):
+        raise ValueError(f"{REGISTRY}: {name}: scale and turn are numbers")
+    return entry
 
 
 def write_settings(entry: dict[str, Any], checkout: Path, names: dict[str, str]) -> None:
@@ -44,7 +63,10 @@ def fill(value: Any, names: dict[str, str]) -> Any:
         return {key: fill(inner, names) for key, inner in value.items()}
     if value == "{seed}":
         return int(names["seed"])
-    return value.format(**names) if isinstance(value, str) else value
+    try:
+        return value.format(**names) if isinstance(value, str) else value
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"{REGISTRY}: {value!r} has no placeholders but {', '.join(names)}") from error
 
 
 def measure(command: list[str], checkout: Path) -> dict[str, Any]:
@@ -76,7 +98,7 @@ def run_program(
     seed: Annotated[int, inputs("index of the asset")] = 0,
 ) -> None:
     """Run a foreign program for one prompt, and take in what it made."""
-    entry = yaml.safe_load(shipped(REGISTRY).read_text("utf-8"))[name]
+    entry = read_entry(name)
     names = {"prompt": prompt, "prompt_id": prompt_id, "seed": str(seed)}
     names["init_prompt"] = init_prompt or prompt
     write_settings(entry, checkout, names)

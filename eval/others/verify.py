@@ -8,8 +8,8 @@ What only a new run measures (time, memory, evaluations) is taken from the run's
 
 from __future__ import annotations
 
-import json
 import random
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import chain, zip_longest
@@ -22,9 +22,16 @@ import typer
 import yaml
 
 from segmentdreamer.command import Device, Program, Selection, find_device, inputs, settings
-from segmentdreamer.records import file_digest, package_versions, processor_model
+from segmentdreamer.methods import registry
+from segmentdreamer.records import (
+    file_digest,
+    package_versions,
+    processor_model,
+    read_record,
+    shipped,
+)
 
-from ..reproduce import SHOWN, TOLERANCES, Folder, compare, tolerated
+from ..reproduce import SHOWN, TABLES, TOLERANCES, Folder, compare, tolerated
 from ..run import COSTS, Key, path_of, read_array
 from ..scores.scorers import Scorers, score_asset
 from ..views.archive import read_asset
@@ -32,23 +39,39 @@ from ..views.remarks import Setting, judge
 from ..views.render import render_surface
 from ..views.surface import Surface
 from .finished import Finished, load_scorers, read_finished, tabulate_again
+from .program import REGISTRY
 
 FINDING = ["file", "method", "prompt", "metric", "here", "stored", "tolerance"]
+DIGESTS = (  # of which file stands in which room's record, under which name
+    ("assets", "asset.ply", "assets", "provenance.json", "asset_sha256"),
+    ("views", "views.zip", "scores", "protocol.json", "views_sha256"),
+)
+ASKED_WITH = {"prompts.tsv", "titles.yaml"}  # what tables are made from
 NOT_AGAIN = {*COSTS, "peak_memory", "collapsed", "one_step"}  # columns that only a new run measures
 
 
 def check_records(finished: Finished) -> Iterator[dict[str, Any]]:
-    """What each asset's and each archive's own record says of its bytes, as rows of FINDING."""
-    digests = (
-        ("assets", "asset.ply", "assets", "provenance.json", "asset_sha256"),
-        ("views", "views.zip", "scores", "protocol.json", "views_sha256"),
-    )
+    """What each asset's and each archive's own record says of its bytes, as rows of FINDING.
+
+    A method's asset must be there with its record; of a control, or a row that entered as views, only the
+    views must.
+    """
+    made = makers()
     for key in finished.scored():
-        for room, file, theirs, name, field in digests:
+        for room, file, theirs, name, field in DIGESTS:
             path, record = finished.place(room, key) / file, finished.place(theirs, key) / name
-            if record.exists() and (told := json.loads(record.read_text("utf-8")).get(field)):
-                found = file_digest(path) if path.exists() else "no file"
-                yield finding(f"{room}/{path_of(*key)}/{file}", key, "SHA-256", found[:12], told[:12], 0)
+            told = read_record(record).get(field)
+            if told or room == "views" or key[0].partition("/")[0] in made:
+                found = file_digest(path)[:12] if path.exists() else "no file"
+                stored = told[:12] if told else f"none in {name}"
+                yield finding(f"{room}/{path_of(*key)}/{file}", key, "SHA-256", found, stored, 0)
+
+
+def makers() -> set[str]:
+    """The methods that make assets: ours, and the programs of others that do not enter as views."""
+    foreign = yaml.safe_load(shipped(REGISTRY).read_text("utf-8"))
+    theirs = {name for name, entry in foreign.items() if entry.get("as") != "views"}
+    return theirs | {name for name, entry in registry().items() if "class" in entry}
 
 
 def finding(file: str, key: Key, metric: str, *figures: Any) -> dict[str, Any]:
@@ -56,11 +79,36 @@ def finding(file: str, key: Key, metric: str, *figures: Any) -> dict[str, Any]:
 
 
 def check_tables(finished: Finished, tolerances: Mapping[str, Any], study: Path | None) -> pd.DataFrame:
-    """Every figure of the tables against what the scores give now (see reproduce.compare)."""
+    """Every figure of the tables, and each line of their other forms, against what the scores give now."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = tabulate_again(finished, finished.record["methods"], Path(folder), study)
         everything = {**tolerances, "machine": {"metrics": []}}  # of one run, times must agree as well
-        return compare(Folder(fresh, {}, {}), Folder(finished.tables, {}, {}), everything, same=True)
+        figures = compare(Folder(fresh, {}, {}), Folder(finished.tables, {}, {}), everything, same=True)
+        others = sorted(path.name for path in fresh.iterdir() if path.name not in {*TABLES, *ASKED_WITH})
+        lines = [row for name in others for row in compare_lines(name, fresh, finished.tables)]
+    return pd.concat([figures, pd.DataFrame(lines)], ignore_index=True)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text; without the addresses of a page's links, which its own place is in."""
+    return re.sub(r'href="[^"]*"', "href", path.read_text("utf-8")).splitlines()
+
+
+def compare_lines(name: str, fresh: Path, stored: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a table's file, as rows of reproduce.compare; one row where they agree."""
+    row = {"file": name, "method": "", "prompt": "", "metric": "", "tolerance": 0.0}
+    if not (stored / name).is_file():
+        yield {**row, "figure": "file", "here": "made", "published": "none", "agrees": False}
+        return
+    mine, theirs = (read_lines(side / name) for side in (fresh, stored))
+    if mine == theirs:
+        yield {**row, "figure": "lines", "here": str(len(mine)), "published": str(len(mine)), "agrees": True}
+    for number, (here, there) in enumerate(zip_longest(mine, theirs, fillvalue=""), start=1):
+        if here != there:
+            first = next(i for i, pair in enumerate(zip_longest(here, there)) if len({*pair}) > 1)
+            shown = (side[max(first - 12, 0) :][:32] for side in (here, there))
+            cells = dict(zip(("here", "published"), shown, strict=True))
+            yield {**row, "figure": f"line {number}", **cells, "agrees": False}
 
 
 def draw(finished: Finished, count: int, seed: int) -> list[Key]:
@@ -70,6 +118,15 @@ def draw(finished: Finished, count: int, seed: int) -> list[Key]:
         mine = [key for key in finished.scored() if key[0] == method]
         rows.append(chance.sample(mine, len(mine)))
     return [key for key in chain(*zip_longest(*rows)) if key][:count]
+
+
+def try_asset(*given: Any) -> Iterator[dict[str, Any]]:
+    """As check_asset; an asset that cannot be read is a finding."""
+    try:
+        yield from check_asset(*given)
+    except (ValueError, OSError, KeyError) as error:
+        where = path_of(*given[2])
+        yield finding(f"assets/{where}", given[2], "reading", " ".join(str(error).split()), "readable", 0)
 
 
 def check_asset(
@@ -101,6 +158,9 @@ def check_asset(
         most = tolerated(row, tolerances, same)  # none of an order or a gate on another processor
         if most is not None:
             yield finding(f"scores/{where}/scores.csv", key, metric, here, there, most)
+        if same and known["metric"].eq(metric).any():
+            worst = worst_view(scores, known, metric)
+            yield finding(f"scores/{where}/scores.csv", key, f"{metric}, worst view", *worst, 0.0)
     for space, mine in features.items():
         kept = read_array(finished.run.results, *key, space)
         off = float(np.abs(mine - kept).mean()) if kept is not None and kept.shape == mine.shape else np.nan
@@ -108,9 +168,18 @@ def check_asset(
         yield finding(f"scores/{where}/features.npz", key, space, off, 0.0, most)
 
 
+def worst_view(scores: pd.DataFrame, known: pd.DataFrame, metric: str) -> tuple[float, float]:
+    """A metric's two values of the view in which they differ most; NaN where only one side has it."""
+    mine, theirs = (rows[rows["metric"] == metric].set_index("view")["value"] for rows in (scores, known))
+    both = pd.concat({"here": mine, "stored": theirs}, axis=1).astype(float)
+    off = (both["here"] - both["stored"]).abs().mask(both.isna().sum(axis=1) == 1, np.inf).fillna(0.0)
+    here, stored = both.to_numpy()[int(off.to_numpy().argmax())]
+    return float(here), float(stored)
+
+
 def same_machine(record: Path) -> bool:
     """Whether this is the processor, and these the versions, that the record of an asset names."""
-    told = json.loads(record.read_text("utf-8")) if record.exists() else {}
+    told = read_record(record)
     machine = told.get("machine", {})
     return (machine.get("processor"), machine.get("gpu")) == (processor_model(), None) and told.get(
         "versions"
@@ -159,10 +228,11 @@ def verify(
     good &= tell("tables", tables, "figures that follow from the scores")
     chosen = draw(finished, sample, seed)
     scorers = load_scorers(finished, find_device(device)) if chosen else None
-    rows = [row for key in chosen if scorers for row in check_asset(finished, scorers, key, allowed)]
+    rows = [row for key in chosen if scorers for row in try_asset(finished, scorers, key, allowed)]
     found = pd.DataFrame(rows, columns=FINDING)
     drawn = f"{len(chosen)} of {len(finished.scored())} assets, drawn by seed {seed}"
-    names = ", ".join(path_of(*key) for key in chosen)
+    rendered = {key: (finished.place("assets", key) / "asset.ply").exists() for key in chosen}
+    names = ", ".join(path_of(*key) + ("" if rendered[key] else " (its pictures alone)") for key in chosen)
     good &= tell("sample", found.assign(agrees=[holds(row) for row in rows]), f"{drawn}: {names}")
     unseen = sorted(NOT_AGAIN & {*finished.run.scores["metric"]})
     print(f"not measured again: {', '.join(unseen) or 'nothing'}, the reference set, the true scenes")

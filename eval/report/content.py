@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections import Counter
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+
+from segmentdreamer.records import read_record
 
 from ..metrics import CONTROL_TITLES, control_kind, control_title, primary_method
 from ..plots.style import registered
@@ -52,7 +53,7 @@ class Asset:
     def record(self, room: str, name: str) -> dict[str, Any]:
         """A JSON file of the asset; empty if it has none."""
         path = self.file(room, name)
-        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+        return read_record(path)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -91,7 +92,7 @@ class Content:
     def claims(self) -> list[dict[str, Any]]:
         """The ledger, a claim an entry; empty before it is decided."""
         path = self.tables / "claims.json"
-        return json.loads(path.read_text("utf-8"))["claims"] if path.exists() else []
+        return read_record(path).get("claims", [])
 
     @property
     def main(self) -> list[Asset]:
@@ -126,7 +127,7 @@ def read_content(results: Path, selection: str = "") -> Content:
     if not found and not settings:
         raise FileNotFoundError(f"no run at {results}: it has neither views/ nor {SETTINGS}")
     path = results / "tables" / selection / "table1.json"
-    table = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    table = read_record(path)
     if selection:
         asked = table
         found = [a for a in found if a.method in {*table.get("methods", ()), *table.get("controls", ())}]

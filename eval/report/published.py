@@ -5,7 +5,6 @@ Links of pages to an asset's files lead to the asset's page in the report; other
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from segmentdreamer.records import replacing, write_json, write_text
+from segmentdreamer.records import read_record, replacing, write_json, write_text
 
 TABLES = (
     "table1.csv", "table1.md", "table1.tex", "table1.html", "table1.json", "table1_extended.csv",
@@ -37,8 +36,8 @@ def read_records(results: Path) -> dict[str, dict[str, Any]]:
     """What made each asset, by METHOD/PROMPT/SEED, where a variant's method has folders of its own."""
     records = {}
     for path in sorted((results / "assets").rglob("provenance.json")):
-        record, cost = json.loads(path.read_text("utf-8")), path.with_name("cost.json")
-        record["cost"] = json.loads(cost.read_text("utf-8")) if cost.exists() else {}
+        record = read_record(path)
+        record["cost"] = read_record(path.with_name("cost.json"))
         # The recorded configuration lists all methods' hyper-parameters; the asset's own are listed apart.
         config = pd.json_normalize([record.get("config", {})]).to_dict("records")[0]  # section.key -> value
         record["config"] = {k: v for k, v in config.items() if not str(k).startswith("methods.")}

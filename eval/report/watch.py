@@ -5,7 +5,6 @@ segmentdreamer watch results/mini
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 from segmentdreamer.command import Program, settings
+from segmentdreamer.records import read_record
 
 from ..metrics import CONTROL_TITLES, control_kind
 from ..run import path_of
@@ -59,7 +59,7 @@ def describe(results: Path) -> list[str]:
             f"{name} {'done' if (results / path).exists() else 'to do'}" for name, path in TABLES.items()
         )
     )
-    costs = [json.loads(path.read_text("utf-8")) for path in done["assets"]]
+    costs = [read_record(path) for path in done["assets"]]
     seconds, nfe = (sum(cost.get(key) or 0 for cost in costs) for key in ("seconds", "nfe"))
     lines.append(f"cost    {told(seconds)} of optimization, {nfe:,.0f} network evaluations")
     if failed := [cost for cost in costs if cost.get("failed")]:

@@ -40,7 +40,10 @@ class Clip:
 
 
 def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
-    """Load an open_clip model; `weights` is a file beside `NAME.json`, or a tag known to open_clip."""
+    """Load an open_clip model; `weights` is a file beside `NAME.json`, or a tag known to open_clip.
+
+    FileNotFoundError or ValueError, in one line, where there is no such file, model or tag.
+    """
     import segmentdreamer.torchvision_guard  # noqa: F401  (before open_clip)
 
     import open_clip
@@ -50,6 +53,12 @@ def load_clip(name: str, weights: str, device: str = "cpu") -> Clip:
         if not path.is_file():
             raise FileNotFoundError(f"no CLIP weights at {path}")
         open_clip.add_model_config(path.parent)
+    elif weights not in open_clip.list_pretrained_tags_by_model(name):
+        raise ValueError(
+            f"open_clip knows no weights {weights!r} of {name}: a tag, or a file beside {name}.json"
+        )
+    if name not in open_clip.list_models():
+        raise ValueError(f"open_clip knows no model {name}, and there is no {name}.json beside {weights}")
     torch.backends.cudnn.allow_tf32 = False  # scores are float32's, on every device
     model = open_clip.create_model(name, pretrained=weights, device=device).eval()
     setting = open_clip.get_model_preprocess_cfg(model)

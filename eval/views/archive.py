@@ -35,16 +35,27 @@ MEMBERS, MEMBER_BYTES, REASON_BYTES = 10_000, 300_000_000, 10_000
 PIXELS = 2**30  # in all views of an asset: 4 GB as RGBA
 
 
-def write_views(rgba: np.ndarray, path: Path, surface: Surface | None = None) -> None:
-    """Store (V, H, W, 4) uint8 views, and the surface behind them if it is known, atomically."""
+def write_views(
+    rgba: np.ndarray,
+    path: Path,
+    surface: Surface | None = None,
+    numbers: Iterable[int] | None = None,
+    cameras: bytes | None = None,
+) -> None:
+    """Store (V, H, W, 4) uint8 views, and the surface behind them if it is known, atomically.
+
+    numbers: of the views, 0, 1, ... without. cameras: a file of these, where they are no full ring.
+    """
 
     def members() -> Iterable[tuple[str, bytes]]:
-        for i, view in enumerate(rgba):
+        for number, view in zip(range(len(rgba)) if numbers is None else numbers, rgba, strict=True):
             buffer = io.BytesIO()
             Image.fromarray(view, "RGBA").save(buffer, "PNG", compress_level=4)
-            yield f"{i:03d}.png", buffer.getvalue()
+            yield f"{number:03d}.png", buffer.getvalue()
         if surface:
             yield DEPTH, surface.pack()
+        if cameras:
+            yield CAMERAS[0], cameras
 
     write_archive(members(), path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def judge(asset: Views, path: Path, folder: Path, setting: Setting) -> tuple[boo
     notes += alpha_notes(asset.rgba, path)
     azimuths = known_azimuths(asset, path, folder)
     scattered = "T3Bench's views are scattered over a sphere" if asset.scattered else ""
-    if fault := scattered or ring.fault(asset.numbers, azimuths, setting.arc or 360.0):
+    arc = 360.0 if setting.arc is None else setting.arc
+    if fault := scattered or ring.fault(asset.numbers, azimuths, arc):
         notes.append(f"no {' and '.join(ring.RING_METRICS)}: {fault}")
     elif azimuths is None and setting.arc is None:
         notes.append(
@@ -86,6 +88,17 @@ def known_azimuths(asset: Views, path: Path, folder: Path) -> np.ndarray | None:
     above = [place for place in (path, *path.parents) if place.is_dir() and place.is_relative_to(folder)]
     files = [place / name for place in above for name in CAMERAS if (place / name).is_file()]
     return ring.read_azimuths(files[0].read_bytes(), str(files[0])) if files else None
+
+
+def describe_cameras(asset: Views, path: Path, folder: Path, arc: float | None = None) -> bytes | None:
+    """A file of cameras that says of a copy of these views what is known of theirs; None of a full ring."""
+    count = len(asset.rgba)
+    azimuths = known_azimuths(asset, path, folder)
+    if asset.scattered:
+        azimuths = np.full(count, np.nan)
+    elif azimuths is None and arc is not None and arc < 360:
+        azimuths = np.arange(count) * arc / count
+    return None if azimuths is None else json.dumps({"azimuth": azimuths.tolist()}).encode()
 
 
 def shorten(names: list[str]) -> str:

@@ -25,7 +25,7 @@ from typer import BadParameter
 
 from segmentdreamer.command import Device, Program, find_device, inputs, outputs, settings
 from segmentdreamer.recipe.attempts import attempt, excuse
-from segmentdreamer.records import replacing, write_json
+from segmentdreamer.records import read_record, replacing, write_json
 
 from ..scales import read_scale
 from .archive import composite, write_failure, write_views
@@ -56,7 +56,7 @@ def render_surface(asset: Path, view: Mapping[str, Any], device: str) -> tuple[n
     params = {name: value.detach().to(device) for name, value in load_ply(asset).items()}
     if not len(params["means"]):
         cost = asset.with_name("cost.json")
-        told = json.loads(cost.read_text("utf-8")) if cost.exists() else {}
+        told = read_record(cost)
         raise FailedAsset(told.get("failed") or "the asset has no Gaussians")
     cameras = orbit(view["count"], view["elevation"], view["radius"], view["fov"], view["size"])
     images = render_asset(params, cameras)  # (V, H, W, 5), premultiplied
@@ -153,9 +153,11 @@ def render_assets(
     ] = None,
     size: Annotated[int | None, settings("pixels (official: 512)", min=1)] = None,
     views: Annotated[int | None, settings("azimuths (official: 120)", min=1)] = None,
-    elevation: Annotated[float | None, settings("degrees (official: 0)")] = None,
-    radius: Annotated[float | None, settings("distance of the cameras (official: 3.5)")] = None,
-    fov: Annotated[float | None, settings("field of view in radians (official: .55)")] = None,
+    elevation: Annotated[float | None, settings("degrees (official: 0)", min=-90, max=90)] = None,
+    radius: Annotated[float | None, settings("distance of the cameras (official: 3.5)", min=0.01)] = None,
+    fov: Annotated[
+        float | None, settings("field of view in radians (official: .55)", min=0.01, max=3.1)
+    ] = None,
     gpteval3d: Annotated[
         Path | None,
         outputs("also as GPTEval3D reads them: a folder METHOD, in it 0/0, 1/0, ... in the assets' order"),
@@ -181,6 +183,8 @@ def render_assets(
     named = {"size": size, "count": views, "elevation": elevation, "radius": radius, "fov": fov}
     view = OFFICIAL | (read_scale(scale)["views"] if scale else {})
     view |= {name: value for name, value in named.items() if value is not None}
+    if odd := [name for name, value in view.items() if not np.isfinite(value)]:
+        raise BadParameter(f"--{odd[0]} is no number")
     for number, (path, folder, name) in enumerate(zip(asset, out, known, strict=True)):
         with attempt(folder / ".attempt", name) if name else nullcontext("") as hopeless:
             made, failure = try_to_render(path, view, device, bool(name), hopeless)

@@ -5,6 +5,7 @@ LoRA is added to the weights it belongs to, W + scale alpha / r B A, which needs
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ from segmentdreamer.prior.options import PriorConfig
 from segmentdreamer.prior.torch_networks import load_part
 from segmentdreamer.records import cache_folder, content_digest, file_digest, run_key
 
-FORMAT = 1  # of the converted folders; raise it when they change
+FORMAT = 2  # of the converted folders; raise it when they change
 PARTS = ("unet", "text_encoder")  # what LoRA files of Stable Diffusion change
 A, B = ".lora_A.weight", ".lora_B.weight"
 
@@ -108,6 +109,7 @@ def read_lora(path: Path) -> dict[str, tuple[Tensor, Tensor, float]]:
     from diffusers import StableDiffusionPipeline
 
     with loading(path):
+        refuse_dora(path)
         state, alphas, told = StableDiffusionPipeline.lora_state_dict(
             str(path), local_files_only=True, use_safetensors=True, return_lora_metadata=True
         )
@@ -120,11 +122,39 @@ def read_lora(path: Path) -> dict[str, tuple[Tensor, Tensor, float]]:
             mine = renamed(part, below(part, state))
             for key in (key for key in mine if key.endswith(A)):
                 name, rank = key.removesuffix(A), len(mine[key])
-                alpha = (told or {}).get(f"{part}.lora_alpha", rank)  # of files of today
-                found[f"{part}.{name}"] = mine[key].float(), mine[name + B].float(), alpha / rank
+                share = share_of(name, rank, below(part, told or {}))
+                found[f"{part}.{name}"] = mine[key].float(), mine[name + B].float(), share
+            if foreign := [key for key in mine if not key.endswith((A, B))]:
+                raise ValueError(f"it has {foreign[0]}, and only layers lora_A and lora_B are added")
+    if odd := [name for name, (a, b, _) in found.items() if not (a.isfinite().all() and b.isfinite().all())]:
+        raise ValueError(f"{path}: {odd[0]} holds values that are not finite")
     if not found:
         raise ValueError(f"{path} holds no LoRA of a UNet or text encoder")
     return found
+
+
+def share_of(name: str, rank: int, told: Mapping[str, Any]) -> float:
+    """What B A of a layer is multiplied by: alpha / r, where ranks are stabilized alpha / sqrt(r).
+
+    told: the metadata of the file. alpha: lora_alpha, or the one of alpha_pattern whose key ends the name, as
+    PEFT reads it.
+    """
+    patterns = told.get("alpha_pattern") or {}
+    alpha = next(
+        (value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?({key})", name)),
+        told.get("lora_alpha", rank),
+    )
+    return float(alpha) / (rank**0.5 if told.get("use_rslora") else rank)
+
+
+def refuse_dora(path: Path) -> None:
+    """ValueError if a file holds magnitudes of DoRA, which diffusers leaves out in part."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as stored:
+        names = [*stored.keys()]
+    if magnitudes := [key for key in names if "dora_scale" in key or "magnitude" in key]:
+        raise ValueError(f"it is a DoRA ({magnitudes[0]}), and only LoRA layers are added")
 
 
 def renamed(part: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

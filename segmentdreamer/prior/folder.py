@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segmentdreamer.prior.schedule import Schedule, read_schedule
+from segmentdreamer.records import read_record
 
 NETWORKS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 # Whose file may be read; a file without a name is taken for the first.
@@ -36,13 +37,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; FileNotFoundError or ValueError, in one line that names the file."""
     if not path.is_file():
         raise FileNotFoundError(f"no diffusers pipeline at {path.parent.parent} (prior.path): no file {path}")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return found
+    return read_record(path)
 
 
 def read_scheduler(folder: Path) -> Schedule:

@@ -33,8 +33,13 @@ def fit_prompt(folder: Path, prompt: str, word: Callable[[str], Sequence[str]]) 
         return max(len(tokenizer.encode(worded).ids) for worded in word(text))
 
     shorter = prompt
-    while longest(shorter) > room and " " in shorter:
-        shorter = shorter.rpartition(" ")[0].rstrip(" ,;:")
+    while longest(shorter) > room and shorter:
+        shorter = (re.sub(r"\s*\S+\s*$", "", shorter) or shorter[:-1]).rstrip(" ,;:")
+    if not shorter:
+        found.append(
+            f"the view words do not fit beside any prompt into the {room} tokens of the text encoder"
+        )
+        return prompt, found
     if shorter != prompt:
         found.append(
             f"with its view words it has {longest(prompt)} tokens, of which the text encoder reads {room}: "

@@ -62,8 +62,11 @@ def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if "red" not in (vertex.dtype.names or ()):
         return points, None
     colors = np.stack([vertex[name] for name in ("red", "green", "blue")], axis=1)
-    scale = 255 if np.issubdtype(colors.dtype, np.integer) else 1
-    return points, (colors / scale).clip(0, 1).astype(np.float32)
+    whole = {"u1": 255, "u2": 65535}.get(colors.dtype.str[1:], 255 if colors.dtype.kind in "iu" else 1)
+    colors = (colors / whole).astype(np.float32)
+    if not ((colors >= 0) & (colors <= 1)).all():
+        raise ValueError("its colors are not all 0 to 255, or as floats 0 to 1")
+    return points, colors
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -72,6 +75,8 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if "R" not in arrays:
             return points, None
         colors = np.stack([arrays[name] for name in "RGB"], axis=1)
+        if not np.isfinite(colors).all():
+            raise ValueError("its colors are not all finite")
         return points, colors.clip(0, 1).astype(np.float32)
 
 

@@ -19,6 +19,7 @@ import torch
 from dry_runs import commands, planned, snakemake
 
 from baselines.sds import SDS
+from eval.metrics import CONTROL_TITLES
 from eval.views.archive import write_views
 from segmentdreamer.diffusion.solver import scaled_linear_alphas_cumprod
 from segmentdreamer.interfaces import Conditioning
@@ -132,6 +133,11 @@ def test_a_method_that_was_begun_runs_at_once_and_keeps_the_contract(tmp_path: P
         ("my_loss", ""),
         ("sds", "sds is there already"),
         ("My-Loss", "is no name of a method"),
+        ("ironengine", "ironengine is there already"),
+        *(
+            (name, "means something else here")
+            for name in (*CONTROL_TITLES, "start_2", "null", "on", "weight")
+        ),
     ):
         ran = run(copy, "-m", "baselines.skeleton", name)
         assert told in ran.stderr and (ran.returncode == 0) == (not told), ran.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import simulated_run as simulated
 
 from eval import load_run, score_views
 from eval.run import read_run
+from eval.scales import read_scale
 from eval.views.archive import write_views
 from toybox.scenes import Spec, primitives, two_faced
 from toybox.truth import render_orbit
@@ -45,6 +47,7 @@ def test_an_array_an_archive_and_a_folder_of_the_same_views_have_the_same_scores
         pd.testing.assert_frame_equal(score_views(place, TEXT), first)
     noted = score_views(tmp_path / "views.zip", TEXT).attrs
     assert "clip" in noted["protocol"] and any("40 views, not 120" in note for note in noted["notes"])
+    assert first.attrs["notes"] == noted["notes"]
 
 
 def test_they_are_the_programs_scores(bear: np.ndarray, tmp_path: Path) -> None:
@@ -83,11 +86,35 @@ def test_an_arc_has_no_metric_of_the_ring(bear: np.ndarray) -> None:
         ({"views": np.zeros((2, 8, 8, 4))}, "float64, not"),
         ({"prompt": "p77", "prompts": "prompts/toybox.tsv"}, "has no prompt 'p77'"),
         ({"prompt": ""}, "an empty prompt"),
+        ({"views": np.zeros((0, 8, 8, 4), np.uint8)}, r"views are \(0, 8, 8, 4\) uint8, not"),
+        ({"views": np.ones((4, 8, 8, 4), np.uint8)}, "alpha is 0 or 1 of 255"),
+        ({"arc": 0}, "arc is above 0 and at most 360"),
+        ({"arc": 720}, "arc is above 0 and at most 360"),
     ],
 )
 def test_what_cannot_be_scored_is_told_in_one_line(bear: np.ndarray, change: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         score_views(**({"views": bear, "prompt": TEXT} | change))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- a", "holds no keys"),
+        ("", "holds no keys"),
+        ("a: [", "is no YAML"),
+        ("clips: {name: x}", "'clips' was unexpected"),
+        ("clip: abc", "clip: 'abc' is not of type 'object'"),
+        ("views: {sise: 8}", "'sise' was unexpected"),
+        ("views: {size: abc}", "views.size: 'abc' is not of type 'integer'"),
+        ("generation: 5", "generation: 5 is not of type 'string'"),
+    ],
+)
+def test_a_scale_that_the_workflow_would_refuse_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        read_scale(str(tmp_path / "mine.yaml"))
     assert "\n" not in str(caught.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import trimesh
 from PIL import Image
 
 from eval.others import door, program
-from eval.views.archive import read_views
+from eval.views.archive import read_asset, read_views
+from eval.views.remarks import Setting, judge
 from segmentdreamer.scene.gaussians import activate, load_ply, parameters, save_ply
 from segmentdreamer.start.clouds import Cloud, write_cloud
 
@@ -88,9 +90,46 @@ def test_views_enter_as_the_archive_that_is_scored(tmp_path: Path) -> None:
     assert read_views(tmp_path / "out/views.zip")[:, 0, 0, 0].tolist() == [0, 10, 20]
 
 
+def test_what_is_known_of_views_is_kept_when_they_enter(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Their cameras and the gaps of their numbers: half a ring does not become a whole one."""
+    for name, numbers in (("half", range(40)), ("gap", [*range(20), *range(21, 41)])):
+        (tmp_path / name).mkdir()
+        for number in numbers:
+            Image.new("RGBA", (8, 8), (9, 9, 9, 120)).save(tmp_path / name / f"rgb_{number:03d}.png")
+    cameras = json.dumps({"azimuth": [4.5 * i for i in range(40)], "elevation": [0.0] * 40})
+    (tmp_path / "half/cameras.json").write_text(cameras)
+    for name, reason in (("half", "do not go once around"), ("gap", "lacks number 20")):
+        door.enter(tmp_path / name, tmp_path / "out" / name)
+        assert reason in capsys.readouterr().err
+        archive = tmp_path / "out" / name / "views.zip"
+        whole, notes = judge(read_asset(archive), archive, archive.parent, Setting())
+        assert not whole and any(reason in note for note in notes)
+
+
+def test_pictures_cannot_be_turned(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    with pytest.raises(ValueError, match="cannot be turned, scaled or centered"):
+        door.enter(tmp_path / "theirs", tmp_path / "out", scale=0.5)
+
+
+def test_an_asset_in_large_units_is_brought_to_this_world(tmp_path: Path) -> None:
+    """The logarithms of its scales are above 0, and right."""
+    large = gaussians(tmp_path / "a.ply")
+    raw = {name: value.detach() for name, value in load_ply(large).items()}
+    save_ply(raw | {"means": 300 * raw["means"], "scales": raw["scales"] + np.log(300.0)}, large)
+    _, found = enter(large, tmp_path / "out", scale=1 / 300)
+    torch.testing.assert_close(found["scales"], raw["scales"], atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
+        ({"opacities": torch.full((50,), -torch.inf)}, {}, "all Gaussians are transparent"),
+        ({"opacities": torch.full((50,), -20.0)}, {}, "all Gaussians are transparent"),
+        ({}, {"scale": -1.0}, "scale above 0"),
+        ({}, {"turn": float("nan")}, "turn and scale are finite"),
         ({}, {"scale": 40.0}, "pictures show 1; --scale 0."),
         ({}, {"scale": 1e-3}, "pictures show 1; --scale"),
         ({"scales": torch.full((50, 3), 0.05)}, {}, "3DGS stores their logarithms"),
@@ -165,6 +204,27 @@ def test_a_program_is_measured_from_outside_and_its_record_says_whose_it_is(
     assert record["program"] == {"commit": "abc", "license": "MIT", "deviations": ["none"]}
     assert (record["prompt"], record["up"], record["as"]) == ("a 'red' duck", "y", "gaussians")
     assert cost["seconds"] > 0 and cost["cpu_seconds"] > 0 and cost["gaussians"] == 50 and "nfe" not in cost
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("null", "has no program 'theirs'"),
+        ("{}", "makes: a path in its folder is needed"),
+        ("{makes: /tmp/a.ply}", "makes: a path in its folder is needed"),
+        ("{makes: a.ply, up: sideways}", "up: one of auto, z, y, -y, not 'sideways'"),
+        ("{makes: a.ply, scale: big}", "scale and turn are numbers"),
+        ("{makes: '{nope}.ply'}", "has no placeholders but prompt"),
+    ],
+)
+def test_an_entry_that_does_not_say_what_is_made_is_told_in_one_line(
+    entry: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "foreign.yaml").write_text(f"theirs: {entry}")
+    monkeypatch.setattr(program, "shipped", lambda name: tmp_path / "foreign.yaml")
+    options = {"prompt": "a duck", "prompt_id": "p01", "checkout": tmp_path, "out": tmp_path / "out"}
+    with pytest.raises(ValueError, match=re.escape(words)):
+        program.run_program("theirs", [sys.executable, "-c", ""], **options)
 
 
 def test_the_words_of_a_programs_command_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

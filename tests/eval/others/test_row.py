@@ -12,7 +12,8 @@ import pytest
 from folders_of_views import write_pictures
 
 from eval import score
-from eval.views.archive import read_views
+from eval.views.archive import read_asset, read_views
+from eval.views.remarks import known_azimuths
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,23 @@ def test_a_folder_joins_the_table_of_a_run_which_keeps_its_own(run: Path, tmp_pa
     assert (run / "tables/table1.csv").read_bytes() == before
 
 
+def test_a_row_that_does_not_fit_leaves_nothing_of_itself(run: Path, tmp_path: Path) -> None:
+    write_pictures(read_views(run / "views/sds/p01/0/views.zip"), tmp_path / "theirs/p01")
+    write_pictures(np.full((4, 64, 64, 4), 200, np.uint8), tmp_path / "theirs/p02")
+    with pytest.raises(ValueError, match="the run's are"):
+        score.score(folder=tmp_path / "theirs", row=run, as_="uneven", device="cpu")
+    assert not [*run.glob("*/*uneven")]
+
+
+def test_what_was_said_of_the_cameras_stays_with_the_rows_views(run: Path, tmp_path: Path) -> None:
+    """So that they are judged alike whenever they are scored again."""
+    write_pictures(read_views(run / "views/sds/p01/0/views.zip"), tmp_path / "theirs/p01")
+    score.score(folder=tmp_path / "theirs", row=run, as_="half a ring", arc=180, device="cpu")
+    kept = read_asset(run / "views/half_a_ring/p01/0/views.zip")
+    azimuths = known_azimuths(kept, run, run)
+    assert azimuths is not None and azimuths.tolist() == [0, 30, 60, 90, 120, 150]
+
+
 def test_a_prompt_without_views_is_a_failed_asset_of_the_row(run: Path, tmp_path: Path) -> None:
     source = run / "views/sds/p01/0/views.zip"
     (tmp_path / "half/p01").mkdir(parents=True)
@@ -47,6 +65,9 @@ def test_a_prompt_without_views_is_a_failed_asset_of_the_row(run: Path, tmp_path
     [
         ("sds", 6, "has a row 'sds' already"),
         ("truth", 6, "has a row 'truth' already"),
+        ("CSD", 6, "'csd' is a method of this suite's"),
+        ("他们", 6, "has no letter a to z"),
+        ("kept", 6, "is there already, and of no such row"),
         ("few", 4, "the run's are"),
     ],
 )
@@ -54,5 +75,6 @@ def test_what_cannot_stand_in_the_table_is_refused(
     name: str, views: int, words: str, run: Path, tmp_path: Path
 ) -> None:
     write_pictures(np.full((views, 64, 64, 4), 200, np.uint8), tmp_path / "theirs/p01")
+    (run / "views/kept").mkdir(exist_ok=True)
     with pytest.raises(ValueError, match=words):
         score.score(folder=tmp_path / "theirs", row=run, as_=name, device="cpu")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,7 +78,7 @@ def test_depth_is_scored_by_the_levels_that_a_file_has(
 
 
 def no_scores() -> tuple[pd.DataFrame, dict]:
-    return pd.DataFrame({"metric": [], "value": []}), {}
+    return pd.DataFrame({"view": [], "metric": [], "value": []}), {}
 
 
 def test_a_score_file_that_was_edited_shows_in_the_tables_and_in_the_sample(
@@ -107,6 +109,64 @@ def test_an_asset_that_was_swapped_with_its_record_looks_otherwise(
     code, told = say(run, capsys, "--sample", "6")
     assert code == 1 and "all" in told["files"]
     assert f"views/{FIRST}/views.zip" in told["sample"] and f"scores/{FIRST}/scores.csv" in told["sample"]
+
+
+def change_protocol(run: Path) -> None:
+    path = run / "scores" / FIRST / "protocol.json"
+    told = json.loads(path.read_text())
+    del told["views_sha256"]
+    write_json(path, told)
+
+
+@pytest.mark.parametrize(
+    ("remove", "named"),
+    [
+        (lambda run: (run / "assets" / FIRST / "provenance.json").unlink(), f"assets/{FIRST}/asset.ply"),
+        (lambda run: shutil.rmtree(run / "assets" / FIRST), f"assets/{FIRST}/asset.ply"),
+        (change_protocol, f"views/{FIRST}/views.zip"),
+    ],
+    ids=["a record", "an asset with its record", "a digest"],
+)
+def test_a_record_or_an_asset_that_was_taken_away_is_a_finding(
+    remove: Callable[[Path], None], named: str, run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    remove(run)
+    code, told = say(run, capsys, "--sample", "0")
+    assert code == 1 and named in told["files"] and "none in" in told["files"]
+
+
+def test_a_view_whose_score_was_raised_at_anothers_cost_is_found(
+    run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = run / "scores" / FIRST / "scores.csv"
+    rows = pd.read_csv(path)
+    own = rows.index[rows["metric"] == "clip"]
+    rows.loc[own[:2], "value"] += [0.2, -0.2]
+    rows.to_csv(path, index=False, float_format="%.6g")
+    code, told = say(run, capsys, "--sample", "6")
+    assert code == 1 and "clip, worst view" in told["sample"]
+
+
+def test_a_sampled_asset_that_cannot_be_read_is_a_finding_and_the_rest_is_told(
+    run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = run / "assets" / FIRST / "asset.ply"
+    path.write_bytes(path.read_bytes()[:900])
+    code, told = say(run, capsys, "--sample", "6")
+    assert code == 1 and "readable" in str(told) and "114 of 115 hold (6 of 6 assets" in told["sample"]
+
+
+@pytest.mark.parametrize("file", ["comparisons.csv", "table1.md", "table1.tex", "table1.html", "table1.json"])
+def test_a_figure_of_any_form_of_the_tables_that_was_edited_is_named(
+    file: str, run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = run / "tables" / file
+    text = path.read_text()
+    figure = re.findall(r"\d+\.\d\d+", text)[-1]
+    before, _, after = text.rpartition(figure)
+    path.write_text(f"{before}{figure[:-1]}{(int(figure[-1]) + 1) % 10}{after}")
+    code, told = say(run, capsys, "--sample", "0")
+    assert code == 1 and f"{file} " in told["tables"]
 
 
 @pytest.mark.parametrize("file", ["table1.csv", "per_prompt.csv"])

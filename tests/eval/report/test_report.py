@@ -10,16 +10,21 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import simulated_run as simulated
 import yaml
 from PIL import Image
 
+from eval.ablation import SPACES
 from eval.report import build, watch
+from eval.report.ablations import find_axis
 from eval.report.content import Asset, read_content
 from eval.report.front import facts
 from eval.report.pictures import shrink
 from eval.tables import table1 as table
+from eval.variants import read_ablation
+from segmentdreamer.records import shipped
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +141,13 @@ def test_no_folder_of_a_run_is_one_line(tmp_path: Path) -> None:
     for program in (build.main, watch.main):
         with pytest.raises(SystemExit, match=f"error: no run at {tmp_path}"):
             program([str(tmp_path)])
+
+
+def test_where_an_ablations_axis_is_measured_the_slider_goes_over_what_was_varied() -> None:
+    spec = read_ablation(shipped(SPACES), "nfe")
+    known = {"method": ["sds", "sds", "sctd", "sctd"], "train.stretch": ["0.5", "1.0", "0.5", "1.0"]}
+    assert spec["x"] == "nfe" and find_axis(spec, pd.DataFrame(known)) == "train.stretch"
+    assert find_axis({**spec, "x": "train.stretch"}, pd.DataFrame(known)) == "train.stretch"
 
 
 def test_names_of_pages_tell_variants_apart() -> None:

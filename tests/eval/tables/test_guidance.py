@@ -12,7 +12,7 @@ import simulated_run as simulated
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from eval.guidance import COLUMNS, Guidance, read_guidance, read_record, tell, tell_each
+from eval.guidance import COLUMNS, Guidance, of_record, read_guidance, tell, tell_each
 from eval.metrics import control_title
 from eval.plots import figures
 from eval.plots.fonts import pieces
@@ -61,7 +61,7 @@ def write(folder: Path, record: dict) -> Path:
 def test_the_record_says_kind_omega_with_its_end_and_brightness(
     record: dict, text: str, tmp_path: Path
 ) -> None:
-    found = read_record(write(tmp_path / "asset", record) / "provenance.json")
+    found = of_record(write(tmp_path / "asset", record) / "provenance.json")
     assert tell([found], [found]) == text
 
 
@@ -74,7 +74,7 @@ def test_what_generate_writes_is_understood(tmp_path: Path) -> None:
     config = load_config("mini", trunk_settings("gcs"))
     chosen = hyper_parameters(load_method("gcs", {"omega": 3.5}))
     record = {"config": dataclasses.asdict(config), "hyper_parameters": chosen}
-    found = read_record(write(tmp_path / "asset", record) / "provenance.json")
+    found = of_record(write(tmp_path / "asset", record) / "provenance.json")
     assert found == Guidance("CFG", "3.5", "BEG", "")
 
 

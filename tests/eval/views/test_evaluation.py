@@ -18,7 +18,7 @@ from eval.prompt_table import read_prompts
 from eval.scores import ground_truth
 from eval.statistics.intervals import mean_interval, prompt_means
 from eval.views.archive import composite, read_views, write_views
-from eval.views.render import render, write_all
+from eval.views.render import main, render, write_all
 from segmentdreamer.scene.gaussians import parameters, save_ply
 from segmentdreamer.start.shapes import StartConfig, start_state
 from toybox.scenes import Spec, primitives, two_faced
@@ -130,6 +130,19 @@ def test_a_wrong_prompt_table_is_refused_in_one_line(tmp_path: Path, text: str, 
     with pytest.raises(ValueError, match=words) as caught:
         read_prompts(path)
     assert "prompts.tsv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "camera",
+    ["--fov=0", "--fov=4", "--fov=nan", "--radius=0", "--radius=-3", "--radius=inf", "--elevation=nan"],
+)
+def test_cameras_that_see_nothing_are_refused(
+    camera: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--asset", str(tmp_path / "a.ply"), "--out", str(tmp_path / "out"), camera])
+    assert stopped.value.code == 2 and camera.partition("=")[0] in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_rendering_an_unreadable_ply_gets_one_line_and_writes_nothing(tmp_path: Path) -> None:

@@ -144,3 +144,13 @@ def test_clips_preprocessing_is_torchvisions_of_any_shape(shape: tuple[int, int]
     theirs = np.stack([np.asarray(official(Image.fromarray(image))) for image in images])
     assert np.array_equal(fit(images, 64), theirs)
     assert short_side(*shape, 64) == Resize(64)(Image.new("L", shape[::-1])).size[::-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("ViT-L-14", "/nope"), ("nope", "openai"), ("nope", str(ROOT / "toybox/models/clip/model.safetensors"))],
+)
+def test_a_clip_that_open_clip_does_not_know_is_told_in_one_line(name: str, weights: str) -> None:
+    with pytest.raises(ValueError, match="open_clip knows no") as caught:
+        load_clip(name, weights)
+    assert "\n" not in str(caught.value)

@@ -41,3 +41,18 @@ def test_words_that_the_toybox_never_learned_are_named_with_those_that_it_knows(
     assert unknown == "the prior never learned dragon, of, glass"
     assert {"bear", "duck", "snowman", "purple", "roof"} <= {*known.split(", ")}
     assert not {"ack", "ange", "hroom"} & {*known.split(", ")}
+
+
+@pytest.mark.parametrize("between", ["\t", "\u00a0", "-", ",", "", "\n"])
+def test_the_view_words_stay_whatever_stands_between_the_words(between: str) -> None:
+    tokenizer = load_tokenizer(TOYBOX / "tokenizer")
+    tokenizer.no_truncation()
+    shorter, (*_, remark) = fit_prompt(TOYBOX, between.join(["bear"] * 40), partial(word_views, config=VIEWS))
+    assert max(len(tokenizer.encode(text).ids) for text in word_views(shorter, VIEWS)) <= ROOM
+    assert shorter.startswith("bear") and "the view words are kept" in remark
+
+
+def test_view_words_that_fit_beside_no_prompt_are_told() -> None:
+    wordy = PromptConfig(views=tuple(f"{word} " * 40 for word in VIEWS.views))
+    prompt, (*_, remark) = fit_prompt(TOYBOX, "a red bear", partial(word_views, config=wordy))
+    assert prompt == "a red bear" and "do not fit beside any prompt" in remark

@@ -149,3 +149,34 @@ def test_a_thinned_cloud_is_part_of_the_cloud_in_its_order(count: int, kept: int
     first = thin(cloud, kept, torch.Generator().manual_seed(3)).points[:, 0]
     assert len(first) == min(count, kept) == len(first.unique())
     assert torch.equal(first, first.sort().values) and set(first.tolist()) <= set(range(count))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "read"),
+    [
+        ("u2", [0, 65535, 32768], [0, 1, 0.5]),
+        ("f4", [0, 1, 0.5], [0, 1, 0.5]),
+        ("i4", [0, 255, 51], [0, 1, 0.2]),
+    ],
+)
+def test_colors_of_a_cloud_are_read_in_any_kind_of_number(
+    kind: str, values: list[float], read: list[float], tmp_path: Path
+) -> None:
+    cloud = read_cloud(write_colors(tmp_path / "a.ply", kind, values))
+    assert cloud.colors is not None
+    torch.testing.assert_close(cloud.colors[:, 0], torch.tensor(read, dtype=torch.float32), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 255.0, -1.0])
+def test_colors_that_are_none_are_refused(wrong: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="its colors are not all 0 to 255, or as floats 0 to 1"):
+        read_cloud(write_colors(tmp_path / "a.ply", "f4", [0, 1, wrong]))
+
+
+def write_colors(path: Path, kind: str, values: list[float]) -> Path:
+    """Three points whose red, green and blue are these numbers."""
+    table = np.zeros(3, [*((axis, "f4") for axis in "xyz"), *((c, kind) for c in ("red", "green", "blue"))])
+    for channel in ("red", "green", "blue"):
+        table[channel] = values
+    PlyData([PlyElement.describe(table, "vertex")]).write(str(path))
+    return path
