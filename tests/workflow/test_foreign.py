@@ -30,10 +30,10 @@ def product(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A dry run of every program: file -> the command that makes it."""
+    """A dry run of every program, as if none were installed: file -> the command that makes it."""
     results = tmp_path_factory.mktemp("results")
     config = ["--config", f"results={results}", "seeds=2", f"methods=[{','.join(PROGRAMS)}]"]
-    ran = snakemake(*(f"{results}/{product(name)}" for name in PROGRAMS), "-n", "-p", *config)
+    ran = snakemake(*(f"{results}/{product(name)}" for name in PROGRAMS), "-n", "-p", "--forceall", *config)
     assert ran.returncode == 0, ran.stderr
     return {
         path.removeprefix(f"{results}/"): made for path, made in commands(ran.stdout + ran.stderr).items()
