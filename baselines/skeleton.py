@@ -92,8 +92,8 @@ def write_method(
     if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise ValueError(f"{name!r} is no name of a method: small letters, digits and _, a letter first")
     words = {"name": name, "title": "".join(part.capitalize() for part in name.split("_"))}
-    taken = re.findall(r"\w+", LOSS) if words["title"] in LOSS.split("@dataclass")[0] else []
-    if name.partition("_")[0] in CONTROLS or words["title"] in taken or yaml.safe_load(name) != name:
+    imported = re.findall(r"\w+", LOSS.partition("@dataclass")[0])
+    if name.partition("_")[0] in CONTROLS or words["title"] in imported or yaml.safe_load(name) != name:
         raise ValueError(f"{name!r} means something else here: choose another name")
     entries = registry.read_text("utf-8")
     others = [yaml.safe_load(entries), yaml.safe_load((ROOT / "baselines/foreign.yaml").read_text("utf-8"))]

@@ -30,6 +30,7 @@ from segmentdreamer.start.shapes import extent
 from ..views.archive import read_asset, write_views
 from ..views.remarks import Setting, describe_cameras, judge
 
+Axis = Literal["auto", "z", "y", "-y"]  # what is up in a file
 SURFACE = 20_000  # Gaussians on a mesh
 OPACITY = 0.99  # of Gaussians on a surface
 FRAME = 1.0  # radius of the ball that the evaluation's pictures show
@@ -103,7 +104,7 @@ def enter(
     source: Annotated[Path, typer.Argument(help="a PLY or mesh, or a folder or archive of views")],
     out: Annotated[Path, outputs("folder of the asset or of its views, RUN/assets/METHOD/PROMPT/SEED")],
     up: Annotated[
-        Literal["auto", "z", "y", "-y"],
+        Axis,
         settings(
             "its upward axis (auto: y for glTF, else z); its front is then +y for z, +z for y, -z for -y"
         ),

@@ -14,7 +14,7 @@ import resource
 import subprocess
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
@@ -23,11 +23,10 @@ from snakemake.utils import update_config
 from segmentdreamer.command import Program, inputs, outputs
 from segmentdreamer.records import describe_machine, shipped, write_json
 
-from .door import enter
+from .door import Axis, enter
 
 REGISTRY = "baselines/foreign.yaml"
 KEPT = ("repository", "commit", "version", "license", "deviations")  # of an entry, in provenance.json
-UPS = ("auto", "z", "y", "-y")
 KINDS = ("up", "turn", "scale", "center")  # how what it makes is turned
 
 
@@ -40,11 +39,9 @@ def read_entry(name: str) -> dict[str, Any]:
     pattern = entry.get("makes")
     if not isinstance(pattern, str) or Path(pattern).is_absolute():
         raise ValueError(f"{REGISTRY}: {name}: makes: a path in its folder is needed, not {pattern!r}")
-    if entry.get("up", "auto") not in UPS:
-        raise ValueError(f"{REGISTRY}: {name}: up: one of {', '.join(UPS)}, not {entry['up']!r}")
-    if not isinstance(entry.get("scale", 1), int | float) or not isinstance(
-        entry.get("turn", 0), int | float
-    ):
+    if entry.get("up", "auto") not in (axes := get_args(Axis)):
+        raise ValueError(f"{REGISTRY}: {name}: up: one of {', '.join(axes)}, not {entry['up']!r}")
+    if not all(isinstance(entry.get(kind, 1), int | float) for kind in ("scale", "turn")):
         raise ValueError(f"{REGISTRY}: {name}: scale and turn are numbers")
     return entry
 
