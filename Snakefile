@@ -12,9 +12,9 @@ configfile: "workflow/config/default.yaml"
 container: "workflow/containers/segmentdreamer.sif"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/inputs.smk"
-include: "workflow/rules/isolated.smk"
+include: "workflow/rules/plan/common.smk"
+include: "workflow/rules/plan/inputs.smk"
+include: "workflow/rules/plan/isolated.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/environments.smk"
 include: "workflow/rules/point_e.smk"

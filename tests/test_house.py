@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -53,7 +54,6 @@ FLOORS: list[tuple[str, ...]] = [
 
 FOLDER, FILE, FUNCTION = 15, 300, 50  # at most so many modules and lines
 UNFORMATTED = 130  # at most so many places that the formatter leaves alone, rows of figures above all
-CROWDED: set[str] = set()
 
 
 def modules() -> dict[str, Path]:
@@ -139,9 +139,10 @@ def test_a_package_never_uses_those_that_build_on_it(user: str, never: tuple[str
 
 
 def test_no_folder_is_crowded_and_no_file_too_long() -> None:
-    folders = [path.parent for path in MODULES.values() if path.name != "__init__.py"]
-    crowded = {f.relative_to(ROOT).as_posix() for f in folders if folders.count(f) > FOLDER}
-    assert crowded == CROWDED
+    """Rules and tests too; a package's __init__ aside."""
+    rules = (ROOT / "workflow/rules").rglob("*.smk")
+    counts = Counter(path.parent for path in [*MODULES.values(), *TESTS, *rules] if path.stem != "__init__")
+    assert not {str(folder.relative_to(ROOT)) for folder, count in counts.items() if count > FOLDER}
     assert not {p.name for p in MODULES.values() if len(p.read_text().splitlines()) > FILE}
 
 

@@ -38,20 +38,20 @@ AREAS: dict[str, tuple[str, str]] = {
     "losses": (
         "baselines/*.py segmentdreamer/sctd.py segmentdreamer/segments.py "
         "segmentdreamer/diffusion/[gst]*.py segmentdreamer/scene/brightness.py",
-        "tests/baselines tests/segmentdreamer/test_times.py tests/segmentdreamer/test_trajectory.py "
+        "tests/baselines tests/segmentdreamer/diffusion "
         "tests/segmentdreamer/test_step.py tests/segmentdreamer/test_trunk.py "
         "tests/segmentdreamer/test_trunk_numbers.py "
         "tests/segmentdreamer/test_official_defaults.py",
     ),
     "statistics": ("eval/statistics/*.py", "tests/eval/statistics tests/eval/claims tests/eval/tables"),
-    "distances": ("eval/distances/*.py", "tests/eval/distances tests/eval/scores/test_exchanged.py"),
+    "distances": ("eval/distances/*.py", "tests/eval/distances"),
     "protocol": (
         "eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/janus.py "
         "eval/scores/consistency.py eval/scores/floaters.py eval/metrics.py",
         "tests/eval/scores tests/eval/views tests/eval/tables",
     ),
     "workflow": (
-        "workflow/rules/*.smk",
+        "workflow/rules/**/*.smk",
         "tests/workflow/test_wiring.py tests/workflow tests/eval/plots/test_variants.py",
     ),
 }

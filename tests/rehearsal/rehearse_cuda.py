@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-TESTS = ("test_gsplat_parity", "prior/test_graphs", "test_step")
+TESTS = ("rasterizer/test_gsplat_parity", "prior/test_graphs", "test_step")
 METHODS = ("sds", "ism", "cds", "gcs", "sctd")
 DEFAULT = ("tests", "steps", "scoring", "reference")
 RANDOM = "--set prior.class=segmentdreamer.prior.random_networks:open_random --set prior.path='' "

@@ -71,6 +71,19 @@ def test_p_is_that_of_the_sign_flips_or_larger(n: int) -> None:
     assert 2 * Mean(equal).above(0) == sign_flip_p(equal) == 2 ** (1 - n)
 
 
+def test_the_flips_limit_is_the_last_bound_that_they_do_not_reject_at_any_tail() -> None:
+    mean = Mean(np.random.default_rng(0).normal(size=4))  # 15 subsets have a mean: p are sixteenths
+
+    def p(bound: float) -> float:
+        return float((1 + (mean.typical <= bound).sum()) / 16)
+
+    for sixteenths in (1.0, 1.9, 2.1, 3.9, 5.5, 7.9):
+        tail = sixteenths / 16
+        limit = mean.flipped(tail)
+        assert p(limit - 1e-9) <= tail < p(limit)
+    assert mean.flipped(0.99 / 16) == -np.inf
+
+
 @pytest.mark.parametrize("n", [6, 12, 40])
 def test_the_interval_contains_the_tables(n: int) -> None:
     values = np.random.default_rng(n).exponential(size=n)

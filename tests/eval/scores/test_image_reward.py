@@ -35,7 +35,7 @@ def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> subprocess.
 
 
 SNAKEFILE = """
-include: "{root}/workflow/rules/isolated.smk"
+include: "{root}/workflow/rules/plan/isolated.smk"
 include: "{root}/workflow/rules/environments.smk"
 rule use:
     input: environment("tiny")
@@ -188,7 +188,7 @@ def python() -> Path:
 
 
 def figures(python: Path, *arguments: str | Path) -> dict[str, Any]:
-    ran = run(python, "tests/image_reward_parity.py", *arguments)
+    ran = run(python, "tests/eval/scores/image_reward_parity.py", *arguments)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout.splitlines()[-1])
 

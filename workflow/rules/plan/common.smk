@@ -65,15 +65,15 @@ SCHEMA = "workflow/schemas/config.schema.yaml"
 reading = "configuration"
 try:
     spell(config, read_yaml(Path(workflow.basedir) / SCHEMA))
-    validate(config, f"../../{SCHEMA}")
+    validate(config, f"../../../{SCHEMA}")
     PROMPTS = read_prompts(reading := config["prompts"])
-    validate(PROMPTS, "../schemas/prompts.schema.yaml")
+    validate(PROMPTS, "../../schemas/prompts.schema.yaml")
     BASELINES = Path(workflow.basedir) / "baselines"
     OTHERS = BASELINES / "foreign.yaml"
     FOREIGN = read_yaml(OTHERS) if OTHERS.exists() else {}
     REGISTRY = read_yaml(BASELINES / "methods.yaml") | FOREIGN
     ABLATIONS = read_yaml(reading := config["ablations"]["spaces"])
-    validate(ABLATIONS, "../schemas/ablations.schema.yaml")
+    validate(ABLATIONS, "../../schemas/ablations.schema.yaml")
     RESOURCES = read_yaml(config["resources"])
     GENERATION = read_settings(config["generation"], config["overrides"])
 except FileNotFoundError as error:

@@ -20,7 +20,7 @@ from eval.tables import table1
 from segmentdreamer.checkpoint import load_checkpoint
 from segmentdreamer.config import load_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HOSTILE = (
     "<img src=x onerror=alert(1)></script><script>alert(1)</script>\"'&{{7*7}}${x}$(touch x)`touch x`;|\\"
 )

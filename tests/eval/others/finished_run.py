@@ -19,7 +19,7 @@ METHODS, CONTROL, PROMPTS = ["sds", "sctd"], "sphere", ["p01", "p02"]
 VIEW = {"count": 6, "elevation": 0, "radius": 4.1, "fov": 0.515, "size": 64}
 CLIP = {"name": "toybox-clip", "weights": "toybox/models/clip/model.safetensors"}
 WORDS = ["front", "right side", "back", "left side"]
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[3]
 
 
 def write_finished(root: Path) -> Path:

@@ -13,7 +13,7 @@ from segmentdreamer.prior import random_networks as stable_diffusion
 from segmentdreamer.prior.diffusers_prior import DiffusersPrior
 from segmentdreamer.prior.torch_networks import NetworkOptions, TorchNetworks
 
-PRIOR = Path(__file__).parents[1] / "toybox/models/prior"
+PRIOR = Path(__file__).parents[3] / "toybox/models/prior"
 
 
 def networks(

@@ -19,7 +19,7 @@ from eval.views.surface import Surface
 from toybox.scenes import CLASSES, Spec, primitives
 from toybox.truth import trace_orbit
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 VIEWS = 24
 MEASURES = {"depth_error", "normal_error", "chamfer", "f_score", "texture_low", "texture_high"}
 Look = tuple[np.ndarray, Surface]

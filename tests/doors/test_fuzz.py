@@ -30,7 +30,7 @@ from segmentdreamer.scene.gaussians import PLY_FIELDS, load_ply
 from segmentdreamer.start.clouds import read_cloud
 from segmentdreamer.timing.record import finished
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXAMPLES = 120
 MOST = 64_000_000  # bytes that a reader may hold of a file of a few kilobytes
 

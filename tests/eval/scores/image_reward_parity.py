@@ -1,8 +1,8 @@
 """Runs inside ImageReward's own environment: compares our scores with the package's, prints JSON.
 
-python tests/image_reward_parity.py small FOLDER    a small network: what matters and what must not
-python tests/image_reward_parity.py true FOLDER     the published size: the package's own loader
-python tests/image_reward_parity.py golden FOLDER IMAGES
+python image_reward_parity.py small FOLDER    a small network: what matters and what must not
+python image_reward_parity.py true FOLDER     the published size: the package's own loader
+python image_reward_parity.py golden FOLDER IMAGES
 """
 
 from __future__ import annotations

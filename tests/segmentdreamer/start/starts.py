@@ -12,7 +12,7 @@ from segmentdreamer.start import shapes as start
 from segmentdreamer.start.clouds import Cloud
 from segmentdreamer.start.shapes import StartConfig, start_state
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 OFFICIAL = load_config("paper").start

@@ -31,7 +31,7 @@ from segmentdreamer.scene.gaussians import PLY_FIELDS, load_ply
 from segmentdreamer.start.clouds import read_cloud
 from segmentdreamer.timing.journal import find_tracker
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PRIOR = ROOT / "toybox/models/prior"
 FIELDS = [field for name, fields in PLY_FIELDS.items() if name != "normals" for field in fields]
 

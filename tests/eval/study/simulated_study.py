@@ -8,7 +8,7 @@ import pandas as pd
 
 from eval.study import commands as study
 
-TOYBOX = str(Path(__file__).parents[1] / "prompts/toybox.tsv")
+TOYBOX = str(Path(__file__).parents[3] / "prompts/toybox.tsv")
 METHODS = ["sds", "ism", "cds", "gcs", "sctd"]
 PROMPTS = [f"p{i:02d}" for i in range(1, 41)]
 WORTHS = dict(zip(METHODS, [0.05, 0.15, 0.1, 0.25, 0.45], strict=True))
