@@ -13,8 +13,6 @@ from ..tables.formats import NOTHING, minus
 from ..tables.layout import printed
 from .content import Asset, Content
 
-VERDICTS = ("supported", "contradicted", "unresolved", "not measured")
-
 
 def front(run: Content, content: Content, files: list[str]) -> dict[str, Any]:
     """What index.html shows of a run; content: what of it has pages; files: names of those beside it."""

@@ -48,11 +48,6 @@ def page(table: Table, sections: list[Section]) -> str:
     return template().render(table=table, sections=sections) + "\n"
 
 
-def html_table(table: Table) -> str:
-    """The table alone."""
-    return str(template().make_module({"table": table, "sections": []}).grid(table))  # type: ignore[attr-defined]
-
-
 @cache
 def template() -> Template:
     def finish(value: Any) -> Any:

@@ -9,9 +9,16 @@ from scipy.optimize import brentq
 from scipy.stats import nct, norm, t
 
 from eval.statistics.comparison import compare, compare_distances, holm, sign_flip_p
-from eval.statistics.mean_test import Mean
+from eval.statistics.mean_test import Distance, Mean
 from eval.statistics.pairs import adjust
-from eval.statistics.power import FLIPS, JACKKNIFE, LEDGER, smallest_differences, smallest_effect
+from eval.statistics.power import (
+    FLIPS,
+    JACKKNIFE,
+    LEDGER,
+    smallest_differences,
+    smallest_distance,
+    smallest_effect,
+)
 
 TOLERANCE = 0.03
 
@@ -59,6 +66,16 @@ def test_the_ledgers_test_which_allows_for_skewness_needs_more() -> None:
     assert effect > 1.2 * smallest_effect(12, 0.025, FLIPS)
     found = np.mean([2 * Mean(sample).above(0) < 0.05 for sample in rng.normal(effect, 1, (400, 12))])
     assert found == pytest.approx(0.8, abs=0.08)
+
+
+def test_how_far_from_a_bound_is_in_the_units_of_the_evidence() -> None:
+    """A distance's error is that of its estimate, a root of n below the spread of one prompt."""
+    found = smallest_distance(Distance(3.0, 2.0, 24), 0.025)
+    assert found == pytest.approx(2 * np.sqrt(24) * student(24, 0.025), rel=TOLERANCE)
+    values = np.random.default_rng(4).normal(7, 3, 12)
+    spread, effect = values.std(ddof=1), smallest_effect(12, 0.025, LEDGER)
+    assert smallest_distance(Mean(values), 0.025) == pytest.approx(spread * effect)
+    assert smallest_distance(Mean(np.ones(3)), 0.025) == np.inf
 
 
 def test_holm_finds_in_a_family_at_least_what_its_first_step_finds() -> None:
