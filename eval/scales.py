@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from snakemake.utils import update_config
 
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import shipped
 
 SCALES = {"mini": "workflow/config/default.yaml", "paper": "workflow/config/paper.yaml"}
@@ -24,30 +23,19 @@ def read_scale(name: str) -> dict[str, Any]:
     source = shipped(SCALES.get(name, name))
     if not source.is_file():
         raise FileNotFoundError(f"no scale {name!r}; known: {', '.join(SCALES)}, or a YAML file")
-    config, own = read_mapping(shipped(SCALES["mini"])), read_mapping(source)
+    config, own = read_yaml(shipped(SCALES["mini"])), read_yaml(source)
     update_config(config, own)
-    validator = Draft202012Validator(read_mapping(shipped(SCHEMA)))
+    validator = Draft202012Validator(read_yaml(shipped(SCHEMA)))
     if fault := best_match(validator.iter_errors(config)):
         place = ".".join(map(str, fault.absolute_path))
         raise ValueError(f"{source}: {f'{place}: ' if place else ''}{fault.message}")
     return config
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file of keys; ValueError, in one line, for another one."""
-    try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is no configuration: it holds no keys")
-    return found
-
-
 def scorers_of(name: str) -> dict[str, Any]:
     """What a scale scores with: clip, clip_weights, reward, inception, view_words, and size of its views."""
     config = read_scale(name)
-    generation = read_mapping(shipped(config["generation"]))
+    generation = read_yaml(shipped(config["generation"]))
     folders = {key: shipped(config[key]) if config.get(key) else None for key in ("reward", "inception")}
     return {
         "clip": config["clip"]["name"],

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from segmentdreamer.recipe.settings import read_yaml
+
 SEPARATOR = "~"
 # How readers call a field: its name, or each of its values; others are called as they are written.
 NAMES = {
@@ -49,7 +51,7 @@ class Variant:
 
 def read_ablation(path: Path | str, name: str) -> dict[str, Any]:
     """One entry of the file of ablations; ValueError if there is none of this name."""
-    ablations = yaml.safe_load(Path(path).read_text("utf-8"))
+    ablations = read_yaml(Path(path))
     if name not in ablations:
         raise ValueError(f"{path}: no ablation {name!r}; known: {', '.join(ablations)}")
     return ablations[name]

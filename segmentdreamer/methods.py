@@ -5,10 +5,9 @@ import importlib
 from importlib.util import find_spec
 from typing import Any
 
-import yaml
-
 from segmentdreamer.config import ConfigError, GenerationConfig, build, load_config, nearest
 from segmentdreamer.interfaces import Method
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import PACKAGE, ROOT
 
 REGISTRY = ROOT / "baselines" / "methods.yaml"
@@ -16,12 +15,7 @@ REGISTRY = ROOT / "baselines" / "methods.yaml"
 
 def registry() -> dict[str, dict[str, Any]]:
     """All registered methods: name -> {class, title, ...}; ConfigError for a file of another form."""
-    try:
-        found = yaml.safe_load(REGISTRY.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{REGISTRY} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{REGISTRY} names no methods")
+    found = read_yaml(REGISTRY)
     for name, entry in found.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("settings", []), list):
             raise ConfigError(f"{REGISTRY}: {name} is no entry (class, title, settings: a list, ...)")

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
+from segmentdreamer.recipe.settings import read_yaml
 
 from .verdicts import ABSOLUTE, COMPARED, TOLERANT, Question
 
@@ -85,7 +85,7 @@ class Ledger:
 
 def read_ledger(path: Path) -> Ledger:
     """The file of claims, checked; ValueError in one line that names the claim, margin or threshold."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path)
     try:
         ledger = Ledger(
             [read_claim(entry) for entry in content["claims"]],

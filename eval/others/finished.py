@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import read_record, shipped
 
 from ..run import Key, Run, path_of, read_run
-from ..scales import read_mapping
 from ..scores.scorers import Scorers, load_models, prepare
 from ..tables.table1 import tabulate
 
@@ -54,7 +54,7 @@ def read_finished(results: Path, selection: str = "") -> Finished:
     record, config = read_record(tables / "table1.json"), dict[str, Any]()
     if lacking := [key for key in ASKED if key not in record]:
         raise ValueError(f"{tables / 'table1.json'} is no table's record: it has no {lacking[0]}")
-    for key, value in read_mapping(kept).items():
+    for key, value in read_yaml(kept).items():
         *sections, last = key.split(".")
         inner = config
         for section in sections:
@@ -69,7 +69,7 @@ def read_finished(results: Path, selection: str = "") -> Finished:
 def load_scorers(finished: Finished, device: str) -> Scorers:
     """The run's scorers; ValueError unless they are those that its scores name."""
     config, run = finished.config, finished.run
-    generation = yaml.safe_load(shipped(config["generation"]).read_text("utf-8"))
+    generation = read_yaml(shipped(config["generation"]))
     reward, inception = (shipped(config[key]) if config.get(key) else None for key in ("reward", "inception"))
     models = load_models(
         config["clip"]["name"],

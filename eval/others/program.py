@@ -21,6 +21,7 @@ import yaml
 from snakemake.utils import update_config
 
 from segmentdreamer.command import Program, inputs, outputs
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import describe_machine, shipped, write_json
 
 from .door import Axis, enter
@@ -32,7 +33,7 @@ KINDS = ("up", "turn", "scale", "center")  # how what it makes is turned
 
 def read_entry(name: str) -> dict[str, Any]:
     """What is known of a program; ValueError, in one line, if it is not there or lacks what is needed."""
-    known = yaml.safe_load(shipped(REGISTRY).read_text("utf-8")) or {}
+    known = read_yaml(shipped(REGISTRY))
     entry = known.get(name)
     if not isinstance(entry, dict):
         raise ValueError(f"{REGISTRY} has no program {name!r}; it has {', '.join(known)}")

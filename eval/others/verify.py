@@ -23,6 +23,7 @@ import yaml
 
 from segmentdreamer.command import Device, Program, Selection, find_device, inputs, settings
 from segmentdreamer.methods import registry
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import (
     file_digest,
     package_versions,
@@ -69,7 +70,7 @@ def check_records(finished: Finished) -> Iterator[dict[str, Any]]:
 
 def makers() -> set[str]:
     """The methods that make assets: ours, and the programs of others that do not enter as views."""
-    foreign = yaml.safe_load(shipped(REGISTRY).read_text("utf-8"))
+    foreign = read_yaml(shipped(REGISTRY))
     theirs = {name for name, entry in foreign.items() if entry.get("as") != "views"}
     return theirs | {name for name, entry in registry().items() if "class" in entry}
 

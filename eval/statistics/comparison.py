@@ -118,7 +118,7 @@ def distance_p(difference: float, error: float, n: int) -> float:
     Student's t with n - 1 degrees of freedom: with few prompts the error itself is uncertain. NaN if
     there is no error to judge by (NaN, negative, or n < 2); 0 error leaves 1 for no difference, else 0.
     """
-    if np.isnan(difference) or np.isnan(error) or error < 0 or n < 2:
+    if np.isnan(difference) or not error >= 0 or n < 2:
         return float("nan")
     if error == 0:
         return float(difference == 0)
@@ -145,7 +145,6 @@ def holm(p: np.ndarray) -> np.ndarray:
 
     The chance of any false rejection is at most alpha under every dependence (Holm 1979).
     """
-    p = np.asarray(p, dtype=float)
     adjusted = np.full(len(p), np.nan)
     order = np.argsort(p, kind="stable")  # NaN last
     order = order[: int((~np.isnan(p)).sum())]

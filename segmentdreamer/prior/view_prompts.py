@@ -34,7 +34,8 @@ class PromptConfig:
     canonical: Share = 0.0
 
     def __post_init__(self) -> None:
-        worded(self.template, "", "")
+        if "here" not in worded(self.template, "here", ""):
+            raise ValueError(f"template {self.template!r} has no {{prompt}}")
 
 
 @dataclass(frozen=True)

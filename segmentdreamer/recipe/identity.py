@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from segmentdreamer.recipe.settings import read_settings
+from segmentdreamer.recipe.settings import ConfigError, read_settings
 from segmentdreamer.records import ROOT, content_digest, file_digest, run_key, shipped
 
 # The version of the trunk's numbers: raise it with every change of the trunk that moves an asset's numbers by
@@ -48,7 +48,9 @@ def read_recipe(
     data.pop("scale", None)
     own, prior = (data.pop("methods", None) or {}).get(name), describe_prior(data.pop("prior", None) or {})
     start, file = describe_start(data.pop("start", None) or {})
-    code = [file_digest(shipped(name)) for name in entry.get("code", [])]
+    if not isinstance(entry.get("code"), list) or not entry["code"]:
+        raise ConfigError(f"methods.yaml: {name} lists no code, the files whose change makes its assets anew")
+    code = [file_digest(shipped(file)) for file in entry["code"]]
     asks = (data.get("cameras") or {}).get("preset") == "prompt"
     return Recipe(run_key(NUMBERS, entry.get("class"), own, code, data, start, prior, conditions), file, asks)
 

@@ -30,12 +30,18 @@ def read_settings(source: str | Path, overrides: Iterable[str] = ()) -> dict[str
 
 
 class Loader(yaml.CSafeLoader):
-    """YAML whose numbers are those of version 1.2: 1e-4 is one, 010 is ten, 1:30 a text."""
+    """YAML whose keys stand once; numbers are those of version 1.2: 1e-4 is one, 010 is ten, 1:30 a text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own
         first: [(tag, form) for tag, form in pairs if not tag.endswith((":int", ":float"))]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise yaml.constructor.ConstructorError(problem=f"{twice} stands there twice")
+        return super().construct_mapping(node, deep)
 
 
 FLOAT = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?\.(inf|nan)"

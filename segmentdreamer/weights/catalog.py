@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from segmentdreamer.config import ConfigError, build
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import ROOT
 
 LIST = ROOT / "workflow" / "config" / "weights.yaml"
@@ -52,9 +51,7 @@ class Weights:
 
 def read_list(path: Path = LIST) -> dict[str, Weights]:
     """All entries; ConfigError where one is ill-formed."""
-    entries = {
-        name: build(Weights, entry, name) for name, entry in yaml.safe_load(path.read_text("utf-8")).items()
-    }
+    entries = {name: build(Weights, entry, name) for name, entry in read_yaml(path).items()}
     for name, weights in entries.items():
         if weights.waits_for not in map(weights.installed, weights.files):
             raise ConfigError(f"{name}: waits_for {weights.waits_for!r} is none of its files")

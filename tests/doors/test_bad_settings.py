@@ -133,6 +133,9 @@ FILES = [  # a scale of one's own
     ("scale: mini\nprior: {path: 3}\n", "prior.path: expected str"),
     ("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: &d [*c, *c]\nprior: *d\n", "unknown key 'a'"),
     ("2001-13-45: x", "is not YAML"),
+    ("scale: mini\ntrain: {steps: 3}\nprior: {path: x}\ntrain: {views: 2}\n", "train stands there twice"),
+    ("prior: {path: x, path: y}\n", "path stands there twice"),
+    ("scale: mini\nprior: {path: x}\nprompts: {template: a fine day}\n", "has no {prompt}"),
 ]
 
 
@@ -145,8 +148,9 @@ def test_a_wrong_file_of_settings(tmp_path: Path, text: str, words: str) -> None
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "names no methods"),
-        ("a: [", "is no YAML"),
+        ("", "expected a mapping"),
+        ("a: [", "is not YAML"),
+        ("mine: {title: A}\nmine: {title: B}", "mine stands there twice"),
         ("mine:", "mine is no entry"),
         ("mine: text", "mine is no entry"),
         ("mine: {class: nowhere}", "class nowhere cannot be loaded"),

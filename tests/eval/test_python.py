@@ -101,9 +101,9 @@ def test_what_cannot_be_scored_is_told_in_one_line(bear: np.ndarray, change: dic
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- a", "holds no keys"),
-        ("", "holds no keys"),
-        ("a: [", "is no YAML"),
+        ("- a", "expected a mapping"),
+        ("", "expected a mapping"),
+        ("a: [", "is not YAML"),
         ("clips: {name: x}", "'clips' was unexpected"),
         ("clip: abc", "clip: 'abc' is not of type 'object'"),
         ("views: {sise: 8}", "'sise' was unexpected"),

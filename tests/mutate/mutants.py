@@ -80,14 +80,15 @@ def python_places(source: str) -> Iterator[tuple[int, int, str]]:
         if isinstance(node, ast.Call):
             for keyword in node.keywords:
                 start, end = span(keyword)
-                if keyword.arg and source[start - 2 : start] == ", ":
+                if keyword.arg and id(keyword) not in skipped and source[start - 2 : start] == ", ":
                     yield start - 2, end, ""
 
 
 def unread(node: ast.AST) -> Iterator[ast.AST]:
-    """What says nothing of a number: annotations, decorators of classes."""
+    """What says nothing of a number: annotations, decorators of classes, that a zip's lists are as long."""
     parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
     parts += node.decorator_list if isinstance(node, ast.ClassDef) else []
+    parts += [node] if isinstance(node, ast.keyword) and node.arg == "strict" else []
     for part in parts:
         if part is not None:
             yield from ast.walk(part)

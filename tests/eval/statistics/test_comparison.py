@@ -131,8 +131,8 @@ def test_the_difference_is_the_mean_that_p_tests_also_among_ties(d: np.ndarray) 
 
 
 def test_ties_are_half_won_and_the_direction_of_the_metric_counts() -> None:
-    assert share_won(np.array([1.0, 2, 0, -1]), "up") == 0.625
-    assert share_won(np.array([1.0, 2, 0, -1]), "down") == 0.375
+    assert share_won(np.array([0.4, 2, 0, -1]), "up") == 0.625
+    assert share_won(np.array([0.4, 2, 0, -3]), "down") == 0.375
     assert share_won(np.array([2.0]), "up") == 1 and np.isnan(share_won(np.array([]), "up"))
     with pytest.raises(ValueError, match="neither up nor down"):
         share_won(np.array([1.0]), "higher")
@@ -189,7 +189,7 @@ def test_distances_are_judged_by_students_t_of_their_jackknife_error() -> None:
     assert distance_p(0, 0, 5) == 1 and distance_p(1, 0, 5) == 0
     assert distance_p(1, 1, 2) == pytest.approx(0.5)
     assert distance_p(1.114, 0.5, 11) == pytest.approx(0.05, abs=1e-4)
-    doubtful = ((1, NAN, 5), (1, 1, 1), (NAN, 1, 5), (1, -1, 5))
+    doubtful = ((1, NAN, 5), (1, 0, 1), (NAN, 0, 5), (1, -1, 5))
     assert all(np.isnan(distance_p(*each)) for each in doubtful)
     distances = pd.DataFrame(
         [("sds", "fid", 4.0, 1.0, 11)], columns=["method", "metric", "difference", "error", "n"]

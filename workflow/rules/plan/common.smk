@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import validate
 
@@ -16,7 +15,7 @@ from eval.identity import of_truth
 from eval.metrics import measures, primary_method
 from eval.prompt_table import categories, read_prompts
 from segmentdreamer.records import run_key
-from segmentdreamer.recipe.settings import nearest, read_settings
+from segmentdreamer.recipe.settings import nearest, read_settings, read_yaml
 from eval.variants import method_of, variants
 from eval.variants import overrides as variant_settings
 from batches import split
@@ -52,10 +51,6 @@ if workflow.is_main_process:
     )
 
 
-def read_yaml(path):
-    return yaml.safe_load(Path(path).read_text("utf-8"))
-
-
 # Threads that wait must not spin, no compute job may reach for a hub, and none depends on locale or notebook.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -72,9 +67,9 @@ try:
     OTHERS = BASELINES / "foreign.yaml"
     FOREIGN = read_yaml(OTHERS) if OTHERS.exists() else {}
     REGISTRY = read_yaml(BASELINES / "methods.yaml") | FOREIGN
-    ABLATIONS = read_yaml(reading := config["ablations"]["spaces"])
+    ABLATIONS = read_yaml(Path(reading := config["ablations"]["spaces"]))
     validate(ABLATIONS, "../../schemas/ablations.schema.yaml")
-    RESOURCES = read_yaml(config["resources"])
+    RESOURCES = read_yaml(Path(config["resources"]))
     GENERATION = read_settings(config["generation"], config["overrides"])
 except FileNotFoundError as error:
     stop(f"no such file: {error.filename}")
