@@ -201,8 +201,7 @@ def rows_of(found: Any, path: Path) -> list[dict[str, str]]:
     for row in rows:
         if not isinstance(row.get("prompt"), str):
             raise ValueError(f"{path}: an entry without a prompt of text: {json.dumps(row)[:80]}; {EXPECTED}")
-    known = [{k: v for k, v in row.items() if v is not None} for row in rows]
-    return [{str(k).strip().casefold(): str(v).strip() for k, v in row.items()} for row in known]
+    return [{str(k).strip().casefold(): str(v).strip() for k, v in row.items()} for row in rows]
 
 
 def fill_in(rows: list[dict[str, str]]) -> pd.DataFrame:

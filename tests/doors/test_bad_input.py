@@ -50,7 +50,6 @@ TABLES = [
     ("x.json", b"{", "is no JSON"),
     ("x.json", b"[" * 100_000, "is no JSON"),
     ("x.json", b'[{"text": "a"}]', "an entry without a prompt"),
-    ("x.json", b'[{"id": null, "prompt": "a"}, {"id": "b", "prompt": "c"}]', "id '' is not made of"),
     ("x.csv", b"p01,a cat\n", "looks like a table"),
 ]
 
