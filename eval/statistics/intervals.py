@@ -51,7 +51,7 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float
 
     values: one a prompt (P,), NaN left out.
     """
-    return two_level_interval(np.asarray(values, dtype=float)[:, None], level)
+    return two_level_interval(np.asarray(values)[:, None], level)
 
 
 def two_level_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:

@@ -101,6 +101,7 @@ def test_intervals_move_and_scale_with_their_scores_and_widen_with_the_level() -
     values = np.random.default_rng(3).lognormal(size=9)
     low, high = mean_interval(values)
     assert mean_interval(5 + 2 * values) == pytest.approx((5 + 2 * low, 5 + 2 * high))
+    assert mean_interval(1e-9 * values) == pytest.approx((1e-9 * low, 1e-9 * high), rel=1e-9, abs=0)
     assert np.allclose(mean_interval(np.append(values, NAN)), (low, high))
     narrow = mean_interval(values, level=0.9)
     assert low < narrow[0] < values.mean() < narrow[1] < high
@@ -176,3 +177,4 @@ def test_prompts_that_agree_have_the_plain_interval_of_what_their_seeds_spread()
     low, high = skewed_t(np.full(6, 2.0), added=0.5)
     reach = stats.t.ppf(0.975, 5) * np.sqrt(0.5 / 6)
     assert (low, high) == pytest.approx((2 - reach, 2 + reach))
+    assert not np.isnan(skewed_t(np.array([1.0, 2, 3, 1, 2, 3]), added=2 / 3)).any()
