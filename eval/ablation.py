@@ -16,9 +16,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from segmentdreamer.command import Identities, Program, Results, Selection, Titles, inputs, settings
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import write_table, write_text
 
 from .guidance import NOTE, Guidance, from_columns, tell_each
@@ -45,7 +45,7 @@ FIGURES = ("level", "difference", "low", "high", "n")
 @cache
 def ablation_columns() -> dict[str, dict[str, Any]]:
     """What each metric is called and how it is printed, in the order of the table."""
-    shared, own = (yaml.safe_load(path.read_text("utf-8")) for path in (METRICS, COLUMNS))
+    shared, own = (read_yaml(path) for path in (METRICS, COLUMNS))
     return {metric: spec or shared[metric] for metric, spec in own.items()}
 
 

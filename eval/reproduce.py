@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
-import yaml
 
 from segmentdreamer.command import Program, Selection, settings
+from segmentdreamer.recipe.settings import read_yaml
 
 from .metrics import columns
 from .report.published import manifest, read_records
@@ -193,7 +193,7 @@ def reproduce(
     fresh, kept = read_folder(run, selection), read_folder(published)
     refuse(fresh, kept)
     same = fresh.machines() == kept.machines()
-    compared = compare(fresh, kept, yaml.safe_load(tolerances.read_text("utf-8")), same)
+    compared = compare(fresh, kept, read_yaml(tolerances), same)
     print("\n".join(lines(compared, same)))
     return int(not compared["agrees"].all())
 

@@ -19,7 +19,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
-import yaml
 
 from segmentdreamer.command import Device, Program, Selection, find_device, inputs, settings
 from segmentdreamer.methods import registry
@@ -218,7 +217,7 @@ def verify(
     device: Device = None,
 ) -> int:
     """Say which numbers of a finished run hold: by its records, its scores, and a sample made anew."""
-    finished, allowed = read_finished(run, selection), yaml.safe_load(tolerances.read_text("utf-8"))
+    finished, allowed = read_finished(run, selection), read_yaml(tolerances)
     records = pd.DataFrame(check_records(finished), columns=FINDING)
     good = tell(
         "files",

@@ -18,8 +18,8 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import ROOT, replacing
 
 from ..variants import method_of
@@ -79,12 +79,7 @@ def spare(registry: Mapping[str, Mapping[str, Any]]) -> list[Look]:
 @cache
 def registered() -> dict[str, dict[str, Any]]:
     files = REGISTRY, REGISTRY.with_name("foreign.yaml")
-    return {
-        name: entry
-        for file in files
-        if file.exists()
-        for name, entry in yaml.safe_load(file.read_text("utf-8")).items()
-    }
+    return {name: entry for file in files if file.exists() for name, entry in read_yaml(file).items()}
 
 
 def look(name: str) -> Look:

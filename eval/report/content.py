@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.records import read_record
 
 from ..metrics import CONTROL_TITLES, control_kind, control_title, primary_method
@@ -122,7 +122,7 @@ def read_content(results: Path, selection: str = "") -> Content:
 
     selection: that of the tables; its methods alone are shown.
     """
-    settings, asked = (read_yaml(results / name) for name in (SETTINGS, SELECTION))
+    settings, asked = (read_kept(results / name) for name in (SETTINGS, SELECTION))
     found = find_assets(results)
     if not found and not settings:
         raise FileNotFoundError(f"no run at {results}: it has neither views/ nor {SETTINGS}")
@@ -153,8 +153,8 @@ def read_content(results: Path, selection: str = "") -> Content:
     return Content(results, titles, methods, prompts, found, missing, table, settings, selection)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    return (yaml.safe_load(path.read_text("utf-8")) if path.exists() else None) or {}
+def read_kept(path: Path) -> dict[str, Any]:
+    return read_yaml(path) if path.exists() else {}
 
 
 def find_assets(results: Path) -> list[Asset]:

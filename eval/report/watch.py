@@ -19,7 +19,7 @@ from segmentdreamer.records import read_record
 from ..metrics import CONTROL_TITLES, control_kind
 from ..run import path_of
 from .build import Run
-from .content import SELECTION, SETTINGS, read_prompts, read_yaml
+from .content import SELECTION, SETTINGS, read_kept, read_prompts
 
 STAGES = {"assets": "cost.json", "views": "views.zip", "scores": "scores.csv"}  # room -> what ends it
 TABLES = {
@@ -33,7 +33,7 @@ RECENT = 20  # assets by whose pace the time left is told
 
 def asked_assets(results: Path) -> list[str]:
     """METHOD/PROMPT/SEED of every asset of a method that the run is asked for, or that lies there."""
-    asked, kept = read_yaml(results / SELECTION), read_yaml(results / SETTINGS)
+    asked, kept = read_kept(results / SELECTION), read_kept(results / SETTINGS)
     if not asked and not kept:
         raise FileNotFoundError(f"no run at {results}: it has no {SETTINGS}")
     there = sorted(path.name for path in (results / "assets").glob("*") if path.is_dir())

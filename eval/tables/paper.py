@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
+
+from segmentdreamer.recipe.settings import read_yaml
 
 from ..metrics import columns
 
@@ -15,7 +16,7 @@ SCALE = "paper"  # the only scale whose figures may stand beside the paper's
 
 def read_paper(path: Path | None) -> dict[str, dict[str, Any]]:
     """method -> the paper's figures (baselines/paper.yaml), times in seconds; empty without a file."""
-    entries = yaml.safe_load(path.read_text("utf-8")) if path else {}
+    entries = read_yaml(path) if path else {}
     for entry in entries.values():
         if "minutes" in entry:
             entry["seconds"] = 60 * entry["minutes"]

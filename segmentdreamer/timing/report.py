@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from segmentdreamer.methods import REGISTRY
+from segmentdreamer.recipe.settings import read_yaml
 from segmentdreamer.timing.flops import Work
 
 REFERENCE = "sctd"  # the method whose step the others are compared with
@@ -125,6 +124,6 @@ def cells(row: Measurement, report: Report) -> list[str]:
 
 def paper_minutes(method: str, guidance: str) -> str:
     """What the paper's Table 1, or for plain guidance its text, says of a method; empty if nothing."""
-    entry = yaml.safe_load(REGISTRY.with_name("paper.yaml").read_text("utf-8")).get(method, {})
+    entry = read_yaml(REGISTRY.with_name("paper.yaml")).get(method, {})
     published = entry.get("minutes", "")
     return str(entry.get("minutes_cfg", published) if guidance == "cfg" else published)
