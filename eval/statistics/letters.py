@@ -12,34 +12,26 @@ from string import ascii_letters
 Pair = frozenset[str]
 
 
-def letter_groups(names: Sequence[str], different: Collection[Pair]) -> list[set[str]]:
+def letter_groups(names: Sequence[str], different: Collection[Pair]) -> list[frozenset[str]]:
     """Sets of names that do not differ, together covering every pair that does not; none is dispensable.
 
     "Not different" need not be transitive: a name may belong to several sets. Each pair that differs splits
     the sets that hold both (insert), and a set within another goes (absorb); then a set goes whose names and
     pairs all lie in others (sweep). Ordered by the first names, as given.
     """
-    groups = [set(names)] if names else []
-    for pair in sorted(map(sorted, different)):
-        held = [group for group in groups if group.issuperset(pair)]
-        halves = [group - {name} for group in held for name in pair]
-        groups = absorb([group for group in groups if group not in held] + halves)
-    for group in sorted(groups, key=len):
-        others = [other for other in groups if other is not group]
-        inner = [set(pair) for pair in combinations(group, 2)] or [group]
-        if all(any(other.issuperset(part) for other in others) for part in inner):
-            groups = others
     order = {name: place for place, name in enumerate(names)}
-    return sorted(groups, key=lambda group: sorted(order[name] for name in group))
-
-
-def absorb(groups: list[set[str]]) -> list[set[str]]:
-    """The sets that lie within no other, each once."""
-    kept: list[set[str]] = []
-    for group in sorted(groups, key=len, reverse=True):
-        if not any(group <= other for other in kept):
-            kept.append(group)
-    return kept
+    groups = {frozenset(names)} if names else set()
+    for pair in different:
+        held = {group for group in groups if group >= pair}
+        split = groups - held | {group - {name} for group in held for name in pair}
+        groups = {group for group in split if not any(group < other for other in split)}
+    placed = sorted(groups, key=lambda group: sorted(order[name] for name in group))
+    for group in sorted(placed, key=len):
+        others = [other for other in placed if other is not group]
+        inner = [*map(frozenset, combinations(group, 2))] or [group]
+        if all(any(other.issuperset(part) for other in others) for part in inner):
+            placed = others
+    return placed
 
 
 def compact_letters(names: Sequence[str], different: Collection[Pair]) -> dict[str, str]:

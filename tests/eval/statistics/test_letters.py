@@ -68,4 +68,5 @@ def test_a_group_whose_pairs_all_lie_in_others_gets_no_letter() -> None:
 
 
 def test_every_group_has_a_sign_of_its_own() -> None:
+    assert "".join(map(letter, (0, 25, 26, 51, 52, 53, 54))) == "azAZαβγ"
     assert len({letter(number) for number in range(200)}) == 200
