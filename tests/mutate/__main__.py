@@ -32,7 +32,7 @@ DURATIONS = ".durations.json"  # in the copy: test file -> seconds
 LIBRARIES = (
     "torch numpy scipy.stats scipy.optimize pandas yaml diffusers transformers open_clip matplotlib.pyplot"
 )
-TIMEOUT = 240  # seconds for the tests of one mutant; a mutant that hangs is noticed
+HANGS = 4  # times the seconds that the tests take of what is unchanged: such a mutant is noticed
 # Area -> files that are changed, tests that must notice.
 AREAS: dict[str, tuple[str, str]] = {
     "losses": (
@@ -99,15 +99,18 @@ def try_area(copy: Path, area: str, sample: int, seed: int) -> float:
     """The share of an area's mutants that its tests notice; prints those that they do not."""
     patterns, tests = AREAS[area]
     drawn = draw(copy, patterns.split(), sample, seed)
+    began = time.monotonic()
     if outcome(copy, tests.split(), None) != 0:
         sys.exit(f"{area}: the tests fail before anything is changed")
+    limit = HANGS * (time.monotonic() - began)
     quickest = json.loads((copy / DURATIONS).read_text())
     began, survivors = time.monotonic(), 0
     for done, mutant in enumerate(drawn, start=1):
         path = copy / mutant.path
         original = path.read_text()
         path.write_text(mutant.source)
-        if outcome(copy, sorted(quickest, key=lambda test: (path.stem not in test, quickest[test]))) == 0:
+        ordered = sorted(quickest, key=lambda test: (path.stem not in test, quickest[test]))
+        if outcome(copy, ordered, limit) == 0:
             survivors += 1
             print(f"NOT NOTICED  {mutant}", flush=True)
         path.write_text(original)
@@ -128,7 +131,7 @@ def draw(copy: Path, patterns: list[str], sample: int, seed: int) -> list[Mutant
     return found if not sample or sample >= len(found) else random.Random(seed).sample(found, sample)
 
 
-def outcome(copy: Path, tests: list[str], limit: float | None = TIMEOUT) -> int:
+def outcome(copy: Path, tests: list[str], limit: float | None) -> int:
     """The exit status of the fast tests on the copy; of a hang, that of a failure.
 
     A fork of this process, which has the libraries loaded, saves each mutant their seconds.
