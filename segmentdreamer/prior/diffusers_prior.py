@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -181,11 +182,13 @@ def open_prior(
 
 
 def find_class(name: str) -> Callable[[PriorConfig, str, int], DiffusersPrior]:
-    """What `prior.class` names; ValueError in one line if that cannot be imported."""
+    """What `prior.class` names; ValueError in one line if that cannot be imported or called so."""
     try:
-        return resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = resolve_name(name)
+        signature(found).bind(None, "cpu", 1)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(f"prior.class {name!r} is not module:name of a prior: {error}") from error
+    return found
 
 
 def check_prior(config: PriorConfig) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -36,7 +36,7 @@ MEANINGS: dict[str, dict[str, tuple[Any, ...]]] = {
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; FileNotFoundError or ValueError, in one line that names the file."""
     if not path.is_file():
-        raise FileNotFoundError(f"no diffusers pipeline at {path.parent.parent} (prior.path): no file {path}")
+        raise FileNotFoundError(f"no diffusers pipeline (prior.path): no file {path}")
     return read_record(path)
 
 
@@ -61,9 +61,17 @@ def read_latent_shape(folder: Path) -> tuple[int, int, int]:
         raise ValueError(
             f"{folder}: the UNet takes {channels} channels, the autoencoder's latents have {latent}"
         )
-    side = unet.get("sample_size") or 64
-    height, width = side if isinstance(side, list) else (side, side)
-    return channels, height, width
+    side = read_side(unet)
+    return channels, side, side
+
+
+def read_side(unet: Mapping[str, Any]) -> int:
+    """The side of the latents that a UNet's configuration tells of; ValueError where they are no squares."""
+    found = unet.get("sample_size") or 64
+    sides = {*found} if isinstance(found, list | tuple) else {found}
+    if len(sides) > 1:
+        raise ValueError(f"sample_size {found} of the UNet is no square; pictures are")
+    return int(sides.pop())
 
 
 def read_reduction(folder: Path) -> int:
@@ -73,15 +81,19 @@ def read_reduction(folder: Path) -> int:
 
 def check_folder(folder: Path) -> None:
     """FileNotFoundError or ValueError, in one line that names a file, unless the folder can be loaded."""
-    read_scheduler(folder)
     for part, classes in CLASSES.items():
         path = folder / (part if part.endswith(".json") else f"{part}/config.json")
-        found = read_json(path) if path.is_file() or part in NETWORKS else {}
+        found = read_json(path)
         named = found.get("_class_name") or (found.get("architectures") or [classes[0]])[0]
         if named not in classes:
             raise ValueError(f"{path} is of a {named}; expected {' or '.join(classes)}")
+    read_scheduler(folder)
     read_latent_shape(folder)
-    read_json(folder / "tokenizer" / "tokenizer_config.json")
+    read_json((tokenizer := folder / "tokenizer") / "tokenizer_config.json")
+    if not (tokenizer / "tokenizer.json").is_file():
+        lacking = [name for name in ("vocab.json", "merges.txt") if not (tokenizer / name).is_file()]
+        if lacking:
+            raise FileNotFoundError(f"no file {tokenizer / 'tokenizer.json'}, nor {lacking[0]} in its place")
     for part in NETWORKS:
         for path in find_weights(folder / part)[0]:
             read_header(path)
@@ -99,7 +111,7 @@ def find_weights(part: Path) -> tuple[list[Path], str | None]:
     for variant, infix in ((None, ""), ("fp16", ".fp16")):
         for index in (f"{stem}.safetensors.index{infix}.json", f"{stem}{infix}.safetensors.index.json"):
             if (part / index).is_file():
-                shards = sorted({part / name for name in read_json(part / index)["weight_map"].values()})
+                shards = sorted({part / name for name in read_index(part / index).values()})
                 if lacking := [path.name for path in shards if not path.is_file()]:
                     raise FileNotFoundError(f"{part / index} names {lacking[0]}, which is not there")
                 return shards, variant
@@ -108,6 +120,14 @@ def find_weights(part: Path) -> tuple[list[Path], str | None]:
     raise FileNotFoundError(
         f"no file {part / stem}.safetensors, nor {stem}.safetensors.index.json, nor either of fp16"
     )
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """Which shard has which tensor; ValueError for a file that does not say so."""
+    found = read_json(path).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()) or not found:
+        raise ValueError(f"{path} has no weight_map, which names the shard of each tensor")
+    return found
 
 
 def count_parameters(part: Path) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segmentdreamer.prior.folder import read_latent_shape
 from segmentdreamer.records import cache_folder, file_digest, folder_digest, write_json
 
 FORMAT = 2  # of the cached files; raise it when they change
@@ -104,13 +105,12 @@ def export(folder: Path, out: Path) -> None:
     from segmentdreamer.prior.torch_networks import load_folder, load_text
 
     networks = load_folder(folder, "cpu", torch.float32)
-    c = networks.unet.config
-    side, channels = c["sample_size"], c["in_channels"]
+    channels, side, _ = read_latent_shape(folder)
     z = torch.randn(2, channels, side, side)
     image = torch.randn(2, 3, side * networks.reduction, side * networks.reduction)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on shapes that are constant here
-        cond = torch.randn(2, 8, c["cross_attention_dim"])
+        cond = torch.randn(2, 8, networks.unet.config["cross_attention_dim"])
         write_onnx(
             networks.predict,
             (z, torch.full((2,), 500), cond),

@@ -1,7 +1,7 @@
 """What a scheduler's file says of a model: its noise schedule, and what its network predicts.
 
 How a scheduler samples (spacing, offsets, thresholds) is nothing to a loss and not read. Source of the
-formulas: diffusers 0.42.1, DDIMScheduler; not imported, since that costs a job's start seconds.
+formulas: diffusers 0.42.1, DDPMScheduler; not imported, since that costs a job's start seconds.
 """
 
 import math
@@ -85,12 +85,34 @@ def linear(config: Mapping[str, Any], power: float = 1.0) -> Tensor:
     return torch.linspace(first, last, steps, dtype=torch.float64) ** power
 
 
-def cosine(config: Mapping[str, Any]) -> Tensor:
-    """Betas at most .999 whose alphas_cumprod is a squared cosine (Nichol and Dhariwal 2021)."""
+def sigmoid(config: Mapping[str, Any]) -> Tensor:
+    """From beta_start to beta_end along a sigmoid (of GeoDiff)."""
+    first, last = config["beta_start"], config["beta_end"]
     steps = config.get("num_train_timesteps", STEPS)
-    angle = (torch.arange(steps + 1, dtype=torch.float64) / steps + 0.008) / 1.008 * math.pi / 2
-    alphas_cumprod = angle.cos() ** 2
-    return (1 - alphas_cumprod[1:] / alphas_cumprod[:-1]).clamp(max=0.999)
+    return torch.linspace(-6, 6, steps, dtype=torch.float64).sigmoid() * (last - first) + first
+
+
+def of_curve(curve: Callable[[Tensor], Tensor]) -> Callable[[Mapping[str, Any]], Tensor]:
+    """Betas at most .999 whose alphas_cumprod is proportional to a curve over [0, 1]."""
+
+    def betas(config: Mapping[str, Any]) -> Tensor:
+        steps = config.get("num_train_timesteps", STEPS)
+        values = curve(torch.arange(steps + 1, dtype=torch.float64) / steps)
+        return (1 - values[1:] / values[:-1]).clamp(max=0.999)
+
+    return betas
+
+
+def cosine(part: Tensor) -> Tensor:
+    """A squared cosine (Nichol and Dhariwal 2021)."""
+    return ((part + 0.008) / 1.008 * math.pi / 2).cos() ** 2
+
+
+def laplace(part: Tensor) -> Tensor:
+    """alpha where half the logarithm of alpha^2 / sigma^2 is a Laplace variable (Hang et al. 2024)."""
+    sign = torch.where(part > 0.5, -1.0, 1.0)
+    snr = (-0.5 * sign * torch.log(1 - 2 * (0.5 - part).abs() + 1e-6)).exp()
+    return (snr / (1 + snr)).sqrt()
 
 
 def without_signal_at_the_end(alphas_cumprod: Tensor) -> Tensor:
@@ -103,5 +125,7 @@ def without_signal_at_the_end(alphas_cumprod: Tensor) -> Tensor:
 BETAS: dict[str, Callable[[Mapping[str, Any]], Tensor]] = {
     "linear": linear,
     "scaled_linear": lambda config: linear(config, power=2),
-    "squaredcos_cap_v2": cosine,
+    "squaredcos_cap_v2": of_curve(cosine),
+    "sigmoid": sigmoid,
+    "laplace": of_curve(laplace),
 }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from segmentdreamer.prior.arrangement import arrange
-from segmentdreamer.prior.folder import find_weights, loading
+from segmentdreamer.prior.folder import find_weights, loading, read_side
 from segmentdreamer.prior.graphs import CudaRecorder, Recorder, Replayed, ReplayedGradient
 from segmentdreamer.prior.norms import norm_by_channels
 from segmentdreamer.prior.options import NetworkOptions
@@ -76,7 +76,7 @@ class TorchNetworks:
         if self.vae_layout == torch.channels_last:
             norm_by_channels(self.vae)
         if options.vae_tiles:
-            use_tiles(self.vae, unet.config["sample_size"] * self.reduction // 2, self.reduction)
+            use_tiles(self.vae, read_side(unet.config) * self.reduction // 2, self.reduction)
         for part in parts.values() if chosen.compiled else ():
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
             part.compile(dynamic=False, backend=COMPILER)  # one program a batch size: faster than one for any

@@ -8,6 +8,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,12 @@ def change(folder: Path, part: str, **fields: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
+def index(content: dict[str, object], folder: Path) -> None:
+    """A folder whose UNet is one of shards, by such an index."""
+    (folder / WEIGHTS).unlink()
+    (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(content))
+
+
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 SCHEDULER = "scheduler/scheduler_config.json"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
@@ -196,6 +203,13 @@ FOLDERS: list[tuple[Callable[[Path], object], str]] = [
     (lambda f: (f / WEIGHTS).write_bytes((2**60).to_bytes(8, "little")), "is no whole safetensors file"),
     (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-10]), "its header tells of"),
     (lambda f: (f / WEIGHTS).unlink(), "no file"),
+    (lambda f: (f / "model_index.json").unlink(), "no file"),
+    (lambda f: (f / "tokenizer/tokenizer.json").unlink(), "tokenizer.json, nor vocab.json in its place"),
+    (lambda f: change(f, "unet/config.json", sample_size=[16, 24]), "[16, 24] of the UNet is no square"),
+    *(
+        (partial(index, content), "has no weight_map")
+        for content in ({}, {"weight_map": 1}, {"weight_map": {}})
+    ),
 ]
 
 

@@ -93,7 +93,7 @@ def test_optimization_moves_the_render_towards_what_the_method_asks(tmp_path: Pa
     ("arguments", "words"),
     [
         (["--method", "nope"], "unknown method 'nope'"),
-        (["--method", "sds", "--set", "prior.path=nowhere"], "no diffusers pipeline at nowhere"),
+        (["--method", "sds", "--set", "prior.path=nowhere"], "no file nowhere"),
         (["--method", "sds", "--set", "prior.sha256=abc"], "have SHA-256"),
         (["--method", "sds", "--scale", "huge"], "no scale or configuration file 'huge'"),
         (["--method", "sctd", "--set", "methods.sctd.unet_jacobian=true"], "set approx_G to false"),

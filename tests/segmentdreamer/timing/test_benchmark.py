@@ -186,7 +186,7 @@ def test_the_table_sets_steps_beside_their_floor_sctd_and_the_paper() -> None:
     ("arguments", "words"),
     [
         (["--methods", "nope"], "error: unknown method 'nope'"),
-        (["--scale", "paper", "--set", "prior.path=nowhere"], "no diffusers pipeline at nowhere"),
+        (["--scale", "paper", "--set", "prior.path=nowhere"], "no file nowhere"),
         (["--set", "prior.compile=3"], "error: prior.compile: expected bool"),
     ],
 )
