@@ -9,9 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
+from segmentdreamer.recipe.settings import check_form, read_yaml
 
 METRICS = Path(__file__).parent / "metrics.yaml"
+SCHEMA = METRICS.with_name("metrics.schema.yaml")
 CONTROL_TITLES = {
     "truth": "true scene (3D ceiling)",
     "prior": "the prior's own images (2D ceiling)",
@@ -25,8 +26,9 @@ ARROWS = {"up": " ↑", "down": " ↓"}
 
 @cache
 def columns() -> dict[str, dict[str, Any]]:
-    """Every metric of metrics.yaml, in the order of the table."""
-    return yaml.safe_load(METRICS.read_text("utf-8"))
+    """Every metric of metrics.yaml, in the order of the table; ValueError for an entry of another form."""
+    check_form(found := read_yaml(METRICS), SCHEMA, METRICS.name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -112,5 +114,5 @@ def named(spec: dict[str, Any], key: str) -> set[str]:
 def read_titles(path: Path | None) -> dict[str, str]:
     """method -> title, of a YAML file whose entries have a `title`, and of foreign.yaml beside it."""
     files = [path, path.with_name("foreign.yaml")] if path else []
-    registered = [yaml.safe_load(file.read_text("utf-8")) for file in files if file.exists()]
+    registered = [read_yaml(file) for file in files if file.exists()]
     return {name: spec["title"] for entries in registered for name, spec in entries.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -66,12 +67,19 @@ def scoring_files() -> list[Path]:
 
 
 def imported(path: Path) -> Iterator[Path]:
-    """The files that a module imports from this package, wherever in it the import stands."""
+    """The files that a module imports from this package, wherever in it the import stands.
+
+    ValueError for an import by the package's full name, which is another where it is installed.
+    """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             module = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
             names = [module / alias.name for alias in node.names] if module.is_dir() else [module]
             yield from (name.with_suffix(".py") for name in names)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            full = [getattr(node, "module", None) or alias.name for alias in node.names]
+            if any(re.match(r"(segmentdreamer\.)?eval(\.|$)", name) for name in full):
+                raise ValueError(f"{path}, line {node.lineno}: what lies in eval is imported relatively")
 
 
 def scorer_digests(

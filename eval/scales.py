@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 from snakemake.utils import update_config
 
-from segmentdreamer.recipe.settings import read_yaml
+from segmentdreamer.recipe.settings import check_form, read_yaml
 from segmentdreamer.records import shipped
 
 SCALES = {"mini": "workflow/config/default.yaml", "paper": "workflow/config/paper.yaml"}
@@ -25,10 +23,7 @@ def read_scale(name: str) -> dict[str, Any]:
         raise FileNotFoundError(f"no scale {name!r}; known: {', '.join(SCALES)}, or a YAML file")
     config, own = read_yaml(shipped(SCALES["mini"])), read_yaml(source)
     update_config(config, own)
-    validator = Draft202012Validator(read_yaml(shipped(SCHEMA)))
-    if fault := best_match(validator.iter_errors(config)):
-        place = ".".join(map(str, fault.absolute_path))
-        raise ValueError(f"{source}: {f'{place}: ' if place else ''}{fault.message}")
+    check_form(config, shipped(SCHEMA), source)
     return config
 
 

@@ -62,7 +62,8 @@ def run(command: Any, argv: Sequence[str] | None = None) -> None:
     try:
         status = command.main(argv, standalone_mode=False)
     except typer.TyperException as error:
-        print(f"error: {in_one_line(error.format_message())} (--help lists the options)", file=sys.stderr)
+        if said := in_one_line(error.format_message()):  # nothing where a bare name has shown the help
+            print(f"error: {said} (--help lists the options)", file=sys.stderr)
         sys.exit(2)
     except (ValueError, OSError, yaml.YAMLError) as error:
         sys.exit(f"error: {in_one_line(str(error))}")

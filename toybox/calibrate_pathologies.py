@@ -22,8 +22,8 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
-from eval.scores.consistency import gate
-from eval.scores.janus import FIRST, LEAST
+from eval.scores.pathologies.consistency import gate
+from eval.scores.pathologies.janus import FIRST, LEAST
 from eval.tables.formats import Marked, grid
 from segmentdreamer.records import write_json
 from toybox.defects import DEFECTS, STRENGTHS

@@ -20,8 +20,8 @@ from eval.scales import read_scale
 from eval.scores import ground_truth
 from eval.scores.clip import Clip, embed_images, embed_texts, load_clip
 from eval.scores.clip_score import clip_scores, text_image_metrics
-from eval.scores.consistency import consistency
-from eval.scores.janus import LEAST, withhold
+from eval.scores.pathologies.consistency import consistency
+from eval.scores.pathologies.janus import LEAST, withhold
 from eval.scores.pathology import detail, score_pathologies
 from eval.views.archive import composite
 from eval.views.render import render

@@ -12,7 +12,7 @@ from scipy.stats import t
 
 from ..ablation import read_table
 from ..metrics import columns
-from ..scores.consistency import GATE
+from ..scores.pathologies.consistency import GATE
 from ..statistics.mean_test import Distance, Evidence, Mean
 from .ledger import Contrast, Reading
 
@@ -91,7 +91,7 @@ def satisfy(contrast: Contrast, reading: Reading, values: pd.DataFrame) -> tuple
     """The values that a reading may use, and what was left out.
 
     alone: all or none; every job of both sides ran alone on its machine. consistency: prompts on which both
-    sides' views show one thing (eval.scores.consistency.GATE). truth: all or none; the true scene is known.
+    sides' views show one thing (GATE of pathologies.consistency). truth: all or none; its scene is known.
     """
     if reading.needs == "truth":
         known = set(values.loc[values["metric"] == "iou", "method"])

@@ -17,7 +17,7 @@ from ..views.archive import Views, has_alpha, read_asset
 from ..views.ring import FEWEST
 from ..views.surface import Surface
 from .clip import Clip, embed_texts, fills
-from .janus import TEMPLATE
+from .pathologies.janus import TEMPLATE
 
 if TYPE_CHECKING:
     from .inception import InceptionV3

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..views.pictures import as_tensor
 from ..views.ring import RING_METRICS
-from .consistency import GATE, consistency
-from .floaters import floaters
-from .janus import FIRST, LEAST, TEMPLATE, janus_index, withhold
+from .pathologies.consistency import GATE, consistency
+from .pathologies.floaters import floaters
+from .pathologies.janus import FIRST, LEAST, TEMPLATE, janus_index, withhold
 
 if TYPE_CHECKING:
     from .asset import Asset, Models, PromptTexts

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from segmentdreamer.recipe.attempts import attempt, excuse
-from segmentdreamer.records import content_digest, write_arrays, write_json, write_table
+from segmentdreamer.records import content_digest, shipped, write_arrays, write_json, write_table
 
 from ..metrics import Measure, columns, measures
 from ..protocol import Protocol, scorer_digests
@@ -83,12 +83,12 @@ def prepare(models: Models, table: pd.DataFrame) -> Scorers:
     prompts, metrics = embed_prompts(models, table), []
     texts, weights = feature_protocols(models), dict(models.weights)
     for measure in measures():
-        folder = models.folders.get(measure.name)
-        if folder is None and measure.weights and Path(measure.weights).is_dir():
-            folder = Path(measure.weights)
+        folder = models.folders.get(measure.name) or (shipped(measure.weights) if measure.weights else None)
         lacking = {"weights": folder is None, "spec": not any(prompts.specs)}
         if any(lacking.get(need) for need in measure.needs):
             continue
+        if folder and not Path(folder).is_dir():
+            raise FileNotFoundError(f"{measure.columns[0]}: no folder {folder} of its weights")
         metric: Metric = measure.load(models, prompts, *([folder] if folder else []))
         if folder:
             weights[measure.name] = content_digest(folder)

@@ -61,6 +61,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+def check_form(data: Any, schema: Path, source: str | Path) -> None:
+    """ValueError, in one line that names the source and the place in it, unless data has a schema's form."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    if fault := best_match(Draft202012Validator(read_yaml(schema)).iter_errors(data)):
+        place = ".".join(map(str, fault.absolute_path))
+        raise ValueError(f"{source}: {f'{place}: ' if place else ''}{fault.message}")
+
+
 def apply_override(data: dict[str, Any], override: str) -> None:
     """Set one `section.key=value` (value in YAML) in a nested dictionary."""
     keys, equals, value = override.partition("=")

@@ -46,8 +46,8 @@ AREAS: dict[str, tuple[str, str]] = {
     "statistics": ("eval/statistics/*.py", "tests/eval/statistics tests/eval/claims tests/eval/tables"),
     "distances": ("eval/distances/*.py", "tests/eval/distances"),
     "protocol": (
-        "eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/janus.py "
-        "eval/scores/consistency.py eval/scores/floaters.py eval/metrics.py",
+        "eval/protocol.py eval/scores/ground_truth.py eval/scores/pathology.py eval/scores/pathologies/*.py "
+        "eval/metrics.py",
         "tests/eval/scores tests/eval/views tests/eval/tables",
     ),
     "workflow": (

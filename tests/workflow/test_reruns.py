@@ -210,7 +210,7 @@ ROWS: dict[str, tuple[Change, list[str]]] = {
     "CLIP's configuration": (append(f"{MODELS}/clip/toybox-clip.json", " "), [*SCORES, "samples *"]),
     "a byte of the judge": (flip(f"{MODELS}/judge/model.safetensors"), SCORES),
     "the reward's configuration": (append(f"{MODELS}/reward/config.json", " "), SCORES),
-    "a metric": (append("eval/scores/floaters.py", COMMENT), SCORES),
+    "a metric": (append("eval/scores/pathologies/floaters.py", COMMENT), SCORES),
     "a metric's title": (edit("eval/metrics.yaml", "name: CLIP,", "name: C,"), NONE),
     "threads": (configure(threads=2), OF_ASSETS),
     "the kind of device": (configure(device="cuda"), [*OF_ASSETS, "samples *", *RENDERED]),

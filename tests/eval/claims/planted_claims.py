@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from eval.claims.verdicts import CONTRADICTED, SUPPORTED, UNDECIDABLE, UNMEASURED, UNRESOLVED
-from eval.scores.consistency import GATE
+from eval.scores.pathologies.consistency import GATE
 
 
 def mini(value: float) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from eval.claims import decision as claims
 from eval.claims.page import in_words
 from eval.claims.verdicts import CONTRADICTED, UNRESOLVED, Question
 from eval.run import read_cost
-from eval.scores.consistency import GATE
+from eval.scores.pathologies.consistency import GATE
 from eval.statistics.comparison import sign_flip_p
 from eval.statistics.mean_test import Mean
 from eval.statistics.power import LEDGER as LEDGER_TEST

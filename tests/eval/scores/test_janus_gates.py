@@ -12,8 +12,8 @@ import torch
 from eval.prompt_table import read_prompts
 from eval.scores.asset import Models, PromptTexts
 from eval.scores.clip import Clip
-from eval.scores.consistency import GATE, consistency, gate
-from eval.scores.janus import FIRST, LEAST, withhold
+from eval.scores.pathologies.consistency import GATE, consistency, gate
+from eval.scores.pathologies.janus import FIRST, LEAST, withhold
 from eval.scores.pathology import Pathologies
 from eval.scores.scorers import Scorers, load_models, prepare, score_asset
 from toybox import calibrate_pathologies, defects, looks

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
 from eval.scores.clip import Clip, embed_images, embed_texts, load_clip
-from eval.scores.consistency import consistency
-from eval.scores.floaters import floaters, label_on_cpu, label_on_device, shares_apart
 from eval.scores.ground_truth import detail_error
-from eval.scores.janus import janus_index
+from eval.scores.pathologies.consistency import consistency
+from eval.scores.pathologies.floaters import floaters, label_on_cpu, label_on_device, shares_apart
+from eval.scores.pathologies.janus import janus_index
 from eval.scores.pathology import detail, over_exposure, score_pathologies
 from eval.views.archive import composite
 from toybox import calibrate_pathologies as calibration

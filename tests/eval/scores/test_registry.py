@@ -19,8 +19,8 @@ from toybox.truth import render_orbit
 
 ROOT = Path(__file__).parents[3]
 FORMER = """protocol.py views/archive.py views/naming.py views/pictures.py views/ring.py scores/scorers.py
-scores/clip.py scores/clip_score.py scores/consistency.py scores/floaters.py
-scores/ground_truth.py scores/image_reward.py scores/inception.py scores/janus.py
+scores/clip.py scores/clip_score.py scores/pathologies/consistency.py scores/pathologies/floaters.py
+scores/ground_truth.py scores/image_reward.py scores/inception.py scores/pathologies/janus.py
 scores/pathology.py scores/toy_reward.py"""
 
 
@@ -78,9 +78,48 @@ def test_an_entry_whose_file_or_class_is_missing_is_an_error(registry: Path, mod
 
 
 def test_an_entry_whose_class_is_missing_from_its_file_is_an_error(registry: Path, models: Models) -> None:
-    add(registry, "scores.floaters:Absent")
-    with pytest.raises(ValueError, match=r"new has no class scores.floaters:Absent"):
+    add(registry, "scores.pathologies.floaters:Absent")
+    with pytest.raises(ValueError, match=r"new has no class scores.pathologies.floaters:Absent"):
         scored(models)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("{class: 'a:B', name: A, digits: 1, note: n, needs: [aplha]}", "new.needs.0: 'aplha' is not one of"),
+        ("{class: 'a:B', name: A, digits: 1, note: n, neds: [alpha]}", "new: .*'neds' was unexpected"),
+        ("{class: 'a:B', name: A, digits: 1, note: n, better: upp}", "new.better: 'upp' is not one of"),
+        ("{class: a.b, name: A, digits: 1, note: n}", "new.class: 'a.b' does not match"),
+        ("{class: 'a:B', digits: 1, note: n}", "new: 'name' is a required property"),
+        ("hello", "new: 'hello' is not of type 'object'"),
+    ],
+)
+def test_an_entry_of_another_form_is_told_in_one_line(registry: Path, entry: str, words: str) -> None:
+    registry.write_text(f"{registry.read_text()}new: {entry}\n")
+    with pytest.raises(ValueError, match=f"metrics.yaml: {words}") as caught:
+        metrics.columns()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["from eval.views import ring", "import segmentdreamer.eval.metrics"])
+def test_what_a_metric_imports_cannot_be_missing_from_its_record(tmp_path: Path, line: str) -> None:
+    (tmp_path / "new.py").write_text(f"import json\n{line}\n")
+    with pytest.raises(ValueError, match=r"new.py, line 2: what lies in eval is imported relatively"):
+        [*protocol.imported(tmp_path / "new.py")]
+
+
+def test_a_class_whose_weights_are_not_there_is_an_error(registry: Path, models: Models) -> None:
+    registry.write_text(registry.read_text().replace("toybox/models/judge", "toybox/models/absent"))
+    with pytest.raises(FileNotFoundError, match="judge_class: no folder toybox/models/absent"):
+        scored(models)
+
+
+def test_the_same_scores_are_given_wherever_one_stands(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = prepare(models, read_prompts(ROOT / "prompts/toybox.tsv")).protocol.id
+    monkeypatch.chdir(tmp_path)
+    assert prepare(models, read_prompts(ROOT / "prompts/toybox.tsv")).protocol.id == here
 
 
 def test_a_class_may_fill_only_the_columns_that_name_it(registry: Path, models: Models) -> None:

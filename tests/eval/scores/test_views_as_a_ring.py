@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.scores.consistency import consistency
-from eval.scores.floaters import floaters
-from eval.scores.janus import janus_index
+from eval.scores.pathologies.consistency import consistency
+from eval.scores.pathologies.floaters import floaters
+from eval.scores.pathologies.janus import janus_index
 from eval.scores.pathology import score_pathologies
 from toybox.scenes import Spec, primitives
 from toybox.truth import render_orbit

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..views.pictures import as_tensor
+from ...views.pictures import as_tensor
 
 CHANNELS = 4
 SIDE = 64  # pixels: larger views are averaged down towards it, for one gate at every scale

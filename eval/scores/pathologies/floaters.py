@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import label
 from torch import Tensor
 
-from ..views.pictures import as_tensor
+from ...views.pictures import as_tensor
 
 VISIBLE = 0.1  # alpha, from which a pixel counts
 

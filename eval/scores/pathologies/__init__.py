@@ -1,0 +1,1 @@
+"""Without a true scene: double faces, floaters, views that do not agree."""
