@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from segmentdreamer.records import shipped
+
 REQUIRED = ("id", "prompt", "init_prompt", "camera", "symmetric")
 SEPARATORS = "\t,;|"
 ALONE = "\x1f"  # stands in no text: the separator of a table with one column
@@ -30,8 +32,7 @@ def read_prompts(path: Path | str) -> pd.DataFrame:
     column, a duplicate or ill-formed id, an empty or repeated prompt, and FileNotFoundError; each message is
     one line that names the file.
     """
-    path = Path(path)
-    rows, kind = read_rows(path)
+    rows, kind = read_rows(path := shipped(path))
     if kind == "JSON":
         rows = [row | {"init_prompt": row.get("init_prompt") or row["prompt"]} for row in rows]
     elif missing := [name for name in REQUIRED if rows and name not in rows[0]]:
@@ -85,7 +86,7 @@ def read_texts(path: Path | str) -> pd.DataFrame:
     a prompt's id is its number, p01, p02, ...; columns that scoring does not need are filled in. Raises as
     read_prompts does, and where a table would be taken for lines.
     """
-    return check(fill_in(read_rows(Path(path))[0]), path)
+    return check(fill_in(read_rows(shipped(path))[0]), path)
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, str]], str]:
@@ -201,7 +202,8 @@ def rows_of(found: Any, path: Path) -> list[dict[str, str]]:
     for row in rows:
         if not isinstance(row.get("prompt"), str):
             raise ValueError(f"{path}: an entry without a prompt of text: {json.dumps(row)[:80]}; {EXPECTED}")
-    return [{str(k).strip().casefold(): str(v).strip() for k, v in row.items()} for row in rows]
+    known = [{k: v for k, v in row.items() if v is not None} for row in rows]
+    return [{str(k).strip().casefold(): str(v).strip() for k, v in row.items()} for row in known]
 
 
 def fill_in(rows: list[dict[str, str]]) -> pd.DataFrame:

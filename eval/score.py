@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from typer import Argument, BadParameter
+from typer import Argument
 
 from segmentdreamer.command import (
+    BadUsage,
     Device,
     Profile,
     Program,
@@ -34,7 +35,6 @@ from segmentdreamer.command import (
     settings,
 )
 from segmentdreamer.recipe.attempts import planned
-from segmentdreamer.records import shipped
 
 from .prompt_table import read_texts
 from .scales import scorers_of
@@ -55,19 +55,17 @@ def check_usage(
     prompts: Path | None = None,
     scorers_named: bool = True,
 ) -> None:
-    """BadParameter where the arguments do not fit together."""
+    """BadUsage where the arguments do not fit together."""
     if arc is not None and not 0 < arc <= 360:
-        raise BadParameter("--arc is a number of degrees, above 0 and at most 360")
+        raise BadUsage("--arc is a number of degrees, above 0 and at most 360")
     if (folder is None) == (not views):
-        raise BadParameter("give either FOLDER or --views")
+        raise BadUsage("give either FOLDER or --views")
     if (prompts is None) == (row is None) or (row and not folder):
-        raise BadParameter(
-            "give --prompts, or with FOLDER --row, whose run has prompts and scorers of its own"
-        )
+        raise BadUsage("give --prompts, or with FOLDER --row, whose run has prompts and scorers of its own")
     if views and not scorers_named:
-        raise BadParameter("with --views name the scorers: --scale, or --clip and --clip-weights at least")
+        raise BadUsage("with --views name the scorers: --scale, or --clip and --clip-weights at least")
     if views and not len(views) == len(prompt_id or []) == len(out or []):
-        raise BadParameter("--views, --prompt-id and --out need as many values as there are assets")
+        raise BadUsage("--views, --prompt-id and --out need as many values as there are assets")
 
 
 def choose(scale: str | None, named: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +108,8 @@ def score(
     ValueError and OSError, in one line, for what cannot be scored rightly.
     """
     began = time.perf_counter()
+    folder, row = (Path(place) if place else None for place in (folder, row))
+    views, out = ([*map(Path, places)] if places else None for places in (views, out))
     check_usage(folder, views, prompt_id, out, arc, row, prompts, bool(scale or (clip and clip_weights)))
     check_threads(threads)
     torch.set_num_threads(threads)
@@ -123,7 +123,7 @@ def score(
     setting = Setting(reference, truth, chosen.pop("size"), arc, count)
     models = load_models(**chosen, device=device, orbit=orbit)
     models.watch.seconds["loading"] = time.perf_counter() - began
-    scorers = prepare(models, read_texts(shipped(prompts or "")))
+    scorers = prepare(models, read_texts(prompts or ""))
     places = out or [Path("results/scores") / (folder or Path()).resolve().name]
     if folder:
         from .scores.folder import score_folder  # scipy.stats takes a second to import

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import BadParameter
-
 from segmentdreamer.command import (
+    BadUsage,
     Device,
     Overrides,
     Program,
@@ -77,7 +76,7 @@ def batch(
     presets: Sequence[str | None] = camera_preset or [None] * len(prompt)
     planned = identity or [""] * len(prompt)
     if not len(prompt) == len(prompt_id) == len(out) == len(checkpoint) == len(presets) == len(planned):
-        raise BadParameter("what each asset has of its own needs as many values as there are of --prompt")
+        raise BadUsage("what each asset has of its own needs as many values as there are of --prompt")
     jobs = [
         prepare(Task(text, name, method, seed, scale, chosen, preset, device, threads), known)
         for text, name, preset, known in zip(prompt, prompt_id, presets, planned, strict=True)

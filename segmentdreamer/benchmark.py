@@ -10,9 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
-from typer import BadParameter
-
 from segmentdreamer.command import (
+    BadUsage,
     Device,
     Overrides,
     Program,
@@ -55,7 +54,7 @@ def benchmark(
     from segmentdreamer.timing.report import write_table
 
     if unknown := set(guidance or []) - set(GUIDANCE):
-        raise BadParameter(f"no guidance {', '.join(unknown)}; known: {', '.join(GUIDANCE)}")
+        raise BadUsage(f"no guidance {', '.join(unknown)}; known: {', '.join(GUIDANCE)}")
     check_threads(threads)
     torch.set_num_threads(threads)
     device = find_device(device)

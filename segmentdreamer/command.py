@@ -42,6 +42,10 @@ Overrides = Annotated[
 ]
 
 
+class BadUsage(ValueError):
+    """Arguments that do not fit together."""
+
+
 class Program:
     """Functions as one program, or as one with a subcommand for each; called, it ends as programs do."""
 
@@ -61,8 +65,9 @@ def run(command: Any, argv: Sequence[str] | None = None) -> None:
     """Run a command; what is wrong is said in one line."""
     try:
         status = command.main(argv, standalone_mode=False)
-    except typer.TyperException as error:
-        if said := in_one_line(error.format_message()):  # nothing where a bare name has shown the help
+    except (typer.TyperException, BadUsage) as error:
+        said = str(error) if isinstance(error, BadUsage) else error.format_message()
+        if said := in_one_line(said):  # nothing where a bare name has shown the help
             print(f"error: {said} (--help lists the options)", file=sys.stderr)
         sys.exit(2)
     except (ValueError, OSError, yaml.YAMLError) as error:

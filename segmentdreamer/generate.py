@@ -99,7 +99,8 @@ def generate(
 
     torch.set_num_threads(threads)
     prompt_id = prompt_id or "-".join(prompt.lower().split())
-    chosen, device = (*(overrides or []),), find_device(device)
+    chosen = (overrides,) if isinstance(overrides, str) else (*(overrides or []),)
+    device = find_device(device)
     job = prepare(Task(prompt, prompt_id, method, seed, scale, chosen, camera_preset, device, threads))
     tracker = find_tracker(log)
     out = Path(out or Path("results/assets") / method / file_name(prompt_id))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
+from segmentdreamer.__main__ import COMMANDS
+
 ROOT = Path(__file__).parents[1]
-TAKEN = ("segmentdreamer", "eval", "baselines", "prompts", "toybox/models", "workflow/config")
+TAKEN = (
+    "segmentdreamer", "eval", "baselines", "prompts", "toybox/models", "workflow/config", "workflow/schemas",
+)  # fmt: skip
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 
 
@@ -24,6 +30,24 @@ def test_every_package_of_the_clone_is_installed_below_segmentdreamer() -> None:
             below = path.parent.relative_to(ROOT / room).parts
             assert ".".join([where[room], *below]) in SETTINGS["packages"]
     assert all(name.split(".")[0] == "segmentdreamer" for name in SETTINGS["packages"])
+
+
+def test_every_file_that_installed_code_names_is_installed() -> None:
+    """A path of the clone as a text in the code: `workflow/schemas/config.schema.yaml`."""
+    rooms = {path: name for name, path in SETTINGS["package-dir"].items()}
+    named = {
+        node.value
+        for room in ("segmentdreamer", "eval", "baselines")
+        for path in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)+", node.value) and (ROOT / node.value).is_file()
+    }
+    assert {"workflow/schemas/config.schema.yaml", "workflow/config/default.yaml"} <= named
+    for name in named:
+        (room,) = (room for room in rooms if name.startswith(f"{room}/"))
+        patterns = SETTINGS["package-data"][rooms[room]]
+        assert any(PurePath(name).relative_to(room).match(pattern) for pattern in patterns), name
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +73,10 @@ def away(site: Path, folder: Path, *command: str) -> str:
     return ran.stdout
 
 
-@pytest.mark.slow
 def test_the_wheel_brings_one_package_with_all_data(site: Path) -> None:
     brought = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
     assert brought == {"segmentdreamer", "bin"}
-    for room in ("segmentdreamer", "eval", "baselines", "prompts", "workflow/config"):
+    for room in (*TAKEN[:4], *TAKEN[5:]):
         for path in (ROOT / room).rglob("*"):
             if path.suffix in (".py", ".yaml", ".html", ".tsv", ".css") or path.parent.name == "static":
                 below = path.relative_to(ROOT / "segmentdreamer" if room == "segmentdreamer" else ROOT)
@@ -61,17 +84,23 @@ def test_the_wheel_brings_one_package_with_all_data(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_command_and_a_baseline_work_outside_of_the_clone(site: Path, tmp_path: Path) -> None:
+def test_every_command_answers_outside_of_the_clone(site: Path, tmp_path: Path) -> None:
+    program = str(site / "bin/segmentdreamer")
+    for name in COMMANDS:
+        away(site, tmp_path, sys.executable, program, name, "--help")
+
+
+def test_an_asset_is_made_shown_and_scored_outside_of_the_clone_as_in_it(site: Path, tmp_path: Path) -> None:
     program = str(site / "bin/segmentdreamer")
     assert away(site, tmp_path, sys.executable, program, "--version").startswith("segmentdreamer ")
-    for name in ("score", "study", "report", "watch", "publish", "weights", "benchmark", "start", "reference",
-                 "theory"):  # fmt: skip
-        away(site, tmp_path, sys.executable, program, name, "--help")
     made = ["generate", "a yellow duck", "--method", "sds", "--set", "train.steps=2", "--quiet", "--out", "a"]
     away(site, tmp_path, sys.executable, program, *made)
     shown = ["views", "--asset", "a/asset.ply", "--out", "v/p03", "--scale", "mini", "--views", "4"]
     away(site, tmp_path, sys.executable, program, *shown)
-    scored = ["score", "v", "--prompts", "prompts/toybox.tsv", "--out", "s"]
-    assert "clip" in away(site, tmp_path, sys.executable, program, *scored)
+    scored = ["score", str(tmp_path / "v"), "--prompts", "prompts/toybox.tsv", "--out"]
+    away(site, tmp_path, sys.executable, program, *scored, str(tmp_path / "s"))
+    here = away(ROOT, ROOT, sys.executable, "-m", "segmentdreamer", *scored, str(tmp_path / "here"))
+    assert "judge" in here
+    assert (tmp_path / "s/scores.csv").read_text() == (tmp_path / "here/scores.csv").read_text()
     look = "import segmentdreamer.eval.score, sys; print({'eval', 'baselines', 'toybox'} & {*sys.modules})"
     assert away(site, tmp_path, sys.executable, "-c", look).strip() == "set()"

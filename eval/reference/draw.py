@@ -21,9 +21,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
-from typer import BadParameter
 
 from segmentdreamer.command import (
+    BadUsage,
     Overrides,
     Program,
     Prompts,
@@ -141,13 +141,13 @@ def draw(
 
 
 def choose(prompts: Path, ids: list[str] | None, out: list[Path]) -> dict[str, str]:
-    """id -> text of the prompts that are asked for; BadParameter unless each is there and has a place."""
+    """id -> text of the prompts that are asked for; BadUsage unless each is there and has a place."""
     table = dict(read_prompts(prompts)[["id", "prompt"]].to_numpy())
     ids = ids or list(table)
     if unknown := [name for name in ids if name not in table]:
-        raise BadParameter(f"{prompts} has no prompt {', '.join(unknown)}")
+        raise BadUsage(f"{prompts} has no prompt {', '.join(unknown)}")
     if len(ids) != len(out):
-        raise BadParameter("--prompt-id and --out need as many values as there are prompts")
+        raise BadUsage("--prompt-id and --out need as many values as there are prompts")
     return {name: table[name] for name in ids}
 
 

@@ -21,9 +21,8 @@ from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from typer import BadParameter
 
-from segmentdreamer.command import Device, Program, find_device, inputs, outputs, settings
+from segmentdreamer.command import BadUsage, Device, Program, find_device, inputs, outputs, settings
 from segmentdreamer.recipe.attempts import attempt, excuse
 from segmentdreamer.records import read_record, replacing, write_json
 
@@ -177,14 +176,14 @@ def render_assets(
 
     known = identity or [""] * len(asset)
     if not len(asset) == len(out) == len(known):
-        raise BadParameter("--asset, --out and --identity need as many values as there are assets")
+        raise BadUsage("--asset, --out and --identity need as many values as there are assets")
     torch.set_num_threads(1)
     device = find_device(device)
     named = {"size": size, "count": views, "elevation": elevation, "radius": radius, "fov": fov}
     view = OFFICIAL | (read_scale(scale)["views"] if scale else {})
     view |= {name: value for name, value in named.items() if value is not None}
     if odd := [name for name, value in view.items() if not np.isfinite(value)]:
-        raise BadParameter(f"--{odd[0]} is no number")
+        raise BadUsage(f"--{odd[0]} is no number")
     for number, (path, folder, name) in enumerate(zip(asset, out, known, strict=True)):
         with attempt(folder / ".attempt", name) if name else nullcontext("") as hopeless:
             made, failure = try_to_render(path, view, device, bool(name), hopeless)

@@ -54,6 +54,10 @@ def prepare(task: Task, planned: str = "") -> Job:
 
     Raises ValueError and FileNotFoundError in one line for bad input, and for another identity.
     """
+    if not task.prompt.strip():
+        raise ValueError("an empty prompt")
+    if type(task.seed) is not int:
+        raise ValueError(f"seed {task.seed!r} is no int")
     config, name = check_settings(task.scale, [*task.overrides], task.name, task.camera), task.name
     config = dataclasses.replace(config, start=located(config.start, task.prompt_id, task.seed))
     method = load_method(name, config.methods.get(name, {}))

@@ -8,9 +8,7 @@ With --shape sphere it writes another control, a solid gray sphere.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from typer import BadParameter
-
-from segmentdreamer.command import Overrides, Program, Scale, inputs, outputs, settings
+from segmentdreamer.command import BadUsage, Overrides, Program, Scale, inputs, outputs, settings
 
 
 def start(
@@ -37,7 +35,7 @@ def start(
     elif len(names) == len(out):
         states = [start_state(located(config, name, seed), start_seed(name, seed)) for name in names]
     else:
-        raise BadParameter("the start of which prompt? Give --prompt-id, as many values as of --out")
+        raise BadUsage("the start of which prompt? Give --prompt-id, as many values as of --out")
     for path, state in zip(out, states, strict=True):
         save_ply(state, path)
 

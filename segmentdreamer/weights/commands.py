@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, BadParameter
+from typer import Argument
 
-from segmentdreamer.command import Program, inputs, outputs
+from segmentdreamer.command import BadUsage, Program, inputs, outputs
 from segmentdreamer.records import folder_digest
 from segmentdreamer.weights.catalog import (
     LIST,
@@ -98,7 +98,7 @@ def fetch(
 ) -> None:
     """Fetch and verify the weights that a scale needs."""
     if (name is not None) + all_of_them + check != 1:
-        raise BadParameter("give a name, --all or --check")
+        raise BadUsage("give a name, --all or --check")
     try:
         if check:
             entries = read_list(listed)

@@ -17,13 +17,12 @@ from PIL import Image
 from plyfile import PlyData, PlyElement
 from refusals import assert_one_line
 from test_bad_settings import FILES, SETTINGS
-from typer import BadParameter
 
 from eval.prompt_table import read_prompts
 from eval.score import check_usage
 from eval.views.archive import read_asset
 from segmentdreamer.checkpoint import load_checkpoint
-from segmentdreamer.command import check_threads, find_device
+from segmentdreamer.command import BadUsage, check_threads, find_device
 from segmentdreamer.config import load_config
 from segmentdreamer.prior.diffusers_prior import check_prior, check_size
 from segmentdreamer.prior.folder import check_folder
@@ -51,6 +50,7 @@ TABLES = [
     ("x.json", b"{", "is no JSON"),
     ("x.json", b"[" * 100_000, "is no JSON"),
     ("x.json", b'[{"text": "a"}]', "an entry without a prompt"),
+    ("x.json", b'[{"id": null, "prompt": "a"}, {"id": "b", "prompt": "c"}]', "id '' is not made of"),
     ("x.csv", b"p01,a cat\n", "looks like a table"),
 ]
 
@@ -261,7 +261,7 @@ def test_what_else_is_wrong(tmp_path: Path, wrong: Callable[[Path], object], wor
 
 @pytest.mark.parametrize("arc", [0.0, -1.0, 361.0, float("nan")])
 def test_an_arc_is_a_part_of_the_circle(arc: float) -> None:
-    with pytest.raises(BadParameter):
+    with pytest.raises(BadUsage):
         check_usage(Path(), None, None, None, arc)
 
 

@@ -15,6 +15,7 @@ import simulated_run as simulated
 from eval import load_run, score_views
 from eval.run import read_run
 from eval.scales import read_scale
+from eval.score import score
 from eval.views.archive import write_views
 from toybox.scenes import Spec, primitives, two_faced
 from toybox.truth import render_orbit
@@ -72,6 +73,17 @@ def test_a_prompt_is_named_by_its_text_or_its_id_and_ranks_among_the_others(bear
     by_id, by_text = (score_views(bear, name, prompts="prompts/toybox.tsv") for name in ("p02", TEXT))
     pd.testing.assert_frame_equal(by_id, by_text)
     assert means(by_id)["judge_class"] == 1
+
+
+def test_a_folder_is_scored_from_python_by_paths_as_texts(bear: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "views/p02").mkdir(parents=True)
+    write_views(bear, tmp_path / "views/p02/views.zip")
+    score(folder=str(tmp_path / "views"), prompts="prompts/toybox.tsv", out=[str(tmp_path / "out")])
+    assert "judge_class" in set(pd.read_csv(tmp_path / "out/scores.csv")["metric"])
+    both, nothing, arc = {"views": ["b"]}, {"folder": None}, {"prompts": "b", "arc": 0}
+    for wrong in ({}, both, nothing, arc):
+        with pytest.raises(ValueError, match=r"give|degrees"):
+            score(**({"folder": "a"} | wrong))
 
 
 def test_an_arc_has_no_metric_of_the_ring(bear: np.ndarray) -> None:

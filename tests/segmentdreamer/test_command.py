@@ -54,6 +54,39 @@ def test_generate_is_a_function_and_a_module() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"prompt": " "}, "an empty prompt"),
+        ({"seed": 1.5}, "seed 1.5 is no int"),
+        ({"seed": "1"}, "seed '1' is no int"),
+        ({"overrides": "train.steps=x"}, "train.steps"),
+    ],
+)
+def test_what_cannot_be_made_is_told_in_one_line(tmp_path: Path, arguments: dict, words: str) -> None:
+    from segmentdreamer import generate
+
+    with pytest.raises(ValueError, match=words) as caught:
+        generate(**({"prompt": "a duck", "out": tmp_path / "a"} | arguments))
+    assert "\n" not in str(caught.value) and not (tmp_path / "a").exists()
+
+
+def test_a_bare_name_shows_what_there_is_and_no_error() -> None:
+    ran = call()
+    assert ran.returncode == 2 and "generate" in ran.stdout + ran.stderr and "error" not in ran.stderr
+
+
+def test_the_command_finds_a_prior_of_the_folder_where_one_stands(tmp_path: Path) -> None:
+    """As `python -m` does, also where an entry point begins elsewhere."""
+    (tmp_path / "own_prior.py").write_text(
+        "from segmentdreamer.prior.random_networks import open_random as opened\n"
+    )
+    begin = f"import sys; sys.path[0] = {str(ROOT)!r}; from segmentdreamer.__main__ import main; main()"
+    asked = ["generate", "a duck", "--set", "prior.class=own_prior:absent", "--set", "prior.path=''"]
+    ran = subprocess.run([sys.executable, "-c", begin, *asked], cwd=tmp_path, capture_output=True, text=True)
+    assert "has no attribute 'absent'" in ran.stderr
+
+
 def test_bad_input_from_python_is_an_error_to_catch(tmp_path: Path) -> None:
     from segmentdreamer import generate
 
