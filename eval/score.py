@@ -33,6 +33,7 @@ from segmentdreamer.command import (
     option,
     outputs,
     settings,
+    several,
 )
 from segmentdreamer.recipe.attempts import planned
 
@@ -74,6 +75,13 @@ def choose(scale: str | None, named: dict[str, Any]) -> dict[str, Any]:
     return chosen | {name: value for name, value in named.items() if value}
 
 
+def prepare_machine(device: str | None, threads: int) -> str:
+    """The device, once torch has its threads; ValueError for what this machine has not."""
+    check_threads(threads)
+    torch.set_num_threads(threads)
+    return find_device(device)
+
+
 Words = list[str] | None
 Files = list[Path] | None
 
@@ -109,11 +117,9 @@ def score(
     """
     began = time.perf_counter()
     folder, row = (Path(place) if place else None for place in (folder, row))
-    views, out = ([*map(Path, places)] if places else None for places in (views, out))
+    views, out = ([*map(Path, several(places))] for places in (views, out))
     check_usage(folder, views, prompt_id, out, arc, row, prompts, bool(scale or (clip and clip_weights)))
-    check_threads(threads)
-    torch.set_num_threads(threads)
-    device = find_device(device)
+    device = prepare_machine(device, threads)
     if folder and row:
         from .others.row import add_row
 
@@ -129,7 +135,7 @@ def score(
         from .scores.folder import score_folder  # scipy.stats takes a second to import
 
         score_folder(scorers, folder, places[0], setting)
-    assets = zip(views or [], prompt_id or [], places, identity or [""] * len(places), strict=False)
+    assets = zip(views, prompt_id or [], places, identity or [""] * len(places), strict=False)
     for archive, name, place, digest in assets:
         score_archive(scorers, archive, name, place, setting, digest)
     if profile:

@@ -132,6 +132,11 @@ def spread(words: Sequence[str], params: Iterable[Any]) -> list[str]:
     return [*found, *(["--"] if named and "--" not in found else []), *named]
 
 
+def several(values: Any) -> tuple[Any, ...]:
+    """The values of an option that may be given again: of None none, of a text or path that one alone."""
+    return () if values is None else (values,) if isinstance(values, str | Path) else tuple(values)
+
+
 def check_threads(threads: int) -> None:
     """ValueError for more threads than this machine has CPUs; numba, not yet imported, takes as many."""
     if not 1 <= threads <= (os.cpu_count() or 1):

@@ -37,6 +37,7 @@ from segmentdreamer.command import (
     inputs,
     outputs,
     settings,
+    several,
 )
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads must not spin
@@ -99,8 +100,7 @@ def generate(
 
     torch.set_num_threads(threads)
     prompt_id = prompt_id or "-".join(prompt.lower().split())
-    chosen = (overrides,) if isinstance(overrides, str) else (*(overrides or []),)
-    device = find_device(device)
+    chosen, device = several(overrides), find_device(device)
     job = prepare(Task(prompt, prompt_id, method, seed, scale, chosen, camera_preset, device, threads))
     tracker = find_tracker(log)
     out = Path(out or Path("results/assets") / method / file_name(prompt_id))

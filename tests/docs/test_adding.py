@@ -82,6 +82,18 @@ def test_the_new_method_and_the_new_prior_make_an_asset(
     assert (record["method"], record["config"]["prior"]["path"]) == made
 
 
+def test_what_was_added_passes_the_projects_own_tests(clone: Path, touched: dict) -> None:
+    """Of the house, methods, metrics and pages; `python -m docs.generated` first, as the page says."""
+    assert run(clone, "-m", "docs.generated").returncode == 0
+    counts = "segmentdreamer/timing/test_benchmark.py::test_the_plans_arithmetic_is_what_the_code_counts"
+    rooms = ["test_house.py", "docs/test_generated.py", "baselines/test_contract.py"]
+    listed = ["segmentdreamer/test_official_defaults.py", counts]
+    metrics = ["eval/tables/test_metrics.py", "eval/scores/test_registry.py"]
+    told = [*rooms, *listed, *metrics]
+    ran = run(clone, "-m", "pytest", "-n", "0", "-q", *(f"tests/{name}" for name in told))
+    assert ran.returncode == 0, ran.stdout[-3000:]
+
+
 def test_the_new_loss_is_sds_of_uniform_weight_or_the_score_alone(clone: Path, touched: dict) -> None:
     sjc = runpy.run_path(str(clone / "baselines/sjc.py"))["SJC"]
     prior = UNetPrior(lambda x, t, cond: x.sin() + cond.mean(), scaled_linear_alphas_cumprod())

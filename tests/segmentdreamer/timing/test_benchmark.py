@@ -83,7 +83,10 @@ LISTED = yaml.safe_load((ROOT / "workflow/config/arithmetic.yaml").read_text())
 
 
 def test_the_plans_arithmetic_is_what_the_code_counts() -> None:
-    assert flops.arithmetic("paper", every=10) == LISTED
+    """Of the methods that it lists; a method of the reader's own need not stand there."""
+    counted = flops.arithmetic("paper", every=10)
+    counted["methods"] = {name: counted["methods"][name] for name in LISTED["methods"]}
+    assert counted == LISTED and set(PUBLISHED) <= set(LISTED["methods"])
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
