@@ -44,7 +44,7 @@ def facts(content: Content) -> dict[str, str]:
     """What was run, on what, at which cost, as far as records tell."""
     made = [asset for asset in content.assets if asset.file("assets", "cost.json").exists()]
     costs = pd.DataFrame([asset.record("assets", "cost.json") for asset in made])
-    machines = {describe_machine(asset) for asset in made}
+    machines = {machine_of(asset) for asset in made}
     seeds = {asset.seed for asset in content.assets if asset.method in content.methods}
     main = content.main
     controls = sum(asset.method not in content.methods for asset in main)
@@ -66,7 +66,7 @@ def facts(content: Content) -> dict[str, str]:
     return {name: text for name, text in told.items() if text}
 
 
-def describe_machine(asset: Asset) -> str:
+def machine_of(asset: Asset) -> str:
     machine = asset.record("assets", "provenance.json").get("machine", {})
     return machine.get("gpu") or machine.get("processor", "")
 

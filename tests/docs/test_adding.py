@@ -39,7 +39,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def touched(clone: Path) -> dict[str, list[str]]:
     """The page, followed: section -> files."""
     touched = pages.follow(PAGE, clone)
-    copy, name_it = (p.command for p in pages.in_blocks(PAGE) if re.match("cp|sed", p.command))
+    copy, name_it = (p.command for p in pages.in_blocks(PAGE) if re.match("mkdir|sed", p.command))
     subprocess.run(f"{copy} && {name_it}", shell=True, cwd=clone, check=True)
     made = [
         path for path in (clone / "segmentdreamer/scales").iterdir() if path.stem not in ("mini", "paper")
@@ -69,7 +69,7 @@ def test_as_many_files_are_touched_as_the_page_says(touched: dict[str, list[str]
 
 
 @pytest.mark.parametrize(
-    ("word", "made"), [("sjc", ("sjc", "toybox/models/prior")), ("mine", ("sctd", "my-prior"))]
+    ("word", "made"), [("sjc", ("sjc", "toybox/models/prior")), ("mine", ("sctd", "weights/my-prior"))]
 )
 def test_the_new_method_and_the_new_prior_make_an_asset(
     word: str, made: tuple[str, str], clone: Path, touched: dict
