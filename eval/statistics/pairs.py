@@ -85,7 +85,7 @@ def letter_table(summary: pd.DataFrame, comparisons: pd.DataFrame, methods: list
     rows: list[tuple[str, str, str]] = []
     judged = comparisons.dropna(subset="holm_pairs")
     better = directions(judged["metric"].drop_duplicates())
-    for metric, pairs in judged.groupby("metric", sort=False):
+    for metric, pairs in judged.groupby("metric"):
         means = summary[(summary["metric"] == metric) & summary["method"].isin(methods)].dropna(subset="mean")
         order = means.sort_values("mean", ascending=better[str(metric)] == "down", kind="stable")["method"]
         apart = pairs[pairs["holm_pairs"] < ALPHA]

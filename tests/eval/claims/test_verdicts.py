@@ -20,7 +20,7 @@ from eval.claims.verdicts import (
 )
 from eval.statistics.comparison import holm, sign_flip_p
 from eval.statistics.intervals import mean_interval
-from eval.statistics.mean_test import Distance, Evidence, Mean
+from eval.statistics.mean_test import SMALLEST_TAIL, Distance, Evidence, Mean
 
 HIGHER, LOWER = Question("higher"), Question("lower")
 
@@ -82,6 +82,25 @@ def test_the_flips_limit_is_the_last_bound_that_they_do_not_reject_at_any_tail()
         limit = mean.flipped(tail)
         assert p(limit - 1e-9) <= tail < p(limit)
     assert mean.flipped(0.99 / 16) == -np.inf
+
+
+def test_the_tail_whose_interval_touches_a_bound_is_at_most_a_half_and_at_least_the_smallest() -> None:
+    skewed = Mean(np.random.default_rng(1).exponential(size=7))
+    middle, last = skewed.end(0.5), skewed.end(SMALLEST_TAIL)
+    assert skewed.touch(middle) == pytest.approx(0.5) and skewed.touch(middle + 0.01) == 0.5
+    assert skewed.touch(last - 0.01) == SMALLEST_TAIL
+    assert skewed.touch(last) == pytest.approx(SMALLEST_TAIL, rel=1e-3, abs=0)
+    for tail in (0.4, 0.025, 1e-4):
+        assert skewed.touch(skewed.end(tail)) == pytest.approx(tail, rel=1e-4)
+
+
+def test_p_has_no_unit() -> None:
+    values = np.random.default_rng(2).normal(0.5, 1, 8)
+    for bound in (0.0, 0.3, float(values.mean())):
+        for unit in (1e-9, 1e6):
+            assert Mean(unit * values).above(unit * bound) == pytest.approx(
+                Mean(values).above(bound), rel=1e-4
+            )
 
 
 @pytest.mark.parametrize("n", [6, 12, 40])

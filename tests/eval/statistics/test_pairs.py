@@ -15,7 +15,14 @@ from hypothesis.extra.numpy import arrays
 
 from eval.metrics import columns
 from eval.statistics.comparison import ALPHA, compare, compare_distances, distance_p, hodges_lehmann, holm
-from eval.statistics.pairs import adjust, compare_pairs, constant_metrics, letter_table
+from eval.statistics.pairs import (
+    COMPARISONS,
+    adjust,
+    choose_pairs,
+    compare_pairs,
+    constant_metrics,
+    letter_table,
+)
 from eval.tables.analysis import cut_intervals
 from eval.tables.formats import BETTER, WORSE
 from eval.tables.layout import mark, number, separate_best
@@ -83,6 +90,27 @@ def test_the_family_is_the_references_and_each_tested_metric_has_a_family_of_its
         assert len(pairs) == 3
         assert pairs["holm_pairs"].to_numpy() == pytest.approx(holm(pairs["p"].to_numpy()))
     assert found.loc[found["metric"].isin(["detail", "consistency"]), "holm_pairs"].isna().all()
+
+
+def test_each_pair_is_a_row_of_its_own_later_minus_earlier() -> None:
+    means = means_of({name: np.arange(6.0) + k for k, name in enumerate(("sctd", "sds", "ism"))})
+    found = all_pairs(means)
+    assert found.columns.tolist() == COMPARISONS[:-2] and found.index.is_unique
+    assert [*zip(found["method"], found["against"], found["difference"], strict=True)] == [
+        ("sds", "sctd", 1.0), ("ism", "sctd", 2.0), ("ism", "sds", 1.0)
+    ]  # fmt: skip
+    both = pd.concat([found, found.rename(columns={"method": "against", "against": "method"})])
+    chosen = choose_pairs(both, ["sctd", "sds", "ism"])
+    pd.testing.assert_frame_equal(chosen, found)
+    assert choose_pairs(both, ["sctd", "ism"])[["method", "against"]].to_numpy().tolist() == [["ism", "sctd"]]
+
+
+def test_two_methods_at_the_level_itself_share_a_letter() -> None:
+    pairs = pd.DataFrame({"method": ["sds", "ism"], "against": ["sctd", "sctd"], "metric": "clip"})
+    summary = pd.DataFrame({"method": ["sctd", "sds", "ism"], "metric": "clip", "mean": [3.0, 2.0, 1.0]})
+    for p, letters in ((ALPHA, ["a", "a", "a"]), (0.99 * ALPHA, ["a", "ab", "b"])):
+        judged = pairs.assign(holm_pairs=[1.0, p])
+        assert letter_table(summary, judged, ["sctd", "sds", "ism"])["letters"].tolist() == letters
 
 
 def test_distances_join_the_families_of_their_column_and_the_table() -> None:
