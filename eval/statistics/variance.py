@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import orth
 
 from .intervals import ROUNDING
 
@@ -41,8 +42,7 @@ def seed_component(assets: pd.DataFrame, view: float) -> float:
 
 def projection(matrix: np.ndarray) -> np.ndarray:
     """Orthogonal projector (n, n) on the columns' span."""
-    basis, sizes, _ = np.linalg.svd(matrix, full_matrices=False)
-    basis = basis[:, sizes > 1e-9 * sizes[0]]
+    basis = orth(matrix)
     return basis @ basis.T
 
 
