@@ -120,7 +120,9 @@ def split_names(names: pd.Series) -> dict[str, list[str]]:
     return {"metric": [found[n][0] for n in names], "figure": [found[n][1] for n in names]}
 
 
-def compare(run: Folder, published: Folder, tolerances: Mapping[str, Any], same: bool) -> pd.DataFrame:
+def compare_figures(
+    run: Folder, published: Folder, tolerances: Mapping[str, Any], same: bool
+) -> pd.DataFrame:
     """What is compared: FIGURE, here, published, tolerance, and in `agrees` whether they agree."""
     mine, theirs = (read_figures(folder) for folder in (run, published))
     both = mine.rename(columns={"text": "here"}).merge(
@@ -193,7 +195,7 @@ def reproduce(
     fresh, kept = read_folder(run, selection), read_folder(published)
     refuse(fresh, kept)
     same = fresh.machines() == kept.machines()
-    compared = compare(fresh, kept, read_yaml(tolerances), same)
+    compared = compare_figures(fresh, kept, read_yaml(tolerances), same)
     print("\n".join(lines(compared, same)))
     return int(not compared["agrees"].all())
 

@@ -31,7 +31,7 @@ from segmentdreamer.records import (
     shipped,
 )
 
-from ..reproduce import SHOWN, TABLES, TOLERANCES, Folder, compare, tolerated
+from ..reproduce import SHOWN, TABLES, TOLERANCES, Folder, compare_figures, tolerated
 from ..run import COSTS, Key, path_of, read_array
 from ..scores.scorers import Scorers, score_asset
 from ..views.archive import read_asset
@@ -83,7 +83,9 @@ def check_tables(finished: Finished, tolerances: Mapping[str, Any], study: Path 
     with tempfile.TemporaryDirectory() as folder:
         fresh = tabulate_again(finished, finished.record["methods"], Path(folder), study)
         everything = {**tolerances, "machine": {"metrics": []}}  # of one run, times must agree as well
-        figures = compare(Folder(fresh, {}, {}), Folder(finished.tables, {}, {}), everything, same=True)
+        figures = compare_figures(
+            Folder(fresh, {}, {}), Folder(finished.tables, {}, {}), everything, same=True
+        )
         others = sorted(path.name for path in fresh.iterdir() if path.name not in {*TABLES, *ASKED_WITH})
         lines = [row for name in others for row in compare_lines(name, fresh, finished.tables)]
     return pd.concat([figures, pd.DataFrame(lines)], ignore_index=True)
@@ -95,7 +97,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def compare_lines(name: str, fresh: Path, stored: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a table's file, as rows of reproduce.compare; one row where they agree."""
+    """The lines of a table's file, as rows of compare_figures; one row where they agree."""
     row = {"file": name, "method": "", "prompt": "", "metric": "", "tolerance": 0.0}
     if not (stored / name).is_file():
         yield {**row, "figure": "file", "here": "made", "published": "none", "agrees": False}

@@ -68,7 +68,7 @@ def make_cloud(prompt: str, seed: int, weights: Path, out: Path, device: str) ->
             f"an environment of its own and run this with its Python, {INSTEAD}"
         )
     check_clip(files["clip"])
-    write_cloud(to_cloud(sample(prompt, seed, files, device)), out, [request])
+    write_cloud(to_cloud(draw_points(prompt, seed, files, device)), out, [request])
     return True
 
 
@@ -99,7 +99,7 @@ def describe(prompt: str, seed: int, files: dict[str, Path]) -> str:
     return json.dumps({"point-e": prompt, "seed": seed, **SAMPLER, "sha256": digests}, sort_keys=True)
 
 
-def sample(prompt: str, seed: int, files: dict[str, Path], device: str) -> Tensor:
+def draw_points(prompt: str, seed: int, files: dict[str, Path], device: str) -> Tensor:
     """Point-E's output (6, 4096) for a text: x, y, z, and red, green, blue in [0, 255].
 
     The only function that needs the package. Draws depend on text, seed and the kind of device.

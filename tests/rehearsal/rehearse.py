@@ -28,7 +28,7 @@ import architectures
 import pandas as pd
 import yaml
 from estimates import estimate, view_tflop
-from plan import CONFIG, ROOT, format_plan, read_figures, read_work
+from plan import CONFIG, ROOT, format_plan, read_figures, read_scope
 from random_weights import NETWORKS, write_networks
 from rehearsal_checks import check_results, read_costs
 from segmentdreamer.eval.scales import read_scale
@@ -166,7 +166,7 @@ def project(costs_of_assets: list[dict[str, Any]], numbers: dict[str, Any], devi
     start_up = sum(c["wall_seconds"] - c["seconds"] for c in costs_of_assets) / len(costs_of_assets)
     measured = {**costs, "seconds": costs["seconds"] | {"start_up": start_up}}
     table = format_plan(
-        estimate(read_work(paper), measured, {"step": rate, "sampling": rate}),
+        estimate(read_scope(paper), measured, {"step": rate, "sampling": rate}),
         f"this machine's {device}",
         f"{rate:.3g} TFLOP/s and {start_up:.0f} s of start-up measured here",
     )

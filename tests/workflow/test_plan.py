@@ -9,7 +9,7 @@ from pathlib import Path
 import plan
 import pytest
 from dry_runs import planned, snakemake
-from estimates import Work, count_jobs, estimate, generation_tflop, sampling_tflop, view_tflop
+from estimates import Scope, count_jobs, estimate, generation_tflop, sampling_tflop, view_tflop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 COSTS = plan.read_figures()
 RATES = {"step": 66.0, "sampling": 66.0}
 TABLE1 = {"sds": False, "ism": True, "cds": False, "gcs": True, "sctd": True}
-PAPER = Work(
+PAPER = Scope(
     methods=TABLE1,
     prompts=40,
     seeds=1,
@@ -41,7 +41,7 @@ PAPER = Work(
     gpu=True,
 )
 WORK = st.builds(
-    Work,
+    Scope,
     methods=st.lists(st.sampled_from(list(TABLE1)), unique=True, min_size=1).map(
         lambda names: {name: TABLE1[name] for name in names}
     ),
@@ -71,12 +71,12 @@ def merged(name: str) -> dict:
 def test_the_measured_minutes_come_out() -> None:
     rate = COSTS["devices"]["h200"]["step"]
     for perp_neg, minutes in ((True, 8.4), (False, 7.2)):
-        work = replace(PAPER, methods={"sctd": perp_neg}, prompts=1)
-        assert generation_tflop(work, COSTS) / rate / 60 == pytest.approx(minutes, rel=0.07)
+        scope = replace(PAPER, methods={"sctd": perp_neg}, prompts=1)
+        assert generation_tflop(scope, COSTS) / rate / 60 == pytest.approx(minutes, rel=0.07)
 
 
 def test_the_papers_plan_is_that_of_its_configuration() -> None:
-    assert plan.read_work(merged("paper")) == PAPER
+    assert plan.read_scope(merged("paper")) == PAPER
     total = sum(view_tflop(name, perp_neg, COSTS) for name, perp_neg in TABLE1.items())
     assert generation_tflop(PAPER, COSTS) == pytest.approx(total * 4 * 5000 * 40)
     assert sampling_tflop(PAPER, COSTS) == pytest.approx(50 * 0.804 + 2.515)
@@ -91,34 +91,34 @@ def test_the_priors_row_is_planned_with_as_many_images_as_a_method_has_views() -
 
 
 @given(WORK)
-def test_the_totals_are_the_sums_of_the_stages(work: Work) -> None:
-    made = estimate(work, COSTS, RATES)
+def test_the_totals_are_the_sums_of_the_stages(scope: Scope) -> None:
+    made = estimate(scope, COSTS, RATES)
     assert made.gpu_hours == pytest.approx(sum(stage.gpu_hours for stage in made.stages.values()))
     assert made.bytes == pytest.approx(sum(stage.bytes for stage in made.stages.values()))
-    assert made.jobs == {rule: n for rule, n in count_jobs(work).items() if n}
+    assert made.jobs == {rule: n for rule, n in count_jobs(scope).items() if n}
     assert made.gpu_hours > 0 and all(stage.bytes >= 0 for stage in made.stages.values())
 
 
 @given(WORK)
-def test_assets_grow_in_proportion_to_prompts_steps_and_seeds(work: Work) -> None:
-    once = generation_tflop(work, COSTS)
+def test_assets_grow_in_proportion_to_prompts_steps_and_seeds(scope: Scope) -> None:
+    once = generation_tflop(scope, COSTS)
     for factor in ("prompts", "steps", "seeds", "batch"):
-        twice = replace(work, **{factor: 2 * getattr(work, factor)})
+        twice = replace(scope, **{factor: 2 * getattr(scope, factor)})
         assert generation_tflop(twice, COSTS) == pytest.approx(2 * once)
-    assert generation_tflop(replace(work, side=2 * work.side), COSTS) == pytest.approx(4 * once)
+    assert generation_tflop(replace(scope, side=2 * scope.side), COSTS) == pytest.approx(4 * once)
 
 
 @given(WORK, st.sampled_from(["prompts", "seeds", "steps", "views", "reference", "shards"]))
-def test_more_work_never_costs_less(work: Work, factor: str) -> None:
-    less, more = estimate(work, COSTS, RATES), estimate(replace(work, **{factor: 100_000}), COSTS, RATES)
+def test_more_never_costs_less(scope: Scope, factor: str) -> None:
+    less, more = estimate(scope, COSTS, RATES), estimate(replace(scope, **{factor: 100_000}), COSTS, RATES)
     assert more.gpu_hours >= less.gpu_hours and more.bytes >= less.bytes
 
 
 @given(WORK)
-def test_methods_add_up(work: Work) -> None:
-    alone = [replace(work, methods={name: perp_neg}) for name, perp_neg in work.methods.items()]
-    assert sum(generation_tflop(one, COSTS) for one in alone) == pytest.approx(generation_tflop(work, COSTS))
-    assert sum(count_jobs(one)["generate"] for one in alone) == count_jobs(work)["generate"]
+def test_methods_add_up(scope: Scope) -> None:
+    alone = [replace(scope, methods={name: perp_neg}) for name, perp_neg in scope.methods.items()]
+    assert sum(generation_tflop(one, COSTS) for one in alone) == pytest.approx(generation_tflop(scope, COSTS))
+    assert sum(count_jobs(one)["generate"] for one in alone) == count_jobs(scope)["generate"]
 
 
 def test_a_faster_device_takes_less_of_the_arithmetic_and_no_less_of_the_rest() -> None:
@@ -157,7 +157,7 @@ def test_the_jobs_are_those_of_a_dry_run(name: str, tmp_path: Path) -> None:
         f"results={tmp_path}/r",
     )
     assert ran.returncode == 0, ran.stderr
-    counts = count_jobs(plan.read_work(merged(name)))
+    counts = count_jobs(plan.read_scope(merged(name)))
     dry = planned(ran.stdout + ran.stderr)
     # Rules that bring files of their own from outside: environments and weights.
     listed = {

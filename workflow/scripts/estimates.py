@@ -17,7 +17,7 @@ Costs = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Work:
+class Scope:
     """The numbers of a run that its costs depend on."""
 
     methods: dict[str, bool]  # method: whether it runs under Perp-Neg
@@ -75,39 +75,41 @@ class Plan:
         return sum(stage.bytes for stage in self.stages.values())
 
 
-def estimate(work: Work, costs: Costs, rates: Mapping[str, Any]) -> Plan:
+def estimate(scope: Scope, costs: Costs, rates: Mapping[str, Any]) -> Plan:
     """Jobs, GPU-hours and bytes of every stage.
 
     rates: TFLOP/s that the device reaches in a step of an optimization (`step`) and in `sampling` images.
     """
-    counts, seconds = count_jobs(work), costs["seconds"]
+    counts, seconds = count_jobs(scope), costs["seconds"]
 
     def stage(busy: float, amount: float, *rules: str) -> Stage:
         jobs = {rule: counts[rule] for rule in rules if counts.get(rule)}
         start_up = seconds["start_up"] * sum(jobs.values())
         return Stage(jobs, (busy + start_up) / 3600, amount)
 
-    size, runs = costs["bytes"], work.prompts * work.seeds
-    assets = (len(work.methods) + 2) * runs  # the start and the sphere have assets too
-    shown = assets + (2 + work.truth) * runs  # and shuffled, prior, truth have views
-    image, feature = sampling_tflop(work, costs) / rates["sampling"], size["feature"]
-    asset, pictures = size["gaussian"] * size["gaussians"], work.views * work.view_side**2 * size["pixel"]
-    reward = seconds["reward"] * work.views * shown if work.image_reward else 0.0
-    generating = generation_tflop(work, costs) / rates["step"]
+    size, runs = costs["bytes"], scope.prompts * scope.seeds
+    assets = (len(scope.methods) + 2) * runs  # the start and the sphere have assets too
+    shown = assets + (2 + scope.truth) * runs  # and shuffled, prior, truth have views
+    image, feature = sampling_tflop(scope, costs) / rates["sampling"], size["feature"]
+    asset, pictures = size["gaussian"] * size["gaussians"], scope.views * scope.view_side**2 * size["pixel"]
+    reward = seconds["reward"] * scope.views * shown if scope.image_reward else 0.0
+    generating = generation_tflop(scope, costs) / rates["step"]
     return Plan(
         {
-            "kernels": stage(seconds["kernels"] if work.gpu else 0.0, 0, "kernels"),
-            "starts": stage(seconds["cloud"] * runs if work.point_e else 0.0, 0, "point_e"),
-            "assets": stage(generating, work.assets * (asset + size["records"]), "generate"),
-            "controls": stage(image * work.views * runs, 0, "prior_views"),
+            "kernels": stage(seconds["kernels"] if scope.gpu else 0.0, 0, "kernels"),
+            "starts": stage(seconds["cloud"] * runs if scope.point_e else 0.0, 0, "point_e"),
+            "assets": stage(generating, scope.assets * (asset + size["records"]), "generate"),
+            "controls": stage(image * scope.views * runs, 0, "prior_views"),
             "views": stage(
-                seconds["view"] * work.views * assets, shown * (pictures + size["gallery"]), "views"
+                seconds["view"] * scope.views * assets, shown * (pictures + size["gallery"]), "views"
             ),
-            "scores": stage(seconds["score"] * work.views * shown, shown * work.views * feature, "scores"),
+            "scores": stage(seconds["score"] * scope.views * shown, shown * scope.views * feature, "scores"),
             "reward": stage(reward, 0, "image_reward"),
             # The shards and, beside them for a moment, the whole.
             "reference": stage(
-                (image + seconds["feature"]) * work.reference, 2 * work.reference * feature, "reference_shard"
+                (image + seconds["feature"]) * scope.reference,
+                2 * scope.reference * feature,
+                "reference_shard",
             ),
             "on the CPU": Stage({rule: counts[rule] for rule in ON_CPU if counts.get(rule)}),
         }
@@ -117,28 +119,28 @@ def estimate(work: Work, costs: Costs, rates: Mapping[str, Any]) -> Plan:
 ON_CPU = ("start", "sphere", "shuffled_views", "truth", "truth_views", "reference", "table1")
 
 
-def count_jobs(work: Work) -> dict[str, int]:
+def count_jobs(scope: Scope) -> dict[str, int]:
     """Jobs of Table 1 by rule, as the rules split the work (rules/*.smk; a dry run gives the same)."""
-    runs = work.prompts * work.seeds
+    runs = scope.prompts * scope.seeds
     made, each = (  # jobs of a row of the table
-        jobs(work.prompts, most) * work.seeds for most in (work.assets_per_job, work.scores_per_job)
+        jobs(scope.prompts, most) * scope.seeds for most in (scope.assets_per_job, scope.scores_per_job)
     )
-    methods, controls = len(work.methods), 4 + work.truth
+    methods, controls = len(scope.methods), 4 + scope.truth
     scored = (methods + controls) * each
     return {
-        "kernels": int(work.gpu),
-        "point_e": runs if work.point_e else 0,
+        "kernels": int(scope.gpu),
+        "point_e": runs if scope.point_e else 0,
         "generate": methods * made,
         "start": each,
         "sphere": each,
         "shuffled_views": each,
-        "truth": int(work.truth),
-        "truth_views": each if work.truth else 0,
+        "truth": int(scope.truth),
+        "truth_views": each if scope.truth else 0,
         "prior_views": made,
         "views": (methods + 2) * each,
         "scores": scored,
-        "image_reward": scored if work.image_reward else 0,
-        "reference_shard": work.shards,
+        "image_reward": scored if scope.image_reward else 0,
+        "reference_shard": scope.shards,
         "reference": 1,
         "table1": 1,
     }
@@ -157,14 +159,14 @@ def view_tflop(method: str, perp_neg: bool, costs: Costs) -> float:
     return amounts.get(method, max(amounts.values()))
 
 
-def generation_tflop(work: Work, costs: Costs) -> float:
+def generation_tflop(scope: Scope, costs: Costs) -> float:
     """Arithmetic of all assets; it grows with the area of the pictures."""
-    area = (work.side / REFERENCE_SIDE) ** 2
-    of_methods = sum(view_tflop(name, perp_neg, costs) for name, perp_neg in work.methods.items())
-    return of_methods * area * work.batch * work.steps * work.prompts * work.seeds
+    area = (scope.side / REFERENCE_SIDE) ** 2
+    of_methods = sum(view_tflop(name, perp_neg, costs) for name, perp_neg in scope.methods.items())
+    return of_methods * area * scope.batch * scope.steps * scope.prompts * scope.seeds
 
 
-def sampling_tflop(work: Work, costs: Costs) -> float:
+def sampling_tflop(scope: Scope, costs: Costs) -> float:
     """Arithmetic of one image of the prior's: guided steps and a decoding."""
-    parts, area = costs["arithmetic"], (work.side / REFERENCE_SIDE) ** 2
-    return (2 * work.reference_steps * parts["unet"] + parts["decode"]) * area
+    parts, area = costs["arithmetic"], (scope.side / REFERENCE_SIDE) ** 2
+    return (2 * scope.reference_steps * parts["unet"] + parts["decode"]) * area

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import yaml
 from batches import jobs
-from estimates import Plan, Stage, Work, estimate
+from estimates import Plan, Scope, Stage, estimate
 
 from segmentdreamer.command import Program, inputs, settings
 from segmentdreamer.start.shapes import StartConfig
@@ -29,7 +29,7 @@ DEFAULT = CONFIG / "default.yaml"
 DEVICE = "h200"  # whose figures were measured
 
 
-def read_work(config: Mapping[str, Any]) -> Work:
+def read_scope(config: Mapping[str, Any]) -> Scope:
     """The numbers of a merged configuration, with the files that it names. Raises ValueError, OSError."""
     from segmentdreamer.eval.prompt_table import read_prompts
 
@@ -42,7 +42,7 @@ def read_work(config: Mapping[str, Any]) -> Work:
             settings = load_config(config["generation"], [*trunk_settings(name), *config["overrides"]])
             methods[name] = settings.prompts.perp_neg
     prompts, reference = len(read_prompts(Path(config["prompts"]))), config["reference"]
-    return Work(
+    return Scope(
         methods=methods,
         prompts=prompts,
         seeds=config["seeds"],
@@ -101,7 +101,7 @@ def make_plan(config: Mapping[str, Any], device: str = DEVICE, root: Path = Path
     costs = read_figures()
     if device not in costs["devices"]:
         raise ValueError(f"no device {device!r} in costs.yaml; known: {', '.join(costs['devices'])}")
-    planned = estimate(read_work(config), costs, costs["devices"][device])
+    planned = estimate(read_scope(config), costs, costs["devices"][device])
     entries = needed_weights(config, read_list())
     missing = missing_files(entries, root)
     download = sum(entries[name].files[file].bytes for name, files in missing.items() for file in files)
