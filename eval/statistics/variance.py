@@ -72,7 +72,7 @@ def split_metric(scores: pd.DataFrame) -> np.ndarray:
     scores: method, prompt, seed, view, value, without NaN. A component that the design cannot tell from the
     next finer one (one seed, one view) is NaN and stays in the coarser one. Estimates may be negative.
     """
-    by_asset = scores.groupby(["prompt", "method", "seed"], as_index=False)["value"]
+    by_asset = scores.groupby(["prompt", "method", "seed"])["value"]
     assets = by_asset.agg(["mean", "size", "var"])
     view = view_component(assets["size"].to_numpy(), assets["var"].to_numpy())
     seed = seed_component(assets, np.nan_to_num(view))
