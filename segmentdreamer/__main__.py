@@ -1,6 +1,5 @@
 """`segmentdreamer COMMAND ...`, the one command line; a command's module is imported when it is called."""
 
-import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -61,7 +60,7 @@ for name, (_, about) in COMMANDS.items():
 
 
 def main() -> None:
-    sys.path.append(os.getcwd())  # as under `python -m`: a prior or a method may lie there
+    sys.path.append("")  # as under `python -m`: a prior or a method may lie there
     run(typer.main.get_command(app))
 
 

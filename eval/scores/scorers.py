@@ -19,7 +19,7 @@ import pandas as pd
 from segmentdreamer.recipe.attempts import attempt, excuse
 from segmentdreamer.records import content_digest, shipped, write_arrays, write_json, write_table
 
-from ..metrics import Measure, columns, measures
+from ..metrics import Measure, check_columns, columns, measures
 from ..protocol import Protocol, scorer_digests
 from ..views.archive import composite_on, read_asset, read_failure
 from ..views.remarks import Setting, judge
@@ -80,6 +80,7 @@ def load_models(
 
 def prepare(models: Models, table: pd.DataFrame) -> Scorers:
     """The metrics of a prompt table (see asset.embed_prompts), their models loaded."""
+    check_columns()
     prompts, metrics = embed_prompts(models, table), []
     texts, weights = feature_protocols(models), dict(models.weights)
     for measure in measures():

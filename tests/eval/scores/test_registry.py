@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,7 +99,7 @@ def test_an_entry_whose_class_is_missing_from_its_file_is_an_error(registry: Pat
 def test_an_entry_of_another_form_is_told_in_one_line(registry: Path, entry: str, words: str) -> None:
     registry.write_text(f"{registry.read_text()}new: {entry}\n")
     with pytest.raises(ValueError, match=f"metrics.yaml: {words}") as caught:
-        metrics.columns()
+        metrics.check_columns()
     assert "\n" not in str(caught.value)
 
 
@@ -142,3 +144,23 @@ def test_every_column_of_a_class_is_scored_and_its_protocol_is_the_registrys(mod
 def test_texts_are_embedded_once(models: Models) -> None:
     first = models.embed(["a yellow duck", "a red bear"])
     assert models.embed(("a yellow duck", "a red bear")) is first
+
+
+ABSENT = ("jsonschema", "scipy", "typer", "numba", "snakemake", "open_clip", "matplotlib", "jinja2")
+GUARD = f"""
+import builtins
+ours = builtins.__import__
+def guard(name, *rest, **names):
+    if name.partition(".")[0] in {ABSENT}:
+        raise ImportError(name + " is not in that environment")
+    return ours(name, *rest, **names)
+builtins.__import__ = guard
+import eval.scores.image_reward
+from eval.protocol import code_digest
+print(code_digest())
+"""
+
+
+def test_the_isolated_program_and_its_records_need_nothing_that_its_environment_lacks() -> None:
+    ran = subprocess.run([sys.executable, "-c", GUARD], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and len(ran.stdout.strip()) == 64, ran.stderr

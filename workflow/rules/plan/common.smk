@@ -12,7 +12,7 @@ sys.path[:0] = [
     str(Path(workflow.basedir) / "workflow" / "scripts"),
 ]
 from eval.identity import of_truth
-from eval.metrics import measures, primary_method
+from eval.metrics import check_columns, measures, primary_method
 from eval.prompt_table import categories, read_prompts
 from segmentdreamer.records import run_key
 from segmentdreamer.recipe.settings import nearest, read_settings, read_yaml
@@ -61,6 +61,7 @@ reading = "configuration"
 try:
     spell(config, read_yaml(Path(workflow.basedir) / SCHEMA))
     validate(config, f"../../../{SCHEMA}")
+    check_columns()
     PROMPTS = read_prompts(reading := config["prompts"])
     validate(PROMPTS, "../../schemas/prompts.schema.yaml")
     BASELINES = Path(workflow.basedir) / "baselines"
