@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from features import LINEAR, fid, simulate, spread_of
+from scipy import stats
 
-from eval.distances import frechet
+from eval.distances import frechet, paired
 from eval.distances import kernels as mmd
 from eval.distances.paired import MEASURES, OF_PROMPTS, differences, digest, intervals, measure
 from eval.statistics.comparison import compare_distances
@@ -115,6 +117,22 @@ def test_assets_under_wrong_prompts_have_no_paired_distance_and_are_told_why(met
     assert found.loc["wrong", ["mean", "low", "high"]].isna().all()
     assert "do not belong to these prompts" in found.loc["wrong", "reason"]
     assert found.loc["right", "low"] < found.loc["right", "mean"] and found.loc["right", "reason"] == ""
+
+
+@pytest.mark.parametrize("n", [4, 5, 9])
+def test_an_interval_is_students_t_of_the_jackknifes_error_from_five_prompts_on(
+    n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends at 0 is no sign of wrong prompts yet."""
+    quantile = float(stats.t.ppf(0.975, n - 1))
+    values = {"far": 9.0, "at 0": -2 * quantile, "below": -2.01 * quantile}
+    found = pd.DataFrame({"method": [*values], "metric": "kid_pp", "value": [*values.values()], "se": 2.0})
+    monkeypatch.setattr(paired, "measure", lambda *_: found)
+    rows = intervals("kid_pp", {}, [np.zeros((1, 1))] * n).set_index("method")
+    assert (rows["n"] == n).all() and rows["low"].isna().all() == (n < 5)
+    if n >= 5:
+        assert rows.loc["far", ["mean", "low", "high"]].tolist() == [9, 9 - 2 * quantile, 9 + 2 * quantile]
+        assert rows["reason"].ne("").tolist() == [False, False, True]
 
 
 def test_a_perfect_method_is_seldom_refused() -> None:
