@@ -105,7 +105,7 @@ def read_asset(place: Path) -> Views:
     """
     if place.is_dir():
         return assemble(place, list_pictures(place), lambda name: (place / name).read_bytes())
-    if place.name.endswith(TARS):
+    if place.name.lower().endswith(TARS):
         return read_tar(place)
     if reason := read_failure(place):
         raise ValueError(f"{place} has no views: {reason}")
@@ -187,7 +187,7 @@ def pixels(picture: np.ndarray) -> str:
 
 def read_failure(path: Path) -> str | None:
     """The reason that the archive of a failed asset states; None for an archive of views."""
-    if path.name.endswith(TARS):
+    if path.name.lower().endswith(TARS):
         return None
     with open_archive(path) as archive:
         if FAILED not in archive.namelist():

@@ -30,9 +30,8 @@ ARCHIVES = (".zip", ".tar.gz", ".tgz")
 
 def prompt_name(folder: str) -> str:
     """What a folder's name says of its prompt."""
-    for ending in ARCHIVES:
-        folder = folder.removesuffix(ending)
-    return TRIAL.sub("", folder)
+    ending = next((ending for ending in ARCHIVES if folder.lower().endswith(ending)), "")
+    return TRIAL.sub("", folder[: len(folder) - len(ending)])
 
 
 def numbered(folders: Sequence[Path], ids: Sequence[str]) -> dict[Path, str]:

@@ -118,9 +118,11 @@ def predictions() -> dict[str, bytes]:
     return files
 
 
-@pytest.mark.parametrize("form", ["folder", "predictions.zip", "predictions-30000.tar.gz", "beside"])
+@pytest.mark.parametrize(
+    "form", ["folder", "predictions.zip", "predictions-30000.tar.gz", "beside", "BESIDE"]
+)
 def test_nerfbaselines_predictions_are_read_with_their_cameras(tmp_path: Path, form: str) -> None:
-    place = tmp_path / "p1" if form != "beside" else tmp_path
+    place = tmp_path if form.lower() == "beside" else tmp_path / "p1"
     place.mkdir(exist_ok=True)
     if form == "folder":
         for name, data in predictions().items():
@@ -130,7 +132,8 @@ def test_nerfbaselines_predictions_are_read_with_their_cameras(tmp_path: Path, f
             for name, data in predictions().items():
                 archive.writestr(name, data)
     else:
-        with tarfile.open(place / ("p1.tar.gz" if form == "beside" else form), "w:gz") as tar:
+        name = {"beside": "p1.tar.gz", "BESIDE": "p1.TAR.GZ"}.get(form, form)
+        with tarfile.open(place / name, "w:gz") as tar:
             for name, data in predictions().items():
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
