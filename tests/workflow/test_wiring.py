@@ -34,8 +34,11 @@ PLANS: dict[str, list[str]] = {
     "paper": ["table1", "--configfile", "workflow/config/paper.yaml", "--config", "prompts=prompts/smoke.tsv",
               "methods=[gcs]"],
     "toybox": ["toybox_models", "--config"],
+    "others": ["try_method", "table_extended", "table1", "--config", "method=ism",
+               "methods=[sctd,ironengine]"],
 }  # fmt: skip
-JOB = re.compile(r"^ *(?:local)?rule (\w+):\n(.*?)^Shell command: ([^\n]*)", re.M | re.S)
+# A job with a message of its own is called by its first word.
+JOB = re.compile(r"^ *(?:(?:local)?rule|Job \d+:) (\w+)[^\n]*\n(.*?)^Shell command: ([^\n]*)", re.M | re.S)
 
 
 def describe(plan: str, folder: Path) -> dict[str, dict[str, object]]:
