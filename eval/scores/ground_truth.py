@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ..views.archive import composite, read_views
-from .pathology import laplacian, mean_inside
+from .pathology import foreground, laplacian, mean_inside
 
 if TYPE_CHECKING:
     from .asset import Asset, Models, PromptTexts
@@ -49,7 +49,7 @@ def score_truth(views: np.ndarray, truth: np.ndarray, two_faced: np.ndarray) -> 
 
 def silhouette_iou(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Intersection over union of {alpha >= 1/2}, per view (V,); 1 where both are empty."""
-    mine, true = views[..., 3] >= 128, truth[..., 3] >= 128
+    mine, true = foreground(views), foreground(truth)
     union = (mine | true).sum((1, 2))
     return np.where(union > 0, (mine & true).sum((1, 2)) / np.maximum(union, 1), 1.0)
 
@@ -57,7 +57,7 @@ def silhouette_iou(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def color_error(views: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Mean absolute RGB difference in [0, 1] over the truth's silhouette, per view (V,)."""
     difference = np.abs(composite(views).astype(np.float64) - composite(truth)) / 255
-    inside = truth[..., 3] >= 128
+    inside = foreground(truth)
     return (difference.mean(-1) * inside).sum((1, 2)) / np.maximum(inside.sum((1, 2)), 1)
 
 
@@ -93,6 +93,6 @@ def janus(views: np.ndarray, truth: np.ndarray, two_faced: np.ndarray) -> np.nda
     differs = np.abs(one - two).mean(-1) > 0.05  # (V, H, W)
     to_one = (np.abs(mine - one).mean(-1) * differs).sum((1, 2))
     to_two = (np.abs(mine - two).mean(-1) * differs).sum((1, 2))
-    either = (truth[..., 3] >= 128) | (two_faced[..., 3] >= 128)
+    either = foreground(truth) | foreground(two_faced)
     telling = np.nan_to_num(mean_inside(np.abs(one - two).mean(-1), either)) > VISIBLE
     return np.where(telling, (to_two < to_one).astype(np.float64), np.nan)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -131,7 +131,8 @@ def extreme(choose: Callable[[Tensor, Tensor], Tensor], pictures: Tensor) -> Ten
     return choose(choose(pictures[..., 0], pictures[..., 1]), pictures[..., 2])
 
 
-def foreground(pictures: Tensor) -> Tensor:
+def foreground(pictures: Any) -> Any:
+    """Where RGBA uint8 views show the object, at half its opacity or more; an array's or a tensor's."""
     return pictures[..., 3] >= 128
 
 

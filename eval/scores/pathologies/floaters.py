@@ -21,7 +21,8 @@ def floaters(views: np.ndarray | Tensor) -> np.ndarray:
     """
     alpha = as_tensor(views)[..., 3]
     visible = torch.where(alpha >= 255 * VISIBLE, alpha, 0)
-    pieces = label_on_device(visible > 0) if alpha.is_cuda else label_on_cpu(visible > 0)
+    label_pieces = label_on_device if alpha.is_cuda else label_on_cpu
+    pieces = label_pieces(visible > 0)
     return shares_apart(visible, pieces).cpu().numpy()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_a_healthy_scene_keeps_its_index_and_what_only_flickers_or_shows_somethi
     for name, views in others.items():
         assert scored(scorers, views)["janus_withheld"] == 1, name
     assert scored(scorers, truth, "p03")["janus_withheld"] == 1  # no duck
+
+
+def test_a_scene_low_in_a_clip_that_is_not_calibrated_keeps_its_index(scorers: Scorers) -> None:
+    clip = dataclasses.replace(scorers.models.clip, name="another")
+    models = dataclasses.replace(scorers.models, clip=clip)
+    other = prepare(models, read_prompts(ROOT / "prompts/toybox.tsv"))
+    truth = render_orbit(primitives(Spec("robot", "green", "blue")), VIEWS, 0.0, 64)
+    assert scored(other, truth)["janus_withheld"] == 0
 
 
 def test_a_cloud_of_specks_is_less_consistent_than_the_gate_and_a_second_face_of_most_objects_is_not() -> (

@@ -6,10 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.scores.pathologies.consistency import consistency
+from eval.scores.pathologies.consistency import consistency, premultiply
 from eval.scores.pathologies.floaters import floaters
 from eval.scores.pathologies.janus import janus_index
 from eval.scores.pathology import score_pathologies
@@ -213,3 +214,13 @@ def test_views_and_embeddings_must_match() -> None:
         score_pathologies(views, embeddings[1:], texts)
     with pytest.raises(ValueError, match="do not match"):
         score_pathologies(views, embeddings, texts[:, :5])
+
+
+@pytest.mark.parametrize(("side", "block"), [(127, 1), (128, 2), (192, 3)])
+def test_large_views_are_averaged_over_blocks_of_colors_times_alpha(side: int, block: int) -> None:
+    view = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (side, side, 4), dtype=np.uint8))
+    found, layer = premultiply(view), view.double() / 255
+    layer[..., :3] *= layer[..., 3:]
+    assert found.shape == (side // block, side // block, 4)
+    expected = layer[block : 2 * block, 3 * block : 4 * block].mean((0, 1))
+    torch.testing.assert_close(found[1, 3].double(), expected, atol=1e-6, rtol=1e-5)

@@ -100,6 +100,15 @@ def test_the_wrong_color_and_the_wrong_shape_cost_what_they_should() -> None:
     assert ground_truth.silhouette_iou(car, red).mean() < 0.7
 
 
+def test_a_pixel_belongs_to_the_silhouette_from_half_its_opacity_on() -> None:
+    empty, half, less = (np.full((1, 4, 4, 4), 0, np.uint8) for _ in range(3))
+    half[0, 1, 1], less[0, 1, 1] = (0, 0, 0, 128), (0, 0, 0, 127)
+    assert ground_truth.silhouette_iou(half, half) == ground_truth.silhouette_iou(empty, less) == 1
+    assert ground_truth.silhouette_iou(half, empty) == ground_truth.silhouette_iou(less, half) == 0
+    assert ground_truth.color_error(empty, half) == pytest.approx(1 - composite(half)[0, 1, 1, 0] / 255)
+    assert ground_truth.color_error(half, less) == 0
+
+
 def test_the_unit_of_analysis_is_the_prompt() -> None:
     rows = [("sds", p, s, v, "clip", 10.0 * (p == "b") + s) for p in "ab" for s in (0, 1) for v in range(3)]
     scores = pd.DataFrame(rows, columns=["method", "prompt", "seed", "view", "metric", "value"])

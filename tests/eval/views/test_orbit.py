@@ -53,7 +53,7 @@ def test_a_scene_inside_the_frame_touches_it_in_no_view_and_one_that_is_cut_in_a
     assert touches_border(truth.render_orbit(robot, 8, 0.0, 64, radius=3.0)).tolist() == [1] * 8
 
 
-@pytest.mark.parametrize("place", [(0, 5), (7, 0), (3, 7), (0, 0)])
+@pytest.mark.parametrize("place", [(0, 5), (7, 4), (3, 7), (5, 0), (0, 0)])
 def test_one_pixel_on_any_border_is_a_cut_if_it_is_seen_and_an_empty_view_has_no_value(place: tuple) -> None:
     views = np.zeros((3, 8, 8, 4), np.uint8)
     views[:2, 3:5, 3:5, 3] = 255
