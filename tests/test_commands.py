@@ -21,7 +21,6 @@ from dry_runs import snakemake
 from pages import Printed
 from snakemake.cli import get_argument_parser
 
-SCRIPTS = Path(sys.executable).parent
 NAMES = {  # what stands for a name of the reader's
     "ablation_NAME": "ablation_n",
     "slurm_partition=NAME": "slurm_partition=gpu",

@@ -37,11 +37,14 @@ class Loader(yaml.CSafeLoader):
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise yaml.constructor.ConstructorError(problem=f"{twice} stands there twice")
-        return super().construct_mapping(node, deep)
+    def flatten_mapping(self, node: Any) -> None:
+        """Checked as it is written, on the first visit: what `<<` merges may be overridden."""
+        if not hasattr(node, "checked"):
+            node.checked = True
+            keys = [(key.tag, key.value) for key, _ in node.value]
+            if twice := [name for tag, name in keys if keys.count((tag, name)) > 1]:
+                raise yaml.constructor.ConstructorError(problem=f"{twice[0]} stands there twice")
+        super().flatten_mapping(node)
 
 
 FLOAT = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?\.(inf|nan)"

@@ -11,6 +11,7 @@ from refusals import assert_one_line
 from segmentdreamer import methods
 from segmentdreamer.config import ConfigError, load_config
 from segmentdreamer.methods import check_settings
+from segmentdreamer.recipe.settings import read_yaml
 
 SETTINGS = [  # --set or overrides, and what the line says
     ("train.steps=-5", "train.steps: expected int >= 1, got -5"),
@@ -123,6 +124,12 @@ def test_a_boolean_in_every_usual_spelling(spelling: str) -> None:
     assert load_config("mini", [f"train.disparity={spelling}"]).train.disparity is True
     no = {"t": "false", "T": "False", "y": "no", "o": "off", "1": "0", "'": "'no'"}[spelling[0]]
     assert load_config("mini", [f"train.disparity={no}"]).train.disparity is False
+
+
+def test_a_key_that_a_merge_brings_may_be_overridden_and_merged_again(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &a {x: 1}\np: {q: &b {<<: *a, x: 2}}\nc: {<<: *b, 1: y, '1': z}\n")
+    found = read_yaml(tmp_path / "a.yaml")
+    assert found["p"] == {"q": {"x": 2}} and set(found["c"]) == {"x", 1, "1"}
 
 
 FILES = [  # a scale of one's own
